@@ -1,0 +1,34 @@
+# `make run` and `make test` are all a fresh machine needs: each creates .venv on its first call and reuses it afterwards.
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+READY  := $(VENV)/.installed
+
+.PHONY: run test slow check bench clean
+.DEFAULT_GOAL := run
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "pongan needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11 $(MAKECMDGOALS)")'
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,box2d]'
+	@touch $@
+
+run: $(READY)  ## train the default experiment for about two minutes
+	$(PY) -m experiments.run policy-gradient --run.time-limit 120
+
+test: $(READY)  ## unit and contract tests
+	$(PY) -m pytest
+
+slow: $(READY)  ## learning runs and the long kill/resume tests
+	$(PY) -m pytest -m slow --timeout 7200
+
+check: $(READY)  ## ruff, mypy, import-linter
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(READY)  ## policy-gradient Pong beside the algorithm as originally written
+	$(PY) -m experiments.benchmarks.policy_gradient
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

@@ -1,0 +1,1 @@
+"""Building blocks that know no plugin, no environment and no launcher."""

@@ -1,0 +1,1 @@
+"""Environments with one meaning of `step` at episode ends, and exact snapshots."""

@@ -1,0 +1,1 @@
+"""Generative models, one folder each: `config.py`, `model.py`, `presets/`, `README.md`."""
