@@ -1,1 +1,27 @@
-"""Environments with one meaning of `step` at episode ends, and exact snapshots."""
+"""Environments with one meaning of `step` at episode ends, and exact snapshots.
+
+`make(config, num_envs, seed)` returns a `VectorEnv`; `EnvConfig` is the part of an agent's configuration that describes it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from envs.config import EnvConfig
+
+if TYPE_CHECKING:
+    from envs.make import make, render_episode
+    from envs.vector import Step, VectorEnv
+
+__all__ = ["EnvConfig", "Step", "VectorEnv", "make", "render_episode"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import gymnasium and ale-py only when an environment is made: flags and `--help` need neither."""
+    if name in ("make", "render_episode"):
+        from envs import make as module
+    elif name in ("Step", "VectorEnv"):
+        from envs import vector as module
+    else:
+        raise AttributeError(f"module 'envs' has no attribute {name!r}")
+    return getattr(module, name)

@@ -1,0 +1,67 @@
+"""How every agent is measured: whole episodes in environments of their own, with seeds of their own."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from envs import EnvConfig, make, render_episode
+
+__all__ = ["evaluate"]
+
+SLOTS = 16
+FILM_FRAMES = 600
+
+
+def evaluate(
+    env_config: EnvConfig, act: Callable[[np.ndarray], np.ndarray], episodes: int, seed: int, *, acting: str = "sampled",
+    film: bool = True,
+) -> dict[str, Any]:
+    """Play `episodes` whole episodes and return their statistics.
+
+    Every slot plays a number of episodes fixed in advance, so that short ones are not favoured. `act` maps observations
+    [N, ...] to actions [N, ...]; `acting` says in the protocol line how. The episodes' seeds are the same at each call with
+    one `seed` and differ from those of training.
+
+    Returns eval/return_{mean,std,median,min,max}, eval/length_mean, eval/returns [episodes], eval/protocol, and, when the
+    environment can be drawn, video/episode [T, H, W, 3] of the first episode, every second frame.
+    """
+    slots = min(SLOTS, episodes)
+    env = make(env_config, slots, seed=zlib.crc32(f"evaluation {seed}".encode()))
+    quota = np.array([episodes // slots + (i < episodes % slots) for i in range(slots)])
+    score, length = np.zeros(slots), np.zeros(slots, int)
+    scores: list[list[float]] = [[] for _ in range(slots)]
+    lengths: list[list[int]] = [[] for _ in range(slots)]
+    first = None
+    obs = env.reset()
+    while (active := quota > 0).any():
+        step = env.step(act(obs), active)
+        obs = step.obs
+        score += step.reward
+        length += active
+        for i in np.flatnonzero(step.done):
+            scores[i].append(float(score[i]))
+            lengths[i].append(int(length[i]))
+            score[i], length[i] = 0.0, 0
+            quota[i] -= 1
+            if first is None and i == 0:
+                first = env.last_episode[0]
+    env.close()
+    returns = np.concatenate([np.array(s) for s in scores])
+    result: dict[str, Any] = {
+        "eval/return_mean": float(returns.mean()),
+        "eval/return_std": float(returns.std()),
+        "eval/return_median": float(np.median(returns)),
+        "eval/return_min": float(returns.min()),
+        "eval/return_max": float(returns.max()),
+        "eval/length_mean": float(np.mean(np.concatenate([np.array(n) for n in lengths]))),
+        "eval/returns": returns.tolist(),
+        "eval/protocol": f"{episodes} whole episodes, {acting} actions, fresh environments, unclipped rewards; {env.protocol}",
+    }
+    frames = render_episode(env_config, first, FILM_FRAMES) if film and first is not None else None
+    if frames is not None:
+        result["video/episode"] = frames[::2]
+    return result

@@ -1,0 +1,1 @@
+"""Policy gradient: "Pong from Pixels" and REINFORCE."""

@@ -1,0 +1,97 @@
+"""Flags of `policy-gradient`. The defaults are the classic Pong set-up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from core.errors import require
+from core.plugin import register
+from envs.config import EnvConfig
+
+
+@register(
+    "policy-gradient",
+    kind="agent",
+    build="agents.policy_gradient.agent:PolicyGradient",
+    headline="eval/return_mean",
+    goal="max",
+    clock="environment steps",
+    summary="Pong from Pixels: REINFORCE with one hidden layer, on Pong or any discrete environment",
+    description="Plays whole episodes with fixed weights, then makes every action more likely in proportion to the standardised "
+    "discounted return that followed it. One hidden layer of ReLU units on Karpathy's 80x80 difference frame, or on the "
+    "environment's own observation; optionally a value baseline and an entropy bonus.",
+    paper="https://karpathy.github.io/2016/05/31/rl/",
+    subject="env.id",
+    tiny={"env.id": "pongan/Catch-v0", "games": 2, "batch_episodes": 4, "hidden": 8, "chunk": 16, "turn": 3, "eval_episodes": 2},
+    run={"until": 20_000_000, "log_every": 10_000, "eval_every": 500_000, "save_every": 100_000},
+)
+@dataclass(frozen=True)
+class PolicyGradientConfig:
+    """Policy gradient (REINFORCE)."""
+
+    env: EnvConfig = EnvConfig(id="ALE/Pong-v5")
+    """The environment; Pong is seen as pong80 with the actions stay, up, down unless stated otherwise."""
+    games: int = 10
+    """Episodes played side by side."""
+    batch_episodes: int = 10
+    """Whole episodes per update, started together and played with fixed weights; ignored when batch_steps is set."""
+    batch_steps: int = 0
+    """Update as soon as this many steps have known returns while the games go on; 0 for whole episodes."""
+    hidden: int = 200
+    """ReLU units in the hidden layer."""
+    bias: bool = False
+    """Give the layers biases (the original has none)."""
+    policy: Literal["softmax", "sigmoid"] = "softmax"
+    """softmax over all actions; sigmoid: one logit for exactly two actions, as in the original."""
+    optimizer: Literal["rmsprop", "adam"] = "rmsprop"
+    """rmsprop: average of squared gradients over `decay`, epsilon 1e-10 inside the square root; adam: epsilon 1e-8 outside."""
+    lr: float = 1e-4
+    """Step size."""
+    decay: float = 0.99
+    """Decay of RMSProp's average of squared gradients."""
+    loss: Literal["sum", "mean"] = "sum"
+    """Sum the loss over the batch, as in the original, or average it."""
+    gamma: float = 0.99
+    """Discount per step."""
+    cut_at_reward: Literal["auto", "yes", "no"] = "auto"
+    """Begin the discounted sum afresh after every reward, right only where a reward ends the rally; auto: in Pong."""
+    baseline: bool = False
+    """Learn a value from the hidden layer and subtract it from the return."""
+    value_weight: float = 0.5
+    """Weight of the squared error of the baseline."""
+    entropy: float = 0.0
+    """Weight of the entropy bonus."""
+    chunk: int = 2048
+    """Rows whose gradient is computed in one call; gradients add up over the batch."""
+    turn: int = 16
+    """Steps per game between two returns to the launcher."""
+    eval_episodes: int = 10
+    """Episodes per evaluation, actions sampled from the policy."""
+
+    def __post_init__(self) -> None:
+        for name in ("games", "batch_episodes", "hidden", "chunk", "turn", "eval_episodes"):
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
+        require(self.batch_steps >= 0, f"batch_steps is {self.batch_steps}; it must be 0 (whole episodes) or more")
+        require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")
+        require(0 <= self.gamma <= 1, f"gamma is {self.gamma}; a discount lies between 0 and 1")
+        require(0 <= self.decay < 1, f"decay is {self.decay}; it must lie in [0, 1)")
+        require(self.entropy >= 0 and self.value_weight >= 0, "entropy and value_weight are weights; they must be 0 or more")
+        require(
+            self.batch_steps > 0 or self.batch_episodes % self.games == 0,
+            f"batch_episodes is {self.batch_episodes}; it must be a multiple of games ({self.games}), which start together",
+        )
+
+    @property
+    def pong_env(self) -> EnvConfig:
+        """`env` with what is left open filled in: Pong is played as stay, up, down on difference frames."""
+        if not self.env.is_pong:
+            return self.env
+        observation = "pong80" if self.env.observation == "auto" else self.env.observation
+        up_down = (2, 3) if self.policy == "sigmoid" else (0, 2, 3)
+        return replace(self.env, observation=observation, actions=self.env.actions or up_down)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether the discounted sum begins afresh after every reward."""
+        return self.env.is_pong if self.cut_at_reward == "auto" else self.cut_at_reward == "yes"

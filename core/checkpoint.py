@@ -1,0 +1,322 @@
+"""Checkpoints: a tree of state on disk, written atomically, verified before use, without pickle.
+
+A checkpoint is a folder: `tree.json` (structure and plain values), `arrays.npz` (every array and variable) and
+`SHA256SUMS` over both, in the format that `sha256sum -c` reads. It appears under its name by one rename, whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["AppendOnly", "CheckpointError", "best", "fsync_folder", "load", "numbered", "prune", "save", "write_atomically"]
+
+Tree = dict[str, Any]
+FORMAT = 1
+FILES = ("tree.json", "arrays.npz")
+NUMBERED = re.compile(r"\d{12}(\.\d{3})?")
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be used; the text says which one and why, in one sentence."""
+
+
+@dataclass(frozen=True)
+class AppendOnly:
+    """A file that only grows: the checkpoint keeps its length, and loading cuts off what came later.
+
+    `path` is relative to the run's folder, `length` counts bytes.
+    """
+
+    path: str
+    length: int
+
+
+def save(run_folder: Path, name: str, tree: Tree, *, weights_only: bool = False) -> Path:
+    """Write `tree` as the checkpoint `name` under `run_folder/checkpoints` and return its folder.
+
+    Leaves: None, bool, int, float, str, numpy arrays and scalars, numpy Generators, anything with `.variables` (Keras
+    models, layers, optimisers), variables, tf.random.Generator, keras SeedGenerator, AppendOnly; inside dicts with string keys
+    and lists (a tuple comes back as a list). `weights_only` keeps models and variables and nothing else.
+
+    Raises TypeError for another leaf and OSError when the disk refuses; in both cases nothing appears under the name.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    document = {"format": FORMAT, "tree": _encode(_weights(tree) if weights_only else tree, "", arrays, run_folder)}
+    folder = run_folder / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / name
+    retry = 0
+    while target.exists():  # a turn that moved no clock was saved under this name before
+        retry += 1
+        target = folder / f"{name}.{retry:03d}"
+    temporary = folder / f".{name}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        temporary.mkdir()
+        _write(temporary / "tree.json", lambda file: file.write(json.dumps(document, indent=1).encode()))
+        _write(temporary / "arrays.npz", lambda file: np.savez(file, **arrays))
+        sums = "".join(f"{_sha256(temporary / file)}  {file}\n" for file in FILES)
+        _write(temporary / "SHA256SUMS", lambda file: file.write(sums.encode()))
+        fsync_folder(temporary)
+        os.rename(temporary, target)
+        fsync_folder(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return target
+
+
+def load(path: Path, live: Tree, *, weights_only: bool = False) -> Tree:
+    """Verify the checkpoint folder `path`, restore the stateful objects of `live` in place and return the whole tree.
+
+    `live` is the tree the same program would save now; its models, optimisers, variables and generators receive their
+    values, and every other leaf is returned as saved. Everything is checked first: names, counts, shapes; so a
+    CheckpointError leaves all objects as they were. `weights_only` restores models and variables and ignores the rest.
+    """
+    run_folder = path.parent.parent
+    document, arrays = _read_verified(path)
+    actions: list[Callable[[], None]] = []
+    saved, wanted = document["tree"], live
+    if weights_only:
+        wanted = _weights(live)
+        saved = _restrict(saved, wanted)
+    tree = _decode(saved, wanted, "", arrays, run_folder, actions, path)
+    for action in actions:
+        action()
+    return tree
+
+
+def numbered(run_folder: Path) -> list[Path]:
+    """Return the whole checkpoints of a run, newest first."""
+    folder = run_folder / "checkpoints"
+    found = [path for path in folder.iterdir() if NUMBERED.fullmatch(path.name)] if folder.is_dir() else []
+    return sorted(found, key=lambda path: path.name, reverse=True)
+
+
+def best(run_folder: Path) -> Path | None:
+    """Return the newest `best-*` checkpoint of a run (weights only), or None."""
+    found = sorted((run_folder / "checkpoints").glob("best-*"), key=lambda path: path.name)
+    return found[-1] if found else None
+
+
+def prune(run_folder: Path, keep: int) -> None:
+    """Delete all but the `keep` newest whole checkpoints, all but the newest best, and what a killed save left behind."""
+    old = numbered(run_folder)[keep:]
+    bests = sorted((run_folder / "checkpoints").glob("best-*"), key=lambda path: path.name)[:-1]
+    for path in [*old, *bests, *(run_folder / "checkpoints").glob(".*.tmp")]:
+        shutil.rmtree(path)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace the file `path` by `text` in one rename, so that a reader sees the old or the new file, whole."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        _write(temporary, lambda file: file.write(text.encode()))
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_folder(path.parent)
+
+
+def fsync_folder(path: Path) -> None:
+    """Ask the disk to keep the folder's entries (a rename is not durable before that)."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, write: Callable[[Any], Any]) -> None:
+    with open(path, "xb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    try:
+        listed = dict(reversed(line.split("  ", 1)) for line in (path / "SHA256SUMS").read_text().splitlines())
+        for file in FILES:
+            if listed.get(file) != _sha256(path / file):
+                raise CheckpointError(f"checkpoint {path} is damaged: {file} does not match its checksum")
+        document = json.loads((path / "tree.json").read_text())
+        if document.get("format") != FORMAT:
+            raise CheckpointError(f"checkpoint {path} has format {document.get('format')!r}; this version reads {FORMAT}")
+        with np.load(path / "arrays.npz", allow_pickle=False) as file:
+            return document, {key: file[key] for key in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:  # ValueError: broken lines, JSON or array headers
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
+
+
+# --- what a leaf is ---------------------------------------------------------------------------------------------------
+
+
+def _variables(node: Any) -> list[Any] | None:
+    """Return the variables of a stateful TensorFlow or Keras object in a fixed order, or None for anything else."""
+    if isinstance(node, (dict, list, tuple, np.ndarray, np.generic, str)):
+        return None
+    if hasattr(node, "variables"):  # Keras model, layer, optimiser
+        return list(node.variables)
+    if hasattr(getattr(node, "state", None), "assign"):  # tf.random.Generator, keras SeedGenerator
+        return [node.state]
+    return [node] if hasattr(node, "assign") else None
+
+
+def _is_weight(node: Any) -> bool:
+    if _variables(node) is None or hasattr(getattr(node, "state", None), "assign"):
+        return False
+    keras = sys.modules.get("keras")
+    return keras is None or not isinstance(node, keras.optimizers.Optimizer)
+
+
+def _weights(tree: Tree) -> Tree:
+    """Return the part of `tree` that consists of models and variables."""
+    kept = {}
+    for key, node in tree.items():
+        if isinstance(node, dict):
+            inner = _weights(node)
+            if inner:
+                kept[key] = inner
+        elif _is_weight(node):
+            kept[key] = node
+    return kept
+
+
+def _restrict(saved: Tree, live: Tree) -> Tree:
+    """Return the part of a saved tree that `live` has too."""
+    return {
+        key: _restrict(node, live[key]) if isinstance(live[key], dict) else node for key, node in saved.items() if key in live
+    }
+
+
+def _as_array(variable: Any) -> np.ndarray:
+    return np.asarray(variable.numpy() if hasattr(variable, "numpy") else variable)
+
+
+# --- tree to JSON and back --------------------------------------------------------------------------------------------
+
+
+def _encode(node: Any, where: str, arrays: dict[str, np.ndarray], run_folder: Path) -> Any:
+    def put(array: np.ndarray) -> dict[str, Any]:
+        key = f"a{len(arrays)}"
+        if array.dtype.hasobject:
+            raise TypeError(f"state {where!r} is an array of Python objects; only numeric and text arrays can be saved")
+        stored = array.view(f"u{array.dtype.itemsize}") if array.dtype.kind == "V" else array  # bfloat16 and its kin
+        arrays[key] = stored
+        return {"$array": key} if stored is array else {"$array": key, "dtype": array.dtype.name}
+
+    if node is None or isinstance(node, (bool, int, float, str)):
+        return node
+    if isinstance(node, np.generic):
+        return node.item()
+    if isinstance(node, np.ndarray):
+        return put(node)
+    if isinstance(node, dict):
+        for key in node:
+            if not isinstance(key, str) or key.startswith("$"):
+                raise TypeError(f"state {where!r} has the key {key!r}; keys are strings that do not start with '$'")
+        return {key: _encode(value, f"{where}/{key}", arrays, run_folder) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [_encode(value, f"{where}/{i}", arrays, run_folder) for i, value in enumerate(node)]
+    if isinstance(node, np.random.Generator):
+        return {"$numpy_generator": _encode(node.bit_generator.state, where, arrays, run_folder)}
+    if isinstance(node, AppendOnly):
+        with open(run_folder / node.path, "rb") as file:
+            os.fsync(file.fileno())
+        return {"$file": node.path, "length": node.length}
+    variables = _variables(node)
+    if variables is None:
+        raise TypeError(f"state {where!r} is a {type(node).__name__}, which a checkpoint cannot hold")
+    return {"$variables": [{"name": str(v.name), **put(_as_array(v))} for v in variables]}
+
+
+def _decode(
+    node: Any, live: Any, where: str, arrays: dict[str, np.ndarray], run_folder: Path,
+    actions: list[Callable[[], None]], path: Path,
+) -> Any:
+    def get(entry: dict[str, Any]) -> np.ndarray:
+        array = arrays[entry["$array"]]
+        if "dtype" not in entry:
+            return array
+        import ml_dtypes
+
+        return array.view(np.dtype(getattr(ml_dtypes, entry["dtype"])))
+
+    def children(pairs: Iterator[tuple[str, Any, Any]]) -> Iterator[Any]:
+        for key, value, live_value in pairs:
+            yield _decode(value, live_value, f"{where}/{key}", arrays, run_folder, actions, path)
+
+    if isinstance(node, list):
+        lives = live if isinstance(live, (list, tuple)) and len(live) == len(node) else [None] * len(node)
+        return list(children((str(i), value, lives[i]) for i, value in enumerate(node)))
+    if not isinstance(node, dict):
+        return node
+    if "$array" in node:
+        return get(node)
+    if "$file" in node:
+        file, length = run_folder / node["$file"], node["length"]
+        if not file.is_file() or file.stat().st_size < length:
+            raise CheckpointError(f"checkpoint {path} needs {length} bytes of {file}, which is missing or shorter")
+        actions.append(lambda: os.truncate(file, length))
+        return AppendOnly(node["$file"], length)
+    if "$numpy_generator" in node:
+        state = _decode(node["$numpy_generator"], None, where, arrays, run_folder, actions, path)
+        if not isinstance(live, np.random.Generator) or type(live.bit_generator).__name__ != state["bit_generator"]:
+            raise CheckpointError(f"checkpoint {path} has a numpy {state['bit_generator']} generator at {where!r}; this run has not")
+
+        def set_state() -> None:
+            live.bit_generator.state = state
+
+        actions.append(set_state)
+        return live
+    if "$variables" in node:
+        saved = [(entry["name"], get(entry)) for entry in node["$variables"]]
+        variables = _variables(live)
+        if variables is None:
+            raise CheckpointError(f"checkpoint {path} has variables at {where!r}; this run has none there")
+        if len(variables) != len(saved):
+            raise CheckpointError(f"checkpoint {path} has {len(saved)} variables at {where!r}; this run has {len(variables)}")
+        for variable, (name, array) in zip(variables, saved, strict=True):
+            if tuple(variable.shape) != array.shape:
+                raise CheckpointError(
+                    f"checkpoint {path} has {name} at {where!r} with shape {list(array.shape)}; this run's is {list(variable.shape)}"
+                )
+
+        def assign() -> None:
+            for variable, (_, array) in zip(variables, saved, strict=True):
+                variable.assign(array)
+
+        actions.append(assign)
+        return live
+    lives = live if isinstance(live, dict) else {}
+    absent = [key for key, value in lives.items() if key not in node and _holds_state(value)]
+    if absent:
+        raise CheckpointError(f"checkpoint {path} has nothing for {where}/{absent[0]}, which this run needs")
+    return dict(zip(node, children((key, value, lives.get(key)) for key, value in node.items()), strict=True))
+
+
+def _holds_state(node: Any) -> bool:
+    if isinstance(node, dict):
+        return any(_holds_state(value) for value in node.values())
+    if isinstance(node, (list, tuple)):
+        return any(_holds_state(value) for value in node)
+    return isinstance(node, np.random.Generator) or _variables(node) is not None

@@ -1,0 +1,63 @@
+"""The machine a run uses: device, threads, precision, determinism. Applied once, before anything else touches TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Literal
+
+from core.errors import UsageError
+
+__all__ = ["configure"]
+
+
+def configure(
+    *, device: str = "auto", threads: int = 0, precision: Literal["float32", "bfloat16"] = "float32", deterministic: bool = False
+) -> dict[str, Any]:
+    """Set up TensorFlow and numpy's BLAS for one run and return what was chosen, for the run's records.
+
+    `device`: `auto` (a GPU when there is one), `cpu`, or `gpu:N`. `threads`: cores to use, 0 for all. `deterministic`: same
+    seed, same bits; TensorFlow then refuses operations that cannot promise it. numpy's BLAS always gets one thread: its
+    products here are small, and two thread pools on the same cores slow each other down many times.
+
+    Raises UsageError for a device that is not there.
+    """
+    if device not in ("auto", "cpu") and not (device.startswith("gpu:") and device[4:].isdigit()):
+        raise UsageError(f"device {device!r} is unknown; choose auto, cpu or gpu:0")
+    if threads < 0:
+        raise UsageError(f"threads is {threads}; it must be 0 (all cores) or more")
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        if device == "cpu":
+            os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    import keras
+    import tensorflow as tf
+    from threadpoolctl import threadpool_limits
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if device.startswith("gpu:"):
+        index = int(device[4:])
+        if index >= len(gpus):
+            found = f"gpu:0 to gpu:{len(gpus) - 1}" if gpus else "no GPU that TensorFlow can use (see the extra pongan[gpu])"
+            raise UsageError(f"device {device!r} is not there: this machine has {found}; cpu always works")
+        gpus = [gpus[index]]
+    elif device == "cpu":
+        gpus = []
+    tf.config.set_visible_devices(gpus, "GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    cores = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(cores)
+        tf.config.threading.set_inter_op_parallelism_threads(cores)
+    except RuntimeError as error:  # a second run in one process: TensorFlow keeps the threads it started with
+        if tf.config.threading.get_intra_op_parallelism_threads() not in (0, cores):
+            raise UsageError(f"threads is {threads}, but TensorFlow already runs in this process with other settings") from error
+    threadpool_limits(1, user_api="blas")
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    return {
+        "device": gpus[0].name if gpus else "cpu", "threads": cores, "precision": precision, "deterministic": deterministic,
+        "tensorflow": tf.__version__, "keras": keras.__version__,
+    }

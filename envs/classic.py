@@ -1,0 +1,60 @@
+"""Any Gymnasium environment as a slot: a new instance for each episode.
+
+A reused Box2D world is not a function of the reset seed, a newly built one is, and building costs 0.15 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from core.errors import UsageError
+
+__all__ = ["ClassicSlot"]
+
+
+class ClassicSlot:
+    """One environment; `build()` makes an instance. Observations and actions are the environment's own."""
+
+    def __init__(self, build: Callable[[], gymnasium.Env], actions: tuple[int, ...] = ()):
+        self._build = build
+        self._env = build()
+        self._fresh = True
+        self._subset = actions
+        self.observation_space: gymnasium.Space = self._env.observation_space
+        space = self._env.action_space
+        if not isinstance(self.observation_space, (gymnasium.spaces.Box, gymnasium.spaces.Discrete)):
+            raise UsageError(f"observations of {self._name} are {self.observation_space}; only Box and Discrete are supported")
+        if not isinstance(space, (gymnasium.spaces.Box, gymnasium.spaces.Discrete)):
+            raise UsageError(f"actions of {self._name} are {space}; only Box and Discrete are supported")
+        if actions:
+            if not isinstance(space, gymnasium.spaces.Discrete) or max(actions) >= space.n:
+                raise UsageError(f"actions {list(actions)} do not fit {self._name}, whose actions are {space}")
+            space = gymnasium.spaces.Discrete(len(actions))
+        self.action_space: gymnasium.Space = space
+
+    @property
+    def _name(self) -> str:
+        return self._env.spec.id if self._env.spec else type(self._env).__name__
+
+    def start(self, seed: int) -> np.ndarray:
+        if not self._fresh:
+            self._env.close()
+            self._env = self._build()
+        self._fresh = False
+        return self._env.reset(seed=seed)[0]
+
+    def send(self, action: Any) -> None:
+        if self._subset:
+            action = self._subset[action]
+        self._result = self._env.step(action)
+
+    def recv(self) -> tuple[np.ndarray, float, bool, bool]:
+        obs, reward, terminated, truncated, _ = self._result
+        return obs, float(reward), bool(terminated), bool(truncated) and not terminated
+
+    def close(self) -> None:
+        self._env.close()

@@ -1,0 +1,44 @@
+"""What an environment is, as flags. No gymnasium here: `--help` must answer at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from core.errors import require
+
+__all__ = ["EnvConfig"]
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """One environment, with everything that published scores silently depend on."""
+
+    id: str = "CartPole-v1"
+    """Gymnasium id, e.g. CartPole-v1, ALE/Pong-v5, or package.module:MyEnv-v0 for your own."""
+    observation: Literal["auto", "raw", "frames84", "pong80"] = "auto"
+    """raw: as the environment gives it; frames84: Atari, four grey frames [4, 84, 84]; pong80: Karpathy's 80x80
+    difference frame; auto: frames84 for Atari, raw for the rest."""
+    actions: tuple[int, ...] = ()
+    """Discrete actions the agent may use, as the environment numbers them; empty for all."""
+    frame_skip: int = 4
+    """Emulator frames an action lasts (Atari only; frames84 shows the maximum of the last two)."""
+    sticky_actions: float = 0.0
+    """Probability that the emulator repeats the previous action instead (Atari only)."""
+    noop_max: int = 30
+    """An episode starts with 0 to this many no-ops, each lasting frame_skip frames (Atari only)."""
+    time_limit: int = 0
+    """Steps after which an episode is truncated; 0 for the environment's own limit (Atari: 108,000 frames)."""
+
+    def __post_init__(self) -> None:
+        require(self.frame_skip >= 1, f"frame_skip is {self.frame_skip}; it must be at least 1 frame")
+        require(0 <= self.sticky_actions < 1, f"sticky_actions is {self.sticky_actions}; a probability below 1 is needed")
+        require(self.noop_max >= 0, f"noop_max is {self.noop_max}; it must be 0 or more")
+        require(self.time_limit >= 0, f"time_limit is {self.time_limit}; it must be 0 (the environment's own) or more steps")
+        require(all(a >= 0 for a in self.actions), f"actions {list(self.actions)} must be 0 or more")
+        require(len(set(self.actions)) == len(self.actions), f"actions {list(self.actions)} name one action twice")
+
+    @property
+    def is_pong(self) -> bool:
+        """True for the Atari game Pong, the one game whose score resets the play and which pong80 understands."""
+        return self.id.split("/")[-1].startswith("Pong-")

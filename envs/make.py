@@ -1,0 +1,135 @@
+"""`make`: from an `EnvConfig` to a `VectorEnv`, and `render_episode`: a finished episode as a film."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import ale_py
+import gymnasium
+import numpy as np
+
+from core.errors import UsageError, nearest
+from envs import fakes
+from envs.atari import DEFAULT_FRAME_LIMIT, AtariSlot
+from envs.classic import ClassicSlot
+from envs.config import EnvConfig
+from envs.vector import Slot, VectorEnv
+
+__all__ = ["make", "render_episode"]
+
+
+def make(config: EnvConfig, num_envs: int, seed: int) -> VectorEnv:
+    """Return `num_envs` environments side by side, their episodes drawn from `seed`; call `reset()` first.
+
+    Raises UsageError for an unknown id, a missing package, actions or observations that do not fit the environment.
+    """
+    if num_envs < 1:
+        raise UsageError(f"{num_envs} environments were asked for; at least 1 is needed")
+    build, protocol = _slot_factory(config)
+    return VectorEnv([build() for _ in range(num_envs)], seed, protocol)
+
+
+def render_episode(config: EnvConfig, episode: tuple[int, np.ndarray], most_frames: int = 1_000) -> np.ndarray | None:
+    """Play a `VectorEnv.last_episode` again and return its frames [T, H, W, 3] uint8, or None if it cannot be drawn."""
+    seed, actions = episode
+    spec = _spec(config)
+    frames = []
+    if _is_atari(spec):
+        slot = AtariSlot(config, spec.kwargs["game"], "raw", rgb=True)
+        frames.append(slot.start(seed))
+        for action in actions[: most_frames - 1]:
+            slot.send(action)
+            frames.append(slot.recv()[0])
+        slot.close()
+        return np.stack(frames)
+    if not spec_renders(spec):
+        return None
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    film = ClassicSlot(_instance(config, spec, render_mode="rgb_array"), config.actions)
+    film.start(seed)
+    for action in [None, *actions[: most_frames - 1]]:
+        if action is not None:
+            film.send(action)
+        frames.append(np.asarray(film._env.render(), np.uint8))
+    film.close()
+    return np.stack(frames)
+
+
+def spec_renders(spec: gymnasium.envs.registration.EnvSpec) -> bool:
+    """True when the environment can draw itself as RGB arrays."""
+    entry = spec.entry_point
+    cls = gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
+    return "rgb_array" in getattr(cls, "metadata", {}).get("render_modes", [])
+
+
+def _is_atari(spec: gymnasium.envs.registration.EnvSpec) -> bool:
+    return spec.entry_point == "ale_py.env:AtariEnv"
+
+
+def _spec(config: EnvConfig) -> gymnasium.envs.registration.EnvSpec:
+    gymnasium.register_envs(ale_py)
+    fakes.register()
+    module, _, name = config.id.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"environment {config.id!r} names the module {module!r}, which cannot be found: {error}") from error
+    try:
+        return gymnasium.spec(name)
+    except gymnasium.error.Error as error:
+        by_bare_name = {key.split("/")[-1].rsplit("-v", 1)[0]: key for key in _preferred_last(gymnasium.registry)}
+        hint = nearest(name.split("/")[-1].rsplit("-v", 1)[0], by_bare_name)
+        for bare, full in by_bare_name.items():
+            hint = hint.replace(f"{bare!r}?", f"{full!r}?")
+        raise UsageError(f"there is no environment {config.id!r}; {hint}") from error
+
+
+def _preferred_last(ids: Iterable[str]) -> list[str]:
+    """Sort ids so that of several with one bare name the one to recommend comes last: newest, ALE/, then unprefixed."""
+    return sorted(ids, key=lambda key: (key.startswith(("phys2d/", "tabular/")) is False, key.startswith("ALE/"), key))
+
+
+def _instance(
+    config: EnvConfig, spec: gymnasium.envs.registration.EnvSpec, **kwargs: str
+) -> Callable[[], gymnasium.Env]:
+    if config.time_limit:
+        spec = replace(spec, max_episode_steps=config.time_limit)
+
+    def build() -> gymnasium.Env:
+        try:
+            return gymnasium.make(spec, disable_env_checker=True, **kwargs)
+        except gymnasium.error.DependencyNotInstalled as error:
+            raise UsageError(f"environment {config.id!r} needs a package: {error} (the extra pongan[box2d] has Box2D)") from error
+
+    return build
+
+
+def _slot_factory(config: EnvConfig) -> tuple[Callable[[], Slot], str]:
+    spec = _spec(config)
+    if not _is_atari(spec):
+        if config.observation in ("frames84", "pong80"):
+            raise UsageError(f"observation {config.observation!r} is for Atari games; {config.id} needs 'raw' or 'auto'")
+        limit = config.time_limit or spec.max_episode_steps
+        return (
+            lambda: ClassicSlot(_instance(config, spec), config.actions),
+            f"{config.id}, " + (f"time limit {limit} steps" if limit else "no time limit"),
+        )
+    observation = "frames84" if config.observation == "auto" else config.observation
+    if observation == "pong80" and not config.is_pong:
+        raise UsageError(f"observation 'pong80' knows the colours of Pong only; {config.id} needs 'frames84' or 'raw'")
+    game = spec.kwargs["game"]
+    probe = AtariSlot(replace(config, actions=()), game, observation)
+    names, count = probe.action_names, probe.num_native_actions
+    probe.close()
+    if any(a >= count for a in config.actions):
+        raise UsageError(f"actions {list(config.actions)} do not fit {config.id}, which has 0 to {count - 1}: {', '.join(names)}")
+    used = [names[a] for a in config.actions] or names
+    limit = config.time_limit or DEFAULT_FRAME_LIMIT // config.frame_skip
+    return lambda: AtariSlot(config, game, observation), (
+        f"{config.id}, {observation}, frame skip {config.frame_skip}, sticky actions {config.sticky_actions:g}, "
+        f"0-{config.noop_max} no-op starts, time limit {limit} steps, actions {'/'.join(used)}"
+    )

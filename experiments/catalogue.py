@@ -1,0 +1,96 @@
+"""What can be run: plugins found by folder scan and by entry point, and their presets. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import sys
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from core.errors import UsageError, nearest
+from core.plugin import REGISTRY, Spec, canonical
+
+__all__ = ["ENTRY_POINTS", "Catalogue", "Preset", "catalogue"]
+
+ENTRY_POINTS = "pongan.plugins"
+BUILT_IN = ("agents", "generative")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of values for one plugin: a YAML file in the `presets` folder beside the plugin's configuration."""
+
+    name: str
+    plugin: str
+    path: Path
+
+    @property
+    def summary(self) -> str:
+        """The file's first comment line."""
+        with open(self.path, encoding="utf-8") as file:
+            first = file.readline()
+        return first.lstrip("# ").strip() if first.startswith("#") else ""
+
+
+@dataclass
+class Catalogue:
+    """All plugins and presets by name, and what could not be loaded, with the reason."""
+
+    plugins: dict[str, Spec] = field(default_factory=dict)
+    presets: dict[str, Preset] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def find(self, name: str) -> tuple[Spec, Preset | None]:
+        """Return the plugin (and preset) called `name`; UsageError with the nearest name otherwise."""
+        key = canonical(name)
+        if key in self.plugins:
+            return self.plugins[key], None
+        if key in self.presets:
+            return self.plugins[self.presets[key].plugin], self.presets[key]
+        for source, reason in self.broken.items():
+            if key in source:
+                raise UsageError(f"experiment {name!r} is there but broken: {reason}")
+        raise UsageError(f"there is no experiment {name!r}; {nearest(key, [*self.plugins, *self.presets])}")
+
+
+@lru_cache(maxsize=1)
+def catalogue() -> Catalogue:
+    """Load every plugin once; a broken one is listed as such and harms nobody else."""
+    result = Catalogue()
+
+    def load(source: str, action: str) -> None:
+        before = set(REGISTRY)
+        try:
+            module, _, attribute = action.partition(":")
+            loaded = importlib.import_module(module)
+            if attribute:
+                getattr(loaded, attribute)
+            new = set(REGISTRY) - before or {k for k, s in REGISTRY.items() if s.config.__module__ == module}
+            if not new:
+                raise UsageError(f"{action} registers no plugin")
+        except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything; `list` shows it
+            for name in set(REGISTRY) - before:
+                del REGISTRY[name]
+            result.broken[source] = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+            return
+        for name in new:
+            result.plugins[name] = REGISTRY[name]
+
+    for package in BUILT_IN:
+        folder = Path(importlib.import_module(package).__path__[0])
+        for config in sorted(folder.glob("*/config.py")):
+            load(f"{package}/{config.parent.name}", f"{package}.{config.parent.name}.config")
+    for entry in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda e: e.name):
+        origin = f"{entry.name} (package {entry.dist.name})" if entry.dist else entry.name
+        load(origin, entry.value)
+    for spec in list(result.plugins.values()):
+        module_file = sys.modules[spec.config.__module__].__file__
+        for path in sorted(Path(module_file).parent.glob("presets/*.yaml")) if module_file else []:
+            name = canonical(path.stem)
+            if name in result.plugins or name in result.presets:
+                result.broken[f"preset {name} ({path})"] = f"the name {name!r} is already taken"
+            else:
+                result.presets[name] = Preset(name, spec.name, path)
+    return result

@@ -1,0 +1,91 @@
+"""What a person sees while a run trains: a live bar on a terminal, plain lines in a pipe, a table at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+__all__ = ["Display", "closing_table", "error"]
+
+PLAIN_SECONDS = 10.0  # between two plain lines
+
+
+def error(sentence: str) -> None:
+    """Print one sentence to stderr."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {_escaped(sentence)}")
+
+
+class Display:
+    """Progress of one run: rate, time left and the headline metric."""
+
+    def __init__(self, name: str, unit: str, until: int, time_limit: float):
+        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self._unit, self._until, self._time_limit = unit, until, time_limit
+        self._begun = self._printed = self._drawn = time.monotonic()
+        self._start_clock: int | None = None
+        self._rate = 0.0
+        self.headline = ""
+        self._progress: Progress | None = None
+        if self.console.is_terminal:
+            self._progress = Progress(
+                TextColumn(f"[bold]{name}"), BarColumn(), TextColumn("{task.fields[clock]}"), TimeRemainingColumn(),
+                TextColumn("{task.fields[headline]}"), console=self.console, refresh_per_second=4,
+            )
+            # The bar shows whichever limit is nearer: thousandths of the run.
+            self._task = self._progress.add_task(name, total=1000, clock="", headline="")
+            self._progress.start()
+
+    def say(self, line: str) -> None:
+        """Print a line of its own."""
+        self.console.print(_escaped(line))
+
+    def update(self, clock: int, logged: dict[str, float] | None = None) -> None:
+        """Show where the run stands; called after every step."""
+        now = time.monotonic()
+        if self._start_clock is None:
+            self._start_clock = clock
+        if now - self._drawn < 0.25 and logged is None:
+            return
+        self._drawn = now
+        self._rate = (clock - self._start_clock) / max(now - self._begun, 1e-9)
+        shown = f"{clock:,}/{self._until:,} {self._unit}, {self._rate:,.0f}/s"
+        if self._progress is not None:
+            done = clock / self._until
+            if self._time_limit:
+                done = max(done, (now - self._begun) / self._time_limit)
+            self._progress.update(self._task, completed=1000 * min(done, 1), clock=shown, headline=_escaped(self.headline))
+        elif logged and now - self._printed >= PLAIN_SECONDS:
+            self._printed = now
+            short = [tag for tag in logged if tag.split("/")[0] in ("rollout", "loss", "critic")][:4]
+            figures = ", ".join(f"{tag} {logged[tag]:.4g}" for tag in short)
+            self.say(", ".join(part for part in (f"{shown}{self._left(clock, now)}", figures, self.headline) if part))
+
+    def _left(self, clock: int, now: float) -> str:
+        left = (self._until - clock) / self._rate if self._rate else float("inf")
+        if self._time_limit:
+            left = min(left, self._time_limit - (now - self._begun))
+        return f", {max(left, 0) / 60:.1f} min left" if left != float("inf") else ""
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def closing_table(console: Console, title: str, rows: dict[str, Any]) -> None:
+    """Print what a run came to."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in rows.items():
+        table.add_row(key, f"{value:,.4g}" if isinstance(value, float) else _escaped(str(value)))
+    console.print(table)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")

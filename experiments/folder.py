@@ -1,0 +1,141 @@
+"""A run on disk: its folder, records and lock.
+
+runs/<name>/<what is learned from>/<date-time>-s<seed>[-tag]/
+    config.yaml  meta.json  events.out.tfevents.*  checkpoints/  files/  results.json
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from core.checkpoint import write_atomically
+from core.errors import UsageError
+from experiments.configuration import read_yaml
+
+__all__ = ["RunFolder"]
+
+PACKAGES = ("pongan", "tensorflow", "keras", "numpy", "gymnasium", "ale-py", "tensorboard")
+
+
+class RunFolder:
+    """Paths and records of one run; holds a lock, so that two processes never train in one folder."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.files = path / "files"
+        """The plugin's own scratch folder."""
+        try:
+            self._lock = open(path / ".lock", "w")  # noqa: SIM115 - held while the run lives
+        except OSError as error:
+            raise UsageError(f"the run folder {str(path)!r} cannot be written to: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.close()
+            raise UsageError(f"another process is training in {path}; stop it first (Ctrl-C saves)") from error
+
+    @classmethod
+    def create(cls, root: str, name: str, subject: str, seed: int, tag: str) -> RunFolder:
+        """Make a new folder for a run; UsageError when the disk refuses."""
+        stem = f"{time.strftime('%Y%m%d-%H%M%S')}-s{seed}" + (f"-{tag}" if tag else "")
+        parent = Path(root) / name / (re.sub(r"[^\w.-]+", "-", subject).strip("-") or "default")
+        attempt = 0
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            while True:
+                path = parent / (f"{stem}-{attempt}" if attempt else stem)
+                try:
+                    path.mkdir()
+                    break
+                except FileExistsError:
+                    attempt += 1
+            (path / "files").mkdir()
+        except OSError as error:
+            raise UsageError(f"no run folder can be made in {str(parent)!r}: {error.strerror}; choose another --run.folder") from error
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open the folder of an earlier run; UsageError when it is none."""
+        cls.check(path)
+        return cls(path)
+
+    @staticmethod
+    def check(path: Path) -> None:
+        """Raise UsageError unless `path` is a run's folder."""
+        if not path.is_dir():
+            raise UsageError(f"there is no run folder {str(path)!r}")
+        if not (path / "config.yaml").is_file():
+            raise UsageError(f"{str(path)!r} is no run folder: it has no config.yaml; runs look like runs/NAME/ENV/DATE-TIME-sSEED")
+
+    def write_config(self, values: dict[str, Any]) -> None:
+        import yaml
+
+        write_atomically(self.path / "config.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+    @staticmethod
+    def read_config(path: Path) -> dict[str, Any]:
+        values = read_yaml(path / "config.yaml")
+        if not isinstance(values.get("experiment"), str):
+            raise UsageError(f"{path / 'config.yaml'} names no experiment; it was not written by this launcher")
+        return values
+
+    def write_meta(self, **changes: Any) -> None:
+        """Update meta.json; the first call records versions, machine and commit."""
+        file = self.path / "meta.json"
+        meta = json.loads(file.read_text()) if file.exists() else {"started": _now(), "host": _host(), **_provenance()}
+        write_atomically(file, json.dumps(meta | {"updated": _now()} | changes, indent=2) + "\n")
+
+    def read_meta(self) -> dict[str, Any]:
+        file = self.path / "meta.json"
+        return json.loads(file.read_text()) if file.exists() else {}
+
+    def write_results(self, results: dict[str, Any]) -> None:
+        write_atomically(self.path / "results.json", json.dumps(results, indent=2) + "\n")
+
+    def event_file(self) -> Path:
+        """The run's one event file: the existing one, or a name for a new one."""
+        found = sorted(self.path.glob("events.out.tfevents.*"))
+        return found[0] if found else self.path / f"events.out.tfevents.{int(time.time())}.{platform.node()}"
+
+    def close(self) -> None:
+        self._lock.close()
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def _host() -> dict[str, Any]:
+    return {"platform": platform.platform(), "cpus": os.cpu_count(), "python": platform.python_version()}
+
+
+def _provenance() -> dict[str, Any]:
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    root = Path(__file__).parent.parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD") if (root / ".git").exists() else None
+    changed = bool(git("status", "--porcelain", "--untracked-files=no")) if commit else None
+    return {"argv": sys.argv, "versions": versions, "git": {"commit": commit, "changed": changed}}

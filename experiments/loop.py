@@ -1,0 +1,215 @@
+"""The training loop: step, log, evaluate, save, in that order, until the clock says stop. It never asks which plugin it runs."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from core import checkpoint
+from core.checkpoint import AppendOnly, CheckpointError
+from core.errors import UsageError
+from core.plugin import Spec
+from experiments.configuration import RunConfig
+from experiments.console import Display
+from experiments.folder import RunFolder
+from experiments.tensorboard import GLOSSARY, EventFile, grid, unknown_tags
+
+__all__ = ["Loop", "Meter", "NonFinite"]
+
+KEPT = 3  # whole checkpoints
+PENDING = 1_000  # scalars that may wait as tensors
+
+
+class NonFinite(UsageError):
+    """A logged scalar became nan or infinite."""
+
+
+class Meter:
+    """Means of scalars between two points of a curve. Tensors wait here, so that only the logger waits for them."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, list[float]] = {}  # tag -> [sum, count], float64, added one by one in order
+        self._pending: list[tuple[str, Any]] = []
+
+    def add(self, scalars: Mapping[str, Any]) -> None:
+        self._pending.extend(scalars.items())
+        if len(self._pending) > PENDING:
+            self.settle()
+
+    def settle(self) -> None:
+        """Turn waiting tensors into numbers; NonFinite names the first that is none."""
+        for tag, value in self._pending:
+            total = self._sums.setdefault(tag, [0.0, 0])
+            for number in np.asarray(value, np.float64).ravel().tolist():
+                if not math.isfinite(number):
+                    raise NonFinite(f"{tag} became {number}: training cannot go on from there (try a smaller step size)")
+                total[0] += number
+                total[1] += 1
+        self._pending.clear()
+
+    def means(self) -> dict[str, float]:
+        """Return the means and begin again."""
+        self.settle()
+        means = {tag: total / count for tag, (total, count) in self._sums.items() if count}
+        self._sums.clear()
+        return means
+
+    def state(self) -> dict[str, Any]:
+        self.settle()
+        return {tag: list(total) for tag, total in self._sums.items()}
+
+    def load_state(self, tree: dict[str, Any]) -> None:
+        self._sums, self._pending = {tag: list(total) for tag, total in tree.items()}, []
+
+
+class Loop:
+    """One run of one plugin. `train` returns the signal that stopped it, or None when it came to its end."""
+
+    def __init__(self, plugin: Any, spec: Spec, run: RunConfig, folder: RunFolder, display: Display):
+        self.plugin, self.spec, self.run, self.folder, self.display = plugin, spec, run, folder, display
+        self.events: EventFile
+        self.meter = Meter()
+        self.elapsed = 0.0  # seconds of training, over all calls
+        self.best: dict[str, Any] | None = None
+        self.last: dict[str, Any] | None = None  # newest evaluation
+        self._warned: set[str] = set()
+        self._signal: int | None = None
+        self._logged_at = (time.monotonic(), 0)
+
+    # --- beginning ------------------------------------------------------------------------------------------------------
+
+    def begin(self, texts: Mapping[str, str], hyperparameters: Mapping[str, Any]) -> None:
+        """Start a new run: its records in TensorBoard, then checkpoint 0."""
+        self.events = EventFile(self.folder.event_file())
+        self.events.layout()
+        self.events.hyperparameters(hyperparameters, self.spec.headline)
+        for tag, text in texts.items():
+            self.events.text(tag, text)
+        self.save()
+
+    def restore(self) -> str:
+        """Restore the newest whole checkpoint; a damaged one is reported, set aside, and the one before it used."""
+        found = checkpoint.numbered(self.folder.path)
+        if not found:
+            raise UsageError(f"{self.folder.path} has no checkpoint to resume from; start the experiment again")
+        for path in found:
+            try:
+                tree = checkpoint.load(path, {"plugin": self.plugin.state()})
+            except CheckpointError as error:
+                self.display.say(f"warning: {error}; trying the one before it")
+                path.rename(path.with_name(f"damaged-{path.name}"))
+                continue
+            self.plugin.load_state(tree["plugin"])
+            saved = tree["loop"]
+            self.meter.load_state(saved["meter"])
+            self.elapsed, self.best, self.last = saved["elapsed"], saved["best"], saved["last"]
+            self.events = EventFile(self.folder.path / tree["events"].path)
+            return path.name
+        raise UsageError(f"every checkpoint of {self.folder.path} is damaged; nothing can be resumed")
+
+    # --- the loop -------------------------------------------------------------------------------------------------------
+
+    def train(self) -> int | None:
+        """Train until the clock reaches `run.until` or the time is up, then evaluate and save; a signal saves at once."""
+        plugin, run = self.plugin, self.run
+        previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        begun = time.monotonic()
+        before_call = self.elapsed
+        self._logged_at = (begun, plugin.clock)
+        evaluated = self.last is not None and self.last["clock"] == plugin.clock
+        try:
+            while plugin.clock < run.until and not (run.time_limit and time.monotonic() - begun >= run.time_limit):
+                before = plugin.clock
+                scalars = plugin.step()
+                self._check_tags(scalars)
+                self.meter.add(scalars)
+                logged = self._log() if self._due(run.log_every, before) else None
+                self.elapsed = before_call + time.monotonic() - begun
+                self.display.update(plugin.clock, logged)
+                evaluated = self._due(run.eval_every, before) if plugin.clock != before else evaluated
+                if evaluated and plugin.clock != before:
+                    self._evaluate()
+                if self._signal is not None or self._due(run.save_every, before):
+                    self.elapsed = before_call + time.monotonic() - begun
+                    self.save()
+                if self._signal is not None:
+                    return self._signal
+            if not evaluated:
+                self._evaluate()
+            self.elapsed = before_call + time.monotonic() - begun
+            self.save()
+            return None
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def save(self) -> None:
+        """Write a whole checkpoint and drop the oldest; OSError leaves the earlier ones as they are."""
+        loop = {"meter": self.meter.state(), "elapsed": self.elapsed, "best": self.best, "last": self.last}
+        events = AppendOnly(self.events.path.name, self.events.length())
+        tree = {"plugin": self.plugin.state(), "loop": loop, "events": events}
+        checkpoint.save(self.folder.path, f"{self.plugin.clock:012d}", tree)
+        checkpoint.prune(self.folder.path, KEPT)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._signal is not None:  # the second one does not wait
+            raise KeyboardInterrupt
+        self._signal = number
+        self.display.say(f"{signal.Signals(number).name}: saving after this step (once more to stop at once)")
+
+    def _due(self, every: int, before: int) -> bool:
+        return every > 0 and self.plugin.clock // every > before // every
+
+    def _log(self) -> dict[str, float]:
+        clock, now = self.plugin.clock, time.monotonic()
+        means = self.meter.means()
+        seconds, steps = now - self._logged_at[0], clock - self._logged_at[1]
+        self._logged_at = (now, clock)
+        self.events.scalars(means | {"time/steps_per_second": steps / seconds, "time/elapsed": self.elapsed}, clock)
+        return means
+
+    def _evaluate(self) -> None:
+        clock = self.plugin.clock
+        measured = dict(self.plugin.evaluate())
+        self._check_tags(measured)
+        scalars: dict[str, float] = {}
+        kept: dict[str, Any] = {}
+        for tag, value in measured.items():
+            if tag.startswith("samples/"):
+                images = np.asarray(value)
+                self.events.image(tag, images if images.ndim == 3 else grid(images), clock)
+            elif tag.startswith("video/"):
+                self.events.film(tag, np.asarray(value), clock)
+            elif isinstance(value, str):
+                self.events.text(tag, value, clock)
+                kept[tag] = value
+            elif np.ndim(value) == 0:
+                number = float(value)
+                if not math.isfinite(number):
+                    raise NonFinite(f"{tag} became {number} in evaluation")
+                scalars[tag] = kept[tag] = number
+            else:
+                kept[tag] = np.asarray(value).tolist()
+        self.events.scalars(scalars, clock)
+        self.last = {"clock": clock, "values": kept}
+        headline = self.spec.headline
+        if headline not in scalars:
+            raise UsageError(f"plugin {self.spec.name!r} promises {headline} but evaluate() returned {', '.join(measured) or 'nothing'}")
+        score = scalars[headline]
+        self.display.headline = f"{headline} {score:.4g}"
+        self.display.say(f"{clock:,} {self.spec.clock}: {headline} {score:.4g}")
+        if self.best is None or (score > self.best["value"] if self.spec.goal == "max" else score < self.best["value"]):
+            self.best = {"clock": clock, "value": score}
+            checkpoint.save(self.folder.path, f"best-{clock:012d}", {"plugin": self.plugin.state()}, weights_only=True)
+            checkpoint.prune(self.folder.path, KEPT)
+
+    def _check_tags(self, tags: Mapping[str, Any]) -> None:
+        for tag in unknown_tags(t for t in tags if t not in self._warned):
+            self._warned.add(tag)
+            self.display.say(f"warning: the tag {tag!r} is not in the glossary; tags begin with {', '.join(GLOSSARY)}")

@@ -1,0 +1,184 @@
+"""TensorBoard: one event file a run, written record by record, so that a resume can cut it off and go on.
+
+Needs TensorBoard's protocol buffers only, no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import metadata as layout_metadata
+from tensorboard.plugins.hparams import api_pb2, summary_v2
+from tensorboard.plugins.image import metadata as image_metadata
+from tensorboard.plugins.scalar import metadata as scalar_metadata
+from tensorboard.plugins.text import metadata as text_metadata
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+__all__ = ["GLOSSARY", "EventFile", "gif", "grid", "unknown_tags"]
+
+GLOSSARY = {
+    "rollout": "episodes played while training: returns as the environment gives them, lengths, batch sizes",
+    "eval": "evaluations of the weights at that moment, by the protocol in `eval/protocol`",
+    "loss": "what the optimiser minimises, one tag per term",
+    "policy": "the policy's own figures: entropy, exploration rate, distance between updates",
+    "value": "value functions: mean, explained variance, errors",
+    "critic": "diagnostics of a GAN's discriminator or critic: outputs on real and fake, singular values",
+    "optim": "the optimiser: gradient norm, learning rate",
+    "time": "speed: steps per second, seconds elapsed",
+    "samples": "image grids from fixed noise",
+    "video": "films of an evaluation episode",
+}
+"""The first part of every tag, and what stands under it."""
+
+LAYOUT = {
+    "Compare": {
+        "Return": [r"eval/return_mean", r"rollout/return"],
+        "Quality of samples": [r"eval/frechet.*", r"eval/.*distance"],
+        "Speed": [r"time/steps_per_second"],
+    },
+    "Training": {"Losses": [r"loss/.*"], "Policy": [r"policy/.*"], "Critic": [r"critic/.*"], "Optimiser": [r"optim/.*"]},
+}
+
+
+def unknown_tags(tags: Iterable[str]) -> list[str]:
+    """Return the tags whose first part is not in GLOSSARY."""
+    return [tag for tag in tags if tag.split("/")[0] not in GLOSSARY or "/" not in tag]
+
+
+class EventFile:
+    """Appends events to one file. `step` is the plugin's clock."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        new = not path.exists() or path.stat().st_size == 0
+        self._file = open(path, "ab")  # noqa: SIM115 - lives as long as the run
+        self._records = RecordWriter(self._file)
+        if new:
+            self._records.write(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+
+    def length(self) -> int:
+        """Flush and return the number of bytes written."""
+        self._file.flush()
+        return os.fstat(self._file.fileno()).st_size
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        summary = summary_pb2.Summary()
+        for tag, value in values.items():
+            tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[value])
+            summary.value.add(tag=tag, tensor=tensor, metadata=scalar_metadata.create_summary_metadata("", ""))
+        self._write(summary, step)
+
+    def text(self, tag: str, markdown: str, step: int = 0) -> None:
+        self._strings(tag, [markdown.encode()], text_metadata.create_summary_metadata("", ""), step, scalar=True)
+
+    def image(self, tag: str, picture: np.ndarray, step: int) -> None:
+        """Write one picture [H, W, C] uint8."""
+        height, width = picture.shape[:2]
+        self._strings(tag, _image_strings(width, height, _png(picture)), image_metadata.create_summary_metadata("", ""), step)
+
+    def film(self, tag: str, frames: np.ndarray, step: int, frames_per_second: float = 30) -> None:
+        """Write frames [T, H, W, C] uint8 as an animated GIF."""
+        height, width = frames.shape[1:3]
+        strings = _image_strings(width, height, gif(frames, frames_per_second))
+        self._strings(tag, strings, image_metadata.create_summary_metadata("", ""), step)
+
+    def hyperparameters(self, values: Mapping[str, Any], headline: str) -> None:
+        """Write the configuration for the HParams page, ranked by `headline`."""
+        plain = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in values.items()}
+        kinds = {bool: "DATA_TYPE_BOOL", str: "DATA_TYPE_STRING"}
+        infos = [
+            api_pb2.HParamInfo(name=k, type=getattr(api_pb2, kinds.get(type(v), "DATA_TYPE_FLOAT64"))) for k, v in plain.items()
+        ]
+        metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=headline))]
+        self._write(summary_v2.hparams_config_pb(hparams=[_Named(i) for i in infos], metrics=[_Named(m) for m in metrics]), 0)
+        self._write(summary_v2.hparams_pb(plain, trial_id=str(self.path.parent)), 0)
+
+    def finished(self, success: bool) -> None:
+        """Tell the HParams page how the run ended."""
+        from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+        status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
+        end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
+        data = plugin_data_pb2.HParamsPluginData(session_end_info=end, version=metadata.PLUGIN_DATA_VERSION)
+        summary = summary_pb2.Summary()
+        plugin = summary_pb2.SummaryMetadata.PluginData(plugin_name=metadata.PLUGIN_NAME, content=data.SerializeToString())
+        summary.value.add(
+            tag=metadata.SESSION_END_INFO_TAG, metadata=summary_pb2.SummaryMetadata(plugin_data=plugin), tensor=metadata.NULL_TENSOR
+        )
+        self._write(summary, 0)
+
+    def layout(self) -> None:
+        """Write the page on which runs of different plugins compare (Custom Scalars)."""
+        layout = layout_pb2.Layout()
+        for title, charts in LAYOUT.items():
+            category = layout.category.add(title=title)
+            for name, tags in charts.items():
+                category.chart.add(title=name, multiline=layout_pb2.MultilineChartContent(tag=tags))
+        self._strings("custom_scalars__config__", [layout.SerializeToString()], layout_metadata.create_summary_metadata(), 0, scalar=True)
+
+    def close(self) -> None:
+        self._records.close()
+
+    def _strings(
+        self, tag: str, strings: list[bytes], metadata: summary_pb2.SummaryMetadata, step: int, *, scalar: bool = False
+    ) -> None:
+        tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=strings)
+        if not scalar:
+            tensor.tensor_shape.dim.add(size=len(strings))
+        summary = summary_pb2.Summary()
+        summary.value.add(tag=tag, tensor=tensor, metadata=metadata)
+        self._write(summary, step)
+
+    def _write(self, summary: summary_pb2.Summary, step: int) -> None:
+        self._records.write(event_pb2.Event(wall_time=time.time(), step=step, summary=summary).SerializeToString())
+
+
+class _Named:
+    """What `hparams_config_pb` wants of hyperparameters and metrics: an object that can describe itself."""
+
+    def __init__(self, proto: Any):
+        self._proto = proto
+
+    def as_proto(self) -> Any:
+        return self._proto
+
+
+def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:
+    """Return images [N, H, W, C] as one picture [rows*H, columns*W, C], row by row; as square as possible by default."""
+    if images.ndim != 4:
+        raise ValueError(f"images have shape {list(images.shape)}; [N, H, W, C] is needed")
+    count, height, width, channels = images.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    padded = np.zeros((rows * columns, height, width, channels), images.dtype)
+    padded[:count] = images
+    return padded.reshape(rows, columns, height, width, channels).swapaxes(1, 2).reshape(rows * height, columns * width, channels)
+
+
+def gif(frames: np.ndarray, frames_per_second: float = 30) -> bytes:
+    """Return frames [T, H, W, C] uint8 as an animated GIF that repeats for ever."""
+    pictures = [Image.fromarray(frame.squeeze()) for frame in frames]
+    output = io.BytesIO()
+    duration = round(1000 / frames_per_second / 10) * 10  # the format counts hundredths of a second
+    pictures[0].save(output, "GIF", save_all=True, append_images=pictures[1:], duration=max(duration, 20), loop=0)
+    return output.getvalue()
+
+
+def _png(picture: np.ndarray) -> bytes:
+    output = io.BytesIO()
+    Image.fromarray(picture.squeeze() if picture.shape[-1] == 1 else picture).save(output, "PNG")
+    return output.getvalue()
+
+
+def _image_strings(width: int, height: int, encoded: bytes) -> list[bytes]:
+    return [str(width).encode(), str(height).encode(), encoded]
