@@ -13,7 +13,8 @@ from envs import EnvConfig, make, render_episode
 __all__ = ["evaluate"]
 
 SLOTS = 16
-FILM_FRAMES = 600
+FILM_STEPS = 500  # of the episode, from its start
+FILM_HEIGHT = 210  # pixels at most; larger frames are thinned
 
 
 def evaluate(
@@ -61,7 +62,8 @@ def evaluate(
         "eval/returns": returns.tolist(),
         "eval/protocol": f"{episodes} whole episodes, {acting} actions, fresh environments, unclipped rewards; {env.protocol}",
     }
-    frames = render_episode(env_config, first, FILM_FRAMES) if film and first is not None else None
+    frames = render_episode(env_config, first, FILM_STEPS, every=2) if film and first is not None else None
     if frames is not None:
-        result["video/episode"] = frames[::2]
+        stride = -(-frames.shape[1] // FILM_HEIGHT)
+        result["video/episode"] = frames[:, ::stride, ::stride]
     return result

@@ -46,7 +46,7 @@ def configure(
     tf.config.set_visible_devices(gpus, "GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
-    cores = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
+    cores = threads or _cores()
     try:
         tf.config.threading.set_intra_op_parallelism_threads(cores)
         tf.config.threading.set_inter_op_parallelism_threads(cores)
@@ -61,3 +61,8 @@ def configure(
         "device": gpus[0].name if gpus else "cpu", "threads": cores, "precision": precision, "deterministic": deterministic,
         "tensorflow": tf.__version__, "keras": keras.__version__,
     }
+
+
+def _cores() -> int:
+    """Return the cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from envs.config import EnvConfig
 
 if TYPE_CHECKING:
-    from envs.make import make, render_episode
+    from envs.factory import make, render_episode
     from envs.vector import Step, VectorEnv
 
 __all__ = ["EnvConfig", "Step", "VectorEnv", "make", "render_episode"]
@@ -18,10 +19,7 @@ __all__ = ["EnvConfig", "Step", "VectorEnv", "make", "render_episode"]
 
 def __getattr__(name: str) -> Any:
     """Import gymnasium and ale-py only when an environment is made: flags and `--help` need neither."""
-    if name in ("make", "render_episode"):
-        from envs import make as module
-    elif name in ("Step", "VectorEnv"):
-        from envs import vector as module
-    else:
+    modules = {"make": "envs.factory", "render_episode": "envs.factory", "Step": "envs.vector", "VectorEnv": "envs.vector"}
+    if name not in modules:
         raise AttributeError(f"module 'envs' has no attribute {name!r}")
-    return getattr(module, name)
+    return getattr(importlib.import_module(modules[name]), name)

@@ -56,5 +56,9 @@ class ClassicSlot:
         obs, reward, terminated, truncated, _ = self._result
         return obs, float(reward), bool(terminated), bool(truncated) and not terminated
 
+    def render(self) -> np.ndarray:
+        """Return the current picture [H, W, 3] uint8; the instance must have been built with render_mode='rgb_array'."""
+        return np.asarray(self._env.render(), np.uint8)
+
     def close(self) -> None:
         self._env.close()

@@ -78,13 +78,13 @@ def parse(spec: Spec, layers: Sequence[tuple[str, Mapping[str, Any]]], argv: Seq
             ("run", RunConfig, field(default_factory=lambda: RunConfig(**spec.run))),
         ],
         frozen=True,
-        namespace={"__doc__": f"{spec.summary}\n\n{usage}"},
     )
-    return parse_values(whole, layers, argv, prog=prog)
+    return parse_values(whole, layers, argv, prog=prog, description=f"{spec.summary}\n\n{usage}")
 
 
 def parse_values(
-    cls: type, layers: Sequence[tuple[str, Mapping[str, Any]]], argv: Sequence[str], *, prog: str, default: Any = None
+    cls: type, layers: Sequence[tuple[str, Mapping[str, Any]]], argv: Sequence[str], *, prog: str,
+    description: str | None = None, default: Any = None,
 ) -> Any:
     """Parse the dataclass `cls` from layers of values and flags; the one door to tyro."""
     import tyro
@@ -102,7 +102,7 @@ def parse_values(
     try:
         with contextlib.redirect_stderr(output):
             options = {} if default is None else {"default": default}
-            return tyro.cli(cls, args=arguments, prog=prog, **options)
+            return tyro.cli(cls, args=arguments, prog=prog, description=description, **options)
     except SystemExit as error:
         if error.code in (0, None):
             raise

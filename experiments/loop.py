@@ -78,6 +78,7 @@ class Loop:
         self.elapsed = 0.0  # seconds of training, over all calls
         self.best: dict[str, Any] | None = None
         self.last: dict[str, Any] | None = None  # newest evaluation
+        self._changed = False  # since the last save
         self._warned: set[str] = set()
         self._signal: int | None = None
         self._logged_at = (time.monotonic(), 0)
@@ -122,28 +123,27 @@ class Loop:
         begun = time.monotonic()
         before_call = self.elapsed
         self._logged_at = (begun, plugin.clock)
-        evaluated = self.last is not None and self.last["clock"] == plugin.clock
         try:
             while plugin.clock < run.until and not (run.time_limit and time.monotonic() - begun >= run.time_limit):
                 before = plugin.clock
                 scalars = plugin.step()
+                self._changed = True
                 self._check_tags(scalars)
                 self.meter.add(scalars)
-                logged = self._log() if self._due(run.log_every, before) else None
                 self.elapsed = before_call + time.monotonic() - begun
-                self.display.update(plugin.clock, logged)
-                evaluated = self._due(run.eval_every, before) if plugin.clock != before else evaluated
-                if evaluated and plugin.clock != before:
+                self.display.update(plugin.clock, self._log() if self._due(run.log_every, before) else None)
+                if self._due(run.eval_every, before):
                     self._evaluate()
                 if self._signal is not None or self._due(run.save_every, before):
                     self.elapsed = before_call + time.monotonic() - begun
                     self.save()
                 if self._signal is not None:
                     return self._signal
-            if not evaluated:
+            if self.last is None or self.last["clock"] != plugin.clock:
                 self._evaluate()
             self.elapsed = before_call + time.monotonic() - begun
-            self.save()
+            if self._changed:
+                self.save()
             return None
         finally:
             for number, handler in previous.items():
@@ -156,6 +156,7 @@ class Loop:
         tree = {"plugin": self.plugin.state(), "loop": loop, "events": events}
         checkpoint.save(self.folder.path, f"{self.plugin.clock:012d}", tree)
         checkpoint.prune(self.folder.path, KEPT)
+        self._changed = False
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None:  # the second one does not wait
@@ -176,6 +177,7 @@ class Loop:
 
     def _evaluate(self) -> None:
         clock = self.plugin.clock
+        self._changed = True
         measured = dict(self.plugin.evaluate())
         self._check_tags(measured)
         scalars: dict[str, float] = {}

@@ -18,7 +18,9 @@ from PIL import Image
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import metadata as layout_metadata
-from tensorboard.plugins.hparams import api_pb2, summary_v2
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+from tensorboard.plugins.hparams import metadata as hparams_metadata
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.plugins.text import metadata as text_metadata
@@ -95,25 +97,26 @@ class EventFile:
     def hyperparameters(self, values: Mapping[str, Any], headline: str) -> None:
         """Write the configuration for the HParams page, ranked by `headline`."""
         plain = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in values.items()}
-        kinds = {bool: "DATA_TYPE_BOOL", str: "DATA_TYPE_STRING"}
-        infos = [
-            api_pb2.HParamInfo(name=k, type=getattr(api_pb2, kinds.get(type(v), "DATA_TYPE_FLOAT64"))) for k, v in plain.items()
-        ]
-        metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=headline))]
-        self._write(summary_v2.hparams_config_pb(hparams=[_Named(i) for i in infos], metrics=[_Named(m) for m in metrics]), 0)
-        self._write(summary_v2.hparams_pb(plain, trial_id=str(self.path.parent)), 0)
+        kinds = {bool: api_pb2.DATA_TYPE_BOOL, str: api_pb2.DATA_TYPE_STRING}
+        experiment = api_pb2.Experiment(
+            hparam_infos=[api_pb2.HParamInfo(name=k, type=kinds.get(type(v), api_pb2.DATA_TYPE_FLOAT64)) for k, v in plain.items()],
+            metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=headline))],
+            time_created_secs=time.time(),
+        )
+        self._hparams(hparams_metadata.EXPERIMENT_TAG, experiment=experiment)
+        self._write(hparams_pb(plain, trial_id=str(self.path.parent)), 0)
 
     def finished(self, success: bool) -> None:
         """Tell the HParams page how the run ended."""
-        from tensorboard.plugins.hparams import metadata, plugin_data_pb2
-
         status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
         end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
-        data = plugin_data_pb2.HParamsPluginData(session_end_info=end, version=metadata.PLUGIN_DATA_VERSION)
+        self._hparams(hparams_metadata.SESSION_END_INFO_TAG, session_end_info=end)
+
+    def _hparams(self, tag: str, **data: Any) -> None:
+        message = plugin_data_pb2.HParamsPluginData(**data)
         summary = summary_pb2.Summary()
-        plugin = summary_pb2.SummaryMetadata.PluginData(plugin_name=metadata.PLUGIN_NAME, content=data.SerializeToString())
         summary.value.add(
-            tag=metadata.SESSION_END_INFO_TAG, metadata=summary_pb2.SummaryMetadata(plugin_data=plugin), tensor=metadata.NULL_TENSOR
+            tag=tag, metadata=hparams_metadata.create_summary_metadata(message), tensor=hparams_metadata.NULL_TENSOR
         )
         self._write(summary, 0)
 
@@ -141,16 +144,6 @@ class EventFile:
 
     def _write(self, summary: summary_pb2.Summary, step: int) -> None:
         self._records.write(event_pb2.Event(wall_time=time.time(), step=step, summary=summary).SerializeToString())
-
-
-class _Named:
-    """What `hparams_config_pb` wants of hyperparameters and metrics: an object that can describe itself."""
-
-    def __init__(self, proto: Any):
-        self._proto = proto
-
-    def as_proto(self) -> Any:
-        return self._proto
 
 
 def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:

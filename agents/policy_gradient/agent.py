@@ -64,6 +64,7 @@ class PolicyGradient:
         self.updates = 0
         self.episodes = 0
         self.running_return: float | None = None
+        self.recent: list[float] = []  # returns of the last 100 episodes
         self.score = np.zeros(config.games)  # of the episode in progress
         self.length = np.zeros(config.games, int)
         self.left = self._quota()  # [N] whole episodes each game still has to play for this batch
@@ -108,6 +109,7 @@ class PolicyGradient:
             lengths.append(int(self.length[i]))
             mean = self.score[i] if self.running_return is None else self.running_return
             self.running_return = float(RUNNING_DECAY * mean + (1 - RUNNING_DECAY) * self.score[i])
+            self.recent = [*self.recent[-99:], float(self.score[i])]
             self.score[i], self.length[i] = 0.0, 0
             self.episodes += 1
             if not self.config.batch_steps:
@@ -166,6 +168,7 @@ class PolicyGradient:
             scalars["loss/value"] = value
         if self.running_return is not None:
             scalars["rollout/return_running"] = self.running_return
+            scalars["rollout/return_last100"] = np.mean(self.recent)
         return scalars
 
     @tf.function
@@ -267,6 +270,7 @@ class PolicyGradient:
         return self._sample(self._forward(self._features(observations))[0], self.act_rng)
 
     def evaluate(self) -> Mapping[str, Any]:
+        self._copy_weights()  # they may have been restored alone
         self.act_rng = np.random.default_rng([self.context.seed, 2, self.clock])
         return evaluate(self.config.pong_env, self.act, self.config.eval_episodes, self.context.seed)
 
@@ -275,13 +279,13 @@ class PolicyGradient:
         return {
             "model": self.model, "optimizer": self.optimizer, "gradient": self.gradient, "rng": self.rng,
             "env": self.env.state(), "clock": self.clock, "updates": self.updates, "episodes": self.episodes,
-            "running_return": self.running_return, "score": self.score, "length": self.length, "left": self.left,
+            "running_return": self.running_return, "recent": self.recent, "score": self.score, "length": self.length, "left": self.left,
             "rollout": arrays | ({"x": self._pack(self._stack([t["x"] for t in self.rollout]))} if self.rollout else {}),
             "batch": self.batch and {**self.batch, "X": self._pack(self.batch["X"])}, "row": self.row, "losses": self.losses,
         }
 
     def load_state(self, tree: dict[str, Any]) -> None:
-        for key in ("clock", "updates", "episodes", "running_return", "score", "length", "left", "row", "losses"):
+        for key in ("clock", "updates", "episodes", "running_return", "recent", "score", "length", "left", "row", "losses"):
             setattr(self, key, tree[key])
         self.env.load_state(tree["env"])
         saved = tree["rollout"]

@@ -32,33 +32,36 @@ def make(config: EnvConfig, num_envs: int, seed: int) -> VectorEnv:
     return VectorEnv([build() for _ in range(num_envs)], seed, protocol)
 
 
-def render_episode(config: EnvConfig, episode: tuple[int, np.ndarray], most_frames: int = 1_000) -> np.ndarray | None:
-    """Play a `VectorEnv.last_episode` again and return its frames [T, H, W, 3] uint8, or None if it cannot be drawn."""
+def render_episode(
+    config: EnvConfig, episode: tuple[int, np.ndarray], most_steps: int = 1_000, every: int = 1
+) -> np.ndarray | None:
+    """Play a `VectorEnv.last_episode` again and return its frames [T, H, W, 3] uint8, or None if it cannot be drawn.
+
+    The film ends after `most_steps` steps and shows every `every`-th of them.
+    """
     seed, actions = episode
     spec = _spec(config)
-    frames = []
-    if _is_atari(spec):
-        slot = AtariSlot(config, spec.kwargs["game"], "raw", rgb=True)
-        frames.append(slot.start(seed))
-        for action in actions[: most_frames - 1]:
-            slot.send(action)
-            frames.append(slot.recv()[0])
-        slot.close()
-        return np.stack(frames)
-    if not spec_renders(spec):
+    if not _is_atari(spec) and not _renders(spec):
         return None
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    film = ClassicSlot(_instance(config, spec, render_mode="rgb_array"), config.actions)
-    film.start(seed)
-    for action in [None, *actions[: most_frames - 1]]:
-        if action is not None:
-            film.send(action)
-        frames.append(np.asarray(film._env.render(), np.uint8))
-    film.close()
+    frames: list[np.ndarray] = []
+    if _is_atari(spec):
+        slot: Slot = AtariSlot(config, spec.kwargs["game"], "raw", rgb=True)
+        draw = lambda screen: screen  # noqa: E731
+    else:
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+        slot = classic = ClassicSlot(_instance(config, spec, render_mode="rgb_array"), config.actions)
+        draw = lambda _: classic.render()  # noqa: E731
+    frames.append(draw(slot.start(seed)))
+    for t, action in enumerate(actions[:most_steps], start=1):
+        slot.send(action)
+        obs = slot.recv()[0]
+        if t % every == 0:
+            frames.append(draw(obs))
+    slot.close()
     return np.stack(frames)
 
 
-def spec_renders(spec: gymnasium.envs.registration.EnvSpec) -> bool:
+def _renders(spec: gymnasium.envs.registration.EnvSpec) -> bool:
     """True when the environment can draw itself as RGB arrays."""
     entry = spec.entry_point
     cls = gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry

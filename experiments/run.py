@@ -1,0 +1,275 @@
+"""`python -m experiments.run <name> [flags]`: start a run, and `resume` one."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import UsageError
+from core.plugin import Context, Spec, build
+from experiments.catalogue import catalogue
+from experiments.configuration import FIXED_AT_START, RunConfig, as_dict, flags, parse, parse_values, read_yaml
+from experiments.folder import RunFolder
+
+__all__ = ["load_run", "make_plugin", "resume", "run"]
+
+
+def run(argv: Sequence[str]) -> int:
+    """Start a run: `<plugin or preset> [--config FILE] [flags]`. Returns the exit code."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_USAGE.format(names=", ".join(sorted([*catalogue().plugins, *catalogue().presets]))))
+        return 0 if argv else 2
+    name, rest = argv[0], list(argv[1:])
+    spec, preset = catalogue().find(name)
+    layers: list[tuple[str, Mapping[str, Any]]] = []
+    if preset is not None:
+        layers.append((f"preset {preset.name}", read_yaml(preset.path)))
+    file = _take_option(rest, "--config")
+    if file is not None:
+        layers.append((file, _relaunch_values(file, spec)))
+    label = preset.name if preset else spec.name
+    config = parse(spec, layers, rest, prog=f"python -m experiments.run {label}", usage=_examples(label, spec))
+    plugin_config, settings = getattr(config, spec.prefix), config.run
+    subject = str(_field(plugin_config, spec.subject))
+    chosen = _configure_runtime(settings)
+    folder = RunFolder.create(settings.folder, label, subject, settings.seed, settings.tag)
+    values = {"experiment": spec.name, "preset": label, spec.prefix: as_dict(plugin_config), "run": as_dict(settings)}
+    folder.write_config(values)
+    return _train(spec, plugin_config, settings, folder, label, chosen, resuming=False)
+
+
+def resume(argv: Sequence[str]) -> int:
+    """Go on with a run: `<run folder> [--run.* flags]`. Returns the exit code."""
+    path, rest = _run_path(argv, "resume")
+    spec, plugin_config, settings = load_run(path, [])
+    unknown = [t for t in rest if t.startswith("--") and not t.startswith("--run.") and t not in ("--help", "-h")]
+    if unknown:
+        raise UsageError(f"resume takes only --run.* flags; {unknown[0].partition('=')[0]!r} would make it another run")
+    prefixed = [f"run.{name}" for name in flags(RunConfig)]
+    changed = parse_values(_RunOnly, [], rest, prog="python -m experiments resume", default=_RunOnly(settings)).run
+    for name in FIXED_AT_START:
+        if getattr(changed, name) != getattr(settings, name):
+            raise UsageError(
+                f"run.{name} was {getattr(settings, name)!r} when this run began and cannot become {getattr(changed, name)!r} on "
+                f"resume; {', '.join(sorted(p for p in prefixed if p[4:] not in FIXED_AT_START))} can change"
+            )
+    chosen = _configure_runtime(changed)
+    folder = RunFolder.open(path)
+    values = RunFolder.read_config(path) | {"run": as_dict(changed)}
+    folder.write_config(values)
+    return _train(spec, plugin_config, changed, folder, values.get("preset", spec.name), chosen, resuming=True)
+
+
+def load_run(path: Path, argv: Sequence[str]) -> tuple[Spec, Any, RunConfig]:
+    """Return plugin, its configuration and the run's settings as a run folder's config.yaml has them, changed by `argv`."""
+    RunFolder.check(path)
+    values = RunFolder.read_config(path)
+    spec, _ = catalogue().find(values["experiment"])
+    layers = [(str(path / "config.yaml"), _relaunch_values(str(path / "config.yaml"), spec))]
+    config = parse(spec, layers, argv, prog="python -m experiments", usage="")
+    return spec, getattr(config, spec.prefix), config.run
+
+
+def make_plugin(spec: Spec, config: Any, settings: RunConfig, files: Path, say: Any) -> Any:
+    """Build the plugin for a run."""
+    return build(spec, config, Context(seed=settings.seed, folder=files, precision=settings.precision, say=say))
+
+
+# --- one run from beginning to end ------------------------------------------------------------------------------------
+
+
+def _train(
+    spec: Spec, config: Any, settings: RunConfig, folder: RunFolder, label: str, chosen: dict[str, Any], *, resuming: bool
+) -> int:
+    from core.checkpoint import CheckpointError
+    from experiments.console import Display, closing_table
+    from experiments.loop import Loop
+
+    folder.write_meta(status="running", experiment=spec.name, preset=label, seed=settings.seed, runtime=chosen)
+    display = Display(label, spec.clock, settings.until, settings.time_limit)
+    plugin: Any = None
+    loop: Any = None
+    try:
+        plugin = make_plugin(spec, config, settings, folder.files, display.say)
+        loop = Loop(plugin, spec, settings, folder, display)
+        if resuming:
+            name = loop.restore()
+            resumed = [*folder.read_meta().get("resumed", []), {"checkpoint": name, "argv": sys.argv}]
+            folder.write_meta(resumed=resumed)
+            display.say(f"resumed {folder.path} at {plugin.clock:,} {spec.clock}")
+        else:
+            loop.begin(_texts(folder, chosen), _flat(as_dict(config), spec.prefix) | {"run.seed": settings.seed})
+            display.say(f"{spec.name} on {_field(config, spec.subject)}: {folder.path}")
+        stopped = loop.train()
+    except KeyboardInterrupt:
+        display.close()
+        folder.write_meta(status="interrupted: stopped without saving")
+        display.say(f"stopped without saving; resume from the last checkpoint: python -m experiments resume {folder.path}")
+        return 130
+    except Exception as failure:  # the run's folder must say why it ended, whatever a plugin raised
+        display.close()
+        reason = _reason(failure, spec)
+        (folder.path / "traceback.txt").write_text(traceback.format_exc())
+        folder.write_meta(status=f"failed: {reason}")
+        if loop is not None and hasattr(loop, "events"):
+            loop.events.finished(False)
+        hint = "" if isinstance(failure, (UsageError, CheckpointError)) else f" (traceback in {folder.path / 'traceback.txt'})"
+        raise UsageError(reason + hint) from failure
+    finally:
+        display.close()
+        if plugin is not None and hasattr(plugin, "close"):
+            plugin.close()
+        if loop is not None and hasattr(loop, "events"):
+            loop.events.close()
+        folder.close()
+    if stopped is not None:
+        name = signal.Signals(stopped).name
+        folder.write_meta(status=f"interrupted: {name}")
+        display.say(f"saved at {plugin.clock:,} {spec.clock}; go on with: python -m experiments resume {folder.path}")
+        return 128 + stopped
+    results = _results(spec, config, label, settings, folder, loop)
+    folder.write_results(results)
+    folder.write_meta(status="finished")
+    values = {k: v for k, v in loop.last["values"].items() if isinstance(v, (int, float, str))}
+    closing_table(
+        display.console, f"{label} on {results['subject']}, seed {settings.seed}",
+        {spec.clock: f"{plugin.clock:,}", "minutes": results["wall_clock_seconds"] / 60, "steps per second": results["steps_per_second"]}
+        | values,
+    )
+    display.say(f"results      {folder.path / 'results.json'}")
+    display.say(f"TensorBoard  {_python()} -m tensorboard.main --logdir {settings.folder}")
+    display.say(f"go on        {_python()} -m experiments resume {folder.path} --run.until {2 * settings.until}")
+    return 0
+
+
+def _configure_runtime(settings: RunConfig) -> dict[str, Any]:
+    from core.runtime import configure
+
+    return configure(
+        device=settings.device, threads=settings.threads, precision=settings.precision, deterministic=settings.deterministic
+    )
+
+
+def _results(spec: Spec, config: Any, label: str, settings: RunConfig, folder: RunFolder, loop: Any) -> dict[str, Any]:
+    meta = folder.read_meta()
+    seconds = loop.elapsed
+    return {
+        "experiment": spec.name,
+        "preset": label,
+        "subject": str(_field(config, spec.subject)),
+        "seed": settings.seed,
+        "clock": {"value": loop.plugin.clock, "unit": spec.clock},
+        "wall_clock_seconds": seconds,
+        "steps_per_second": loop.plugin.clock / seconds if seconds else 0.0,
+        "headline": {"tag": spec.headline, "goal": spec.goal, "final": loop.last["values"][spec.headline], "best": loop.best},
+        "evaluation": loop.last["values"],
+        "resumed": len(meta.get("resumed", [])),
+        "runtime": meta["runtime"],
+        "versions": meta["versions"],
+        "git": meta["git"],
+    }
+
+
+def _reason(failure: Exception, spec: Spec) -> str:
+    if isinstance(failure, UsageError):
+        return str(failure)
+    if isinstance(failure, OSError) and failure.strerror:
+        where = f" {failure.filename!r}" if failure.filename else ""
+        return f"the disk refused to write{where}: {failure.strerror}; earlier checkpoints are whole, so free space and resume"
+    return f"plugin {spec.name!r} raised {type(failure).__name__}: {failure}".splitlines()[0]
+
+
+# --- small helpers ----------------------------------------------------------------------------------------------------
+
+_USAGE = """usage: python -m experiments.run <name> [--config FILE] [flags]
+
+Trains an experiment: a plugin or one of its presets. Flags beat the file, the file beats the preset.
+
+  python -m experiments.run policy-gradient --run.time-limit 120
+  python -m experiments.run pong-pg-fast --agent.lr 5e-4 --run.seed 2
+
+names: {names}
+`python -m experiments list` describes them, `python -m experiments.run <name> --help` shows all flags."""
+
+
+def _examples(label: str, spec: Spec) -> str:
+    field = next((name for name, kind in flags(spec.config).items() if kind is float), None)
+    flag = f"--{spec.prefix}.{field.replace('_', '-')} {_field(spec.config(), field)}" if field else "--run.seed 2"
+    return (
+        f"Examples:\n\n  python -m experiments.run {label} --run.time-limit 120\n\n"
+        f"  python -m experiments.run {label} {flag} --run.seed 2 --run.tag trial"
+    )
+
+
+@dataclass(frozen=True)
+class _RunOnly:
+    """Go on with a run. Only the launcher's flags can change."""
+
+    run: RunConfig
+
+
+def _take_option(tokens: list[str], name: str) -> str | None:
+    """Remove `name VALUE` or `name=VALUE` from tokens and return VALUE."""
+    for i, token in enumerate(tokens):
+        if token == name:
+            if i + 1 == len(tokens):
+                raise UsageError(f"{name} needs a file name")
+            del tokens[i]
+            return tokens.pop(i)
+        if token.startswith(name + "="):
+            return tokens.pop(i).partition("=")[2]
+    return None
+
+
+def _relaunch_values(file: str, spec: Spec) -> dict[str, Any]:
+    values = read_yaml(Path(file))
+    owner = values.pop("experiment", spec.name)
+    values.pop("preset", None)
+    if owner != spec.name:
+        raise UsageError(f"{file} configures the experiment {owner!r}, not {spec.name!r}")
+    return values
+
+
+def _run_path(argv: Sequence[str], verb: str) -> tuple[Path, list[str]]:
+    if not argv or argv[0].startswith("-"):
+        raise UsageError(f"usage: python -m experiments {verb} <run folder> [flags]")
+    return Path(argv[0]), list(argv[1:])
+
+
+def _field(config: Any, dotted: str) -> Any:
+    for name in dotted.split("."):
+        if not hasattr(config, name):
+            raise UsageError(f"{type(config).__name__} has no field {name!r}, which the plugin's registration names ({dotted!r})")
+        config = getattr(config, name)
+    return config
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}.{key}") if isinstance(value, Mapping) else {f"{prefix}.{key}": value}
+    return flat
+
+
+def _texts(folder: RunFolder, chosen: dict[str, Any]) -> dict[str, str]:
+    config = (folder.path / "config.yaml").read_text()
+    meta = folder.read_meta()
+    facts = {"command": shlex.join(meta["argv"]), **chosen, **meta["versions"], "commit": meta["git"]["commit"] or "unknown"}
+    table = "| what | value |\n| --- | --- |\n" + "\n".join(f"| {k} | {v} |" for k, v in facts.items())
+    return {"config": "    " + config.replace("\n", "\n    "), "versions": table}
+
+
+def _python() -> str:
+    return str(Path(sys.executable).relative_to(Path.cwd())) if Path(sys.executable).is_relative_to(Path.cwd()) else "python"
+
+
+if __name__ == "__main__":
+    from experiments.__main__ import main
+
+    sys.exit(main(["run", *sys.argv[1:]]))

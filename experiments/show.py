@@ -1,0 +1,138 @@
+"""`list`, `describe`, `play` and `sample`: looking at experiments and at what a run has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from core import checkpoint
+from core.errors import UsageError, nearest
+from experiments.catalogue import catalogue
+from experiments.configuration import as_dict
+from experiments.run import _flat, _run_path, _take_option, load_run, make_plugin
+
+__all__ = ["describe", "list_all", "play", "sample"]
+
+
+def list_all(argv: Sequence[str]) -> int:
+    """Print every plugin and preset, one line each, and what could not be loaded."""
+    from rich.console import Console
+    from rich.table import Table
+
+    found = catalogue()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("name", "kind", "what it is"):
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
+    for name, spec in sorted(found.plugins.items()):
+        table.add_row(name, spec.kind, spec.summary)
+        for preset in sorted((p for p in found.presets.values() if p.plugin == name), key=lambda p: p.name):
+            table.add_row(f"  {preset.name}", "preset", preset.summary)
+    console = Console(highlight=False)
+    console.print(table)
+    for source, reason in sorted(found.broken.items()):
+        console.print(f"broken: {source}: {reason}", markup=False)
+    return 0
+
+
+def describe(argv: Sequence[str]) -> int:
+    """Print paper, algorithm, x-axis, headline metric, presets and defaults of an experiment."""
+    if len(argv) != 1:
+        raise UsageError("usage: python -m experiments describe <name>")
+    from rich.console import Console
+
+    spec, preset = catalogue().find(argv[0])
+    console = Console(highlight=False)
+    console.print(f"{spec.name}: {spec.summary}", style="bold", markup=False)
+    console.print(f"\n{spec.description}\n", markup=False)
+    facts = {
+        "paper": spec.paper or "none named", "x-axis": spec.clock, "headline": f"{spec.headline} ({spec.goal})",
+        "presets": ", ".join(sorted(p.name for p in catalogue().presets.values() if p.plugin == spec.name)) or "none",
+    }
+    for key, value in facts.items():
+        console.print(f"{key:9s} {value}", markup=False, soft_wrap=True)
+    if preset is not None:
+        console.print(f"\npreset {preset.name}: {preset.summary}\n{preset.path.read_text().rstrip()}", markup=False)
+    console.print("\ndefaults")
+    for key, value in _flat(as_dict(spec.config()), spec.prefix).items():
+        console.print(f"  --{key.replace('_', '-'):32s} {value}", markup=False, soft_wrap=True)
+    return 0
+
+
+def play(argv: Sequence[str]) -> int:
+    """An agent plays: prints its returns and writes a GIF. `<run folder> [--weights best|newest] [--out FILE] [--agent.*]`."""
+    path, rest = _run_path(argv, "play")
+    out = Path(_take_option(rest, "--out") or path / "play.gif")
+    plugin, spec, which = _restored(path, rest, "agent")
+    measured = plugin.evaluate()
+    plugin.close()
+    from rich.console import Console
+
+    from experiments.console import closing_table
+    from experiments.tensorboard import gif
+
+    for i, score in enumerate(measured.get("eval/returns", [])):
+        print(f"episode {i + 1}: return {score:g}")
+    shown = {k: v for k, v in measured.items() if isinstance(v, (int, float, str))}
+    closing_table(Console(highlight=False), f"{spec.name}, {which}", shown)
+    films = [value for tag, value in measured.items() if tag.startswith("video/")]
+    if films:
+        _write_file(out, gif(films[0]))
+        print(f"film: {out}")
+    else:
+        print("this environment cannot be drawn, so there is no film")
+    return 0
+
+
+def sample(argv: Sequence[str]) -> int:
+    """A generative model draws: writes a PNG grid. `<run folder> [--n N] [--seed S] [--weights best|newest] [--out FILE]`."""
+    path, rest = _run_path(argv, "sample")
+    n, seed = _whole(_take_option(rest, "--n") or "64", "--n", 1), _whole(_take_option(rest, "--seed") or "0", "--seed", 0)
+    out = Path(_take_option(rest, "--out") or path / "samples.png")
+    plugin, _, which = _restored(path, rest, "generative")
+    images = plugin.sample(n, seed=seed)
+    plugin.close()
+    from PIL import Image
+
+    from experiments.tensorboard import grid
+
+    if not out.parent.is_dir():
+        raise UsageError(f"{str(out)!r} cannot be written: there is no folder {str(out.parent)!r}")
+    picture = grid(images)
+    Image.fromarray(picture.squeeze() if picture.shape[-1] == 1 else picture).save(out, "PNG")
+    print(f"{n} samples of {which}: {out}")
+    return 0
+
+
+def _restored(path: Path, rest: list[str], kind: str) -> tuple[Any, Any, str]:
+    """Return (plugin with the run's weights, spec, which weights)."""
+    weights = _take_option(rest, "--weights") or "best"
+    if weights not in ("best", "newest"):
+        raise UsageError(f"--weights is {weights!r}; {nearest(weights, ['best', 'newest'])}")
+    spec, config, settings = load_run(path, rest)
+    if spec.kind != kind:
+        verb = "sample" if spec.kind == "generative" else "play"
+        raise UsageError(f"{path} holds {spec.name!r}, which is {spec.kind}; use `{verb}`")
+    whole = checkpoint.numbered(path)
+    chosen = (checkpoint.best(path) if weights == "best" else None) or (whole[0] if whole else None)
+    if chosen is None:
+        raise UsageError(f"{path} has no checkpoint yet")
+    from core.runtime import configure
+
+    configure(device=settings.device, threads=settings.threads, precision=settings.precision)
+    plugin = make_plugin(spec, config, settings, path / "files", print)
+    checkpoint.load(chosen, {"plugin": plugin.state()}, weights_only=True)
+    return plugin, spec, f"checkpoint {chosen.name}"
+
+
+def _whole(text: str, name: str, least: int) -> int:
+    if not text.isdigit() or int(text) < least:
+        raise UsageError(f"{name} is {text!r}; it must be a whole number of at least {least}")
+    return int(text)
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"{str(path)!r} cannot be written: {error.strerror}") from error
