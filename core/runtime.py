@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from core.errors import UsageError
@@ -30,11 +33,12 @@ def configure(
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         if device == "cpu":
             os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    import keras
-    import tensorflow as tf
-    from threadpoolctl import threadpool_limits
+    with _quiet_native_stderr():
+        import keras
+        import tensorflow as tf
+        from threadpoolctl import threadpool_limits
 
-    gpus = tf.config.list_physical_devices("GPU")
+        gpus = tf.config.list_physical_devices("GPU")
     if device.startswith("gpu:"):
         index = int(device[4:])
         if index >= len(gpus):
@@ -66,3 +70,21 @@ def configure(
 def _cores() -> int:
     """Return the cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _quiet_native_stderr() -> Iterator[None]:
+    """Hold back what native libraries write while TensorFlow looks for GPUs, which no log level silences; show it on failure."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from agents.policy_gradient.agent import PolicyGradient
+from agents.policy_gradient.config import PolicyGradientConfig
+from core.errors import UsageError
+from core.plugin import Context
+from envs import EnvConfig
+
+CATCH = EnvConfig("pongan/Catch-v0")
+
+
+def agent(seed: int = 0, **fields: Any) -> PolicyGradient:
+    fields = {"env": CATCH, "games": 2, "batch_episodes": 4, "hidden": 8, "chunk": 7, "turn": 3, "eval_episodes": 4} | fields
+    return PolicyGradient(PolicyGradientConfig(**fields), Context(seed=seed, folder=Path(".")))
+
+
+def play_until_full(a: PolicyGradient) -> dict[str, Any]:
+    while a.batch is None:
+        a.step()
+    return a.batch
+
+
+def learn(a: PolicyGradient) -> dict[str, Any]:
+    while a.batch is not None:
+        scalars = a.step()
+    return dict(scalars)
+
+
+def by_hand(a: PolicyGradient, batch: dict[str, Any]) -> list[np.ndarray]:
+    """The gradient of sum_t -A_t log pi(a_t | x_t) for one hidden ReLU layer without biases, as the original writes it."""
+    (W1, _), (W2, _) = a.mirror["hidden"], a.mirror["logits"]
+    X = np.asarray(batch["X"].todense() if scipy.sparse.issparse(batch["X"]) else batch["X"], np.float64)
+    h = np.maximum(X @ W1, 0)
+    z = h @ W2
+    p = np.exp(z - z.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    dz = batch["A"][:, None] * (p - np.eye(p.shape[1])[batch["a"]])
+    dh = dz @ W2.T
+    dh[h <= 0] = 0
+    return [X.T @ dh, h.T @ dz]
+
+
+@pytest.mark.parametrize("env", [CATCH, EnvConfig("ALE/Pong-v5", time_limit=40)], ids=["catch", "pong"])
+def test_one_update_is_the_papers(env: EnvConfig) -> None:
+    """Gradient against numpy, in padded chunks; RMSProp: v = decay v + (1 - decay) g^2, theta -= lr g / sqrt(v + 1e-10)."""
+    a = agent(env=env)
+    batch = play_until_full(a)
+    if env is not CATCH and not np.any(batch["A"]):  # nobody scored: give the update something to do
+        batch["A"] = np.random.default_rng(0).normal(size=len(batch["A"])).astype(np.float32)
+    before = [np.asarray(v) for v in a.model.trainable_variables]
+    gradient = by_hand(a, batch)
+    scalars = learn(a)
+    for theta, g, old in zip(a.model.trainable_variables, gradient, before, strict=True):
+        v = 0.01 * g**2
+        np.testing.assert_allclose(np.asarray(theta), old - 1e-4 * g / np.sqrt(v + 1e-10), rtol=1e-4, atol=1e-7)
+    norm = np.sqrt(sum((g**2).sum() for g in gradient))
+    np.testing.assert_allclose(scalars["optim/gradient_norm"], norm, rtol=1e-4)
+
+
+def test_a_batch_is_exactly_its_whole_episodes_started_together() -> None:
+    a = agent(games=2, batch_episodes=6)
+    weights = np.asarray(a.model.trainable_variables[0]).copy()
+    batch = play_until_full(a)
+    assert a.episodes == 6 and len(batch["a"]) == 6 * 5 == a.clock  # an episode of Catch lasts 5 steps
+    np.testing.assert_array_equal(weights, np.asarray(a.model.trainable_variables[0]))
+    np.testing.assert_allclose(batch["A"].mean(), 0, atol=1e-6)
+    np.testing.assert_allclose(batch["A"].std(), 1, atol=1e-5)
+    learn(a)
+    assert a.updates == 1 and not a.rollout and (a.left == 3).all()
+
+
+def test_games_that_finished_idle_until_the_last_is_done() -> None:
+    """CartPole episodes differ in length: the batch holds one of each game, and the short ones were not played twice."""
+    a = agent(env=EnvConfig("CartPole-v1"), games=4, batch_episodes=4)
+    batch = play_until_full(a)
+    assert a.episodes == 4 and len(batch["a"]) == a.clock
+    lengths = [len(last[1]) for last in a.env.last_episode]
+    assert sum(lengths) == a.clock and len(set(lengths)) > 1
+
+
+def test_busy_games_learn_every_step_exactly_once() -> None:
+    """With batch_steps, steps whose return is unknown wait; over many updates none is lost and none used twice."""
+    a = agent(env=EnvConfig("CartPole-v1"), games=3, batch_steps=60, chunk=32)
+    learned = 0
+    for _ in range(8):
+        batch = play_until_full(a)
+        assert len(batch["a"]) >= 60
+        learned += len(batch["a"])
+        waiting = sum(int(t["live"].sum()) for t in a.rollout)
+        assert learned + waiting == a.clock
+        learn(a)
+    assert a.updates == 8
+
+
+def test_in_pong_the_discounted_sum_begins_afresh_at_every_point() -> None:
+    a = agent(env=EnvConfig("ALE/Pong-v5"), games=1, batch_episodes=1, gamma=0.9, chunk=512)
+    while a.clock < 400:
+        a.step()
+    r = np.array([t["r"][0] for t in a.rollout])
+    cut = np.array([t["cut"][0] for t in a.rollout])
+    np.testing.assert_array_equal(cut, r != 0)
+    assert cut.any()
+    assert not agent().config.cuts and agent(cut_at_reward="yes").config.cuts
+
+
+def test_the_numpy_mirror_is_the_keras_model() -> None:
+    for fields in ({}, {"bias": True, "baseline": True}, {"policy": "sigmoid", "env": EnvConfig("CartPole-v1")}):
+        a = agent(**fields)
+        play_until_full(a)
+        learn(a)
+        x = np.random.default_rng(0).normal(size=(5, a.inputs)).astype(np.float32)
+        logits, v = a._forward(x)
+        logits_tf, v_tf = a._outputs(x)
+        np.testing.assert_allclose(logits, logits_tf, atol=1e-5)
+        np.testing.assert_allclose(v, v_tf, atol=1e-5)
+
+
+def test_sigmoid_is_the_original_policy() -> None:
+    """One logit z for two actions: the first is taken with probability 1 / (1 + exp(-z))."""
+    a = agent(policy="sigmoid", env=EnvConfig("CartPole-v1"))
+    logits = np.tile([[0.7, 0.0]], (40_000, 1)).astype(np.float32)
+    share = (a._sample(logits, np.random.default_rng(0)) == 0).mean()
+    assert abs(share - 1 / (1 + np.exp(-0.7))) < 0.01
+
+
+def test_actions_are_sampled_from_the_softmax() -> None:
+    p = np.array([0.2, 0.5, 0.3])
+    draws = PolicyGradient._sample(np.tile(np.log(p), (50_000, 1)), np.random.default_rng(1))
+    np.testing.assert_allclose(np.bincount(draws, minlength=3) / 50_000, p, atol=0.01)
+
+
+def test_a_time_limit_is_bootstrapped_with_the_baseline_only() -> None:
+    for baseline in (True, False):
+        a = agent(env=EnvConfig("CartPole-v1", time_limit=4), baseline=baseline, bias=True, games=1, batch_episodes=1)
+        if baseline:
+            a.model.get_layer("value").bias.assign([10.0])
+            a._copy_weights()
+        while not a.env.last_episode[0]:
+            a._play([], [])
+        rewards = [float(t["r"][0]) for t in a.rollout]
+        assert rewards[:3] == [1, 1, 1]
+        assert rewards[3] > 9 if baseline else rewards[3] == 1.0
+
+
+def test_tabular_observations_become_one_hot() -> None:
+    a = agent(env=EnvConfig("FrozenLake-v1"))
+    np.testing.assert_array_equal(a._features(np.array([0, 15])), np.eye(16, dtype=np.float32)[[0, 15]])
+
+
+def test_step_returns_in_time_and_long_batches_stay_small() -> None:
+    """A batch of 10 episodes of 8,000 Pong steps: 16 million bytes a million non-zeros, far below 300 MB."""
+    a = agent(env=EnvConfig("ALE/Pong-v5"), games=10, batch_episodes=10, chunk=2048, turn=16)
+    while a.clock < 3_000:
+        a.step()
+    stored = sum(t["x"].data.nbytes + t["x"].indices.nbytes + t["x"].indptr.nbytes for t in a.rollout)
+    assert stored / a.clock * 80_000 < 100e6
+
+
+def test_it_learns_to_catch() -> None:
+    a = agent(games=8, batch_steps=200, hidden=32, bias=True, optimizer="adam", lr=1e-2, loss="mean", baseline=True, chunk=256)
+    while a.clock < 20_000:
+        a.step()
+    assert a.evaluate()["eval/return_mean"] > 0.9
+
+
+def test_evaluation_plays_what_it_says() -> None:
+    result = agent(eval_episodes=5).evaluate()
+    assert len(result["eval/returns"]) == 5 and "5 whole episodes, sampled actions" in result["eval/protocol"]
+    assert result["video/episode"].dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"lr": 0.0}, "lr is 0.0"),
+        ({"games": 3, "batch_episodes": 4}, "multiple of games"),
+        ({"gamma": 1.1}, "gamma is 1.1"),
+        ({"hidden": -1}, "hidden is -1"),
+        ({"env": EnvConfig("pongan/Walk-v0")}, "needs discrete actions"),
+        ({"policy": "sigmoid"}, "exactly 2 actions"),
+    ],
+)
+def test_wrong_settings_get_one_sentence(fields: dict, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        agent(**fields)

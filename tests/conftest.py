@@ -1,0 +1,51 @@
+"""Shared by all tests: TensorFlow quiet and on one policy, the launcher called in this process or in its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ.setdefault("COLUMNS", "120")
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Call the launcher in this process; returns (exit code, stdout, stderr)."""
+    from experiments.__main__ import main
+
+    def call(*argv: object) -> tuple[int, str, str]:
+        try:
+            code = main([str(a) for a in argv])
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def launch() -> Callable[..., subprocess.Popen[str]]:
+    """Start the launcher as a process of its own, as a user does; from `cwd`, with `path` first on PYTHONPATH."""
+
+    def start(*argv: object, cwd: Path = ROOT, path: Path | None = None) -> subprocess.Popen[str]:
+        env = os.environ | ({"PYTHONPATH": str(path)} if path else {})
+        command = [sys.executable, "-m", "experiments", *map(str, argv)]
+        return subprocess.Popen(command, cwd=cwd, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    return start
+
+
+def only_run(root: Path) -> Path:
+    """The one run folder below `root`."""
+    (config,) = root.glob("*/*/*/config.yaml")
+    return config.parent

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from core import checkpoint
+from core.checkpoint import AppendOnly, CheckpointError
+
+
+def build(seed: int) -> dict:
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dropout(0.5, seed=seed), keras.layers.Dense(2)])
+    optimizer = keras.optimizers.Adam(1e-2)
+    optimizer.build(model.trainable_variables)
+    return {
+        "model": model,
+        "optimizer": optimizer,
+        "half": tf.Variable(tf.cast(tf.range(3), tf.bfloat16) * (seed + 0.5)),
+        "tf_rng": tf.random.Generator.from_seed(seed),
+        "keras_rng": keras.random.SeedGenerator(seed),
+        "rngs": [np.random.default_rng(seed), np.random.Generator(np.random.MT19937(seed))],
+        "numbers": {"i": seed, "f": seed + 0.1, "none": None, "text": "é", "flag": True, "list": [1, [2, 3]]},
+        "frames": np.arange(6, dtype=np.uint8).reshape(2, 3) + seed,
+        "nested": {"deep": {"x": np.float32(seed), "variable": tf.Variable([1.0 * seed])}},
+    }
+
+
+def train(tree: dict) -> None:
+    model, optimizer = tree["model"], tree["optimizer"]
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(tf.ones((2, 3)), training=True) ** 2)
+    optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+
+
+def test_every_kind_of_leaf_comes_back_and_goes_on_the_same(tmp_path: Path) -> None:
+    a, b = build(1), build(2)
+    train(a)
+    path = checkpoint.save(tmp_path, f"{1:012d}", a)
+    values = checkpoint.load(path, b)
+    assert values["numbers"] == a["numbers"]
+    np.testing.assert_array_equal(values["frames"], a["frames"])
+    assert values["nested"]["deep"]["x"] == np.float32(1)
+    assert values["model"] is b["model"]
+    np.testing.assert_array_equal(b["half"].numpy(), a["half"].numpy())
+    assert b["half"].dtype == tf.bfloat16
+    for _ in range(2):
+        train(a)
+        train(b)
+        for x, y in zip(a["model"].variables + a["optimizer"].variables, b["model"].variables + b["optimizer"].variables, strict=True):
+            np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+        np.testing.assert_array_equal(a["tf_rng"].normal([3]), b["tf_rng"].normal([3]))
+        for x, y in zip(a["rngs"], b["rngs"], strict=True):
+            assert x.random() == y.random()
+        assert int(a["keras_rng"].next()[1]) == int(b["keras_rng"].next()[1])
+
+
+def test_sums_are_those_of_sha256sum(tmp_path: Path) -> None:
+    path = checkpoint.save(tmp_path, "x", {"a": 1})
+    for line in (path / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split("  ")
+        assert hashlib.sha256((path / name).read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.parametrize("file", ["tree.json", "arrays.npz", "SHA256SUMS"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
+def test_damage_is_noticed_before_anything_changes(tmp_path: Path, file: str, damage: str) -> None:
+    path = checkpoint.save(tmp_path, "x", build(1))
+    victim = path / file
+    data = bytearray(victim.read_bytes())
+    if damage == "flip":
+        data[len(data) // 2] ^= 0x01
+        victim.write_bytes(data)
+    elif damage == "truncate":
+        victim.write_bytes(data[: len(data) // 2])
+    else:
+        victim.unlink()
+    live = build(2)
+    before = [np.asarray(v).copy() for v in live["model"].variables]
+    with pytest.raises(CheckpointError, match="checkpoint .* (is damaged|cannot be read)"):
+        checkpoint.load(path, live)
+    for old, new in zip(before, live["model"].variables, strict=True):
+        np.testing.assert_array_equal(old, np.asarray(new))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: t.update(model=keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])), "has .* variables at '/model'"),
+        (lambda t: t.update(half=tf.Variable(tf.zeros(4, tf.bfloat16))), r"shape \[3\]; this run's is \[4\]"),
+        (lambda t: t.update(extra=tf.Variable(1.0)), "has nothing for /extra"),
+        (lambda t: t.update(rngs=[None, None]), "has a numpy PCG64 generator"),
+        (lambda t: t.update(model=None), "has variables at '/model'; this run has none"),
+    ],
+)
+def test_a_checkpoint_of_another_program_is_refused_whole(tmp_path: Path, change, says: str) -> None:
+    path = checkpoint.save(tmp_path, "x", build(1))
+    live = build(2)
+    change(live)
+    before = np.asarray(live["nested"]["deep"]["variable"])
+    with pytest.raises(CheckpointError, match=says):
+        checkpoint.load(path, live)
+    np.testing.assert_array_equal(before, np.asarray(live["nested"]["deep"]["variable"]))
+
+
+@pytest.mark.parametrize("leaf", [object(), np.array([object()]), {1: 2}, {"$x": 1}, lambda: 0])
+def test_what_cannot_be_saved_says_where_and_leaves_nothing(tmp_path: Path, leaf: object) -> None:
+    with pytest.raises(TypeError, match="'/a/b'"):
+        checkpoint.save(tmp_path, "x", {"a": {"b": leaf}})
+    assert not (tmp_path / "checkpoints" / "x").exists()
+
+
+def test_a_full_disk_leaves_earlier_checkpoints_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = checkpoint.save(tmp_path, f"{1:012d}", build(1))
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(tmp_path, f"{2:012d}", build(1))
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == [good.name]
+
+
+def test_append_only_files_are_cut_to_the_committed_length(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"committed")
+    path = checkpoint.save(tmp_path, "x", {"log": AppendOnly("log", 9)})
+    with open(log, "ab") as file:
+        file.write(b" and more")
+    assert checkpoint.load(path, {"log": None})["log"] == AppendOnly("log", 9)
+    assert log.read_bytes() == b"committed"
+    log.write_bytes(b"short")
+    with pytest.raises(CheckpointError, match="9 bytes of"):
+        checkpoint.load(path, {"log": None})
+
+
+def test_weights_only_keeps_models_and_variables(tmp_path: Path) -> None:
+    a, b = build(1), build(2)
+    path = checkpoint.save(tmp_path, "best-1", {"plugin": a}, weights_only=True)
+    kept = json.loads((path / "tree.json").read_text())["tree"]["plugin"]
+    assert sorted(kept) == ["half", "model", "nested"]
+    whole = checkpoint.save(tmp_path, f"{1:012d}", {"plugin": a})
+    for saved in (path, whole):
+        live = build(2)
+        rng_before = live["rngs"][0].bit_generator.state
+        checkpoint.load(saved, {"plugin": live}, weights_only=True)
+        np.testing.assert_array_equal(np.asarray(live["model"].variables[0]), np.asarray(a["model"].variables[0]))
+        assert live["rngs"][0].bit_generator.state == rng_before
+    assert b["nested"]["deep"]["variable"].numpy() == [2.0]
+
+
+def test_names_order_and_pruning(tmp_path: Path) -> None:
+    for clock in (0, 5, 5, 10, 10, 10):
+        checkpoint.save(tmp_path, f"{clock:012d}", {"c": clock})
+    for clock in (5, 10):
+        checkpoint.save(tmp_path, f"best-{clock:012d}", {"c": clock})
+    (tmp_path / "checkpoints" / ".killed.tmp").mkdir()
+    assert [p.name for p in checkpoint.numbered(tmp_path)][:3] == ["000000000010.002", "000000000010.001", "000000000010"]
+    checkpoint.prune(tmp_path, keep=2)
+    assert [p.name for p in checkpoint.numbered(tmp_path)] == ["000000000010.002", "000000000010.001"]
+    assert checkpoint.best(tmp_path).name == "best-000000000010"
+    assert not (tmp_path / "checkpoints" / ".killed.tmp").exists()
