@@ -85,12 +85,32 @@ def catalogue() -> Catalogue:
     for entry in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda e: e.name):
         origin = f"{entry.name} (package {entry.dist.name})" if entry.dist else entry.name
         load(origin, entry.value)
-    for spec in list(result.plugins.values()):
-        module_file = sys.modules[spec.config.__module__].__file__
-        for path in sorted(Path(module_file).parent.glob("presets/*.yaml")) if module_file else []:
-            name = canonical(path.stem)
-            if name in result.plugins or name in result.presets:
-                result.broken[f"preset {name} ({path})"] = f"the name {name!r} is already taken"
-            else:
-                result.presets[name] = Preset(name, spec.name, path)
+    _find_presets(result)
     return result
+
+
+def _find_presets(result: Catalogue) -> None:
+    """Add the presets beside every configuration; where several plugins share a folder, `experiment:` says whose each is."""
+    neighbours: dict[Path, list[str]] = {}
+    for spec in result.plugins.values():
+        module_file = sys.modules[spec.config.__module__].__file__
+        if module_file:
+            neighbours.setdefault(Path(module_file).parent / "presets", []).append(spec.name)
+    for folder, owners in neighbours.items():
+        for path in sorted(folder.glob("*.yaml")):
+            name, source = canonical(path.stem), f"preset {path.stem} ({path})"
+            owner = canonical(_owner(path) or owners[0]) if len(owners) == 1 or _owner(path) else ""
+            if owner not in owners:
+                result.broken[source] = f"it must say 'experiment: NAME', with one of {', '.join(sorted(owners))}"
+            elif name in result.plugins or name in result.presets:
+                result.broken[source] = f"the name {name!r} is already taken"
+            else:
+                result.presets[name] = Preset(name, owner, path)
+
+
+def _owner(path: Path) -> str:
+    """Return what follows `experiment:` in a YAML file, without importing a YAML reader."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("experiment:"):
+            return line.partition(":")[2].strip()
+    return ""

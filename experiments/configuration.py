@@ -10,7 +10,7 @@ import dataclasses
 import io
 import re
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -96,6 +96,8 @@ def parse_values(
             name = key.replace("-", "_")
             if name not in known:
                 raise UsageError(f"{source}: {key!r} is no setting; {nearest(name, known)}")
+            if isinstance(value, (list, tuple)) and typing.get_origin(known[name]) is not tuple:
+                raise UsageError(f"{source}: {key!r} is {value!r}; it must be one value")
             arguments += _as_flag(name, value)
     arguments += _checked_flags(argv, known)
     output = io.StringIO()
@@ -186,13 +188,16 @@ def _checked_flags(argv: Sequence[str], known: Mapping[str, Any]) -> list[str]:
     return result
 
 
-def _first_sentence(box: str) -> str:
-    """Return what tyro's error box says above its first rule, as one line."""
-    lines = [line.strip("│ ").strip() for line in box.splitlines() if line.startswith("│")]
-    rule: Callable[[str], bool] = lambda line: bool(line) and set(line) == {"─"}  # noqa: E731
-    said = []
-    for line in lines:
-        if rule(line):
-            break
-        said.append(line)
-    return " ".join(said) or box.strip()
+def _first_sentence(report: str) -> str:
+    """Return the body of tyro's error report as one line: what stands below its title and above the next rule."""
+    sections: list[list[str]] = [[]]
+    for line in report.splitlines():
+        text = line.strip("│ ")
+        if line.startswith(("╭", "╰")):
+            continue
+        if text and set(text) <= {"─", "-"}:
+            sections.append([])
+        elif text:
+            sections[-1].append(text)
+    titled = "╭" not in report and len(sections) > 1  # without a box the title is a section of its own
+    return " ".join(sections[1 if titled else 0]) or report.strip()

@@ -29,7 +29,7 @@ def run(argv: Sequence[str]) -> int:
     spec, preset = catalogue().find(name)
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if preset is not None:
-        layers.append((f"preset {preset.name}", read_yaml(preset.path)))
+        layers.append((f"preset {preset.name}", _relaunch_values(str(preset.path), spec)))
     file = _take_option(rest, "--config")
     if file is not None:
         layers.append((file, _relaunch_values(file, spec)))

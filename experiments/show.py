@@ -31,7 +31,7 @@ def list_all(argv: Sequence[str]) -> int:
     console = Console(highlight=False)
     console.print(table)
     for source, reason in sorted(found.broken.items()):
-        console.print(f"broken: {source}: {reason}", markup=False)
+        console.print(f"broken: {source}: {reason}", markup=False, soft_wrap=True)
     return 0
 
 

@@ -1,0 +1,67 @@
+"""A package of somebody else's is found, trained, resumed and shown with no edit to this repository."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.catalogue import catalogue
+from tests.conftest import only_run
+from tests.contract import check_contract
+from tests.events import read, read_scalars
+
+
+@pytest.mark.parametrize("name", ["tabular-q", "pixel-gaussian"])
+def test_its_plugins_keep_the_contract(external: Path, name: str, tmp_path: Path) -> None:
+    check_contract(catalogue().plugins[name], tmp_path)
+
+
+def test_list_shows_it_and_names_what_is_broken(external: Path, cli) -> None:
+    code, out, _ = cli("list")
+    assert code == 0
+    for line in ("tabular-q", "tabular-q-quick", "pixel-gaussian", "policy-gradient", "pong-pg-fast"):
+        assert line in out
+    assert "broken: broken (package pongan-extra): RuntimeError: this plugin cannot even be imported" in out
+    assert "broken: duplicate (package pongan-extra): plugin name 'policy-gradient'" in out and "already taken by agents." in out
+
+
+def test_an_agent_trains_resumes_and_plays(external: Path, cli, tmp_path: Path) -> None:
+    code, out, err = cli("run", "tabular_q_quick", "--run.folder", tmp_path / "runs", "--agent.lr", 0.5)
+    assert code == 0, err
+    run = only_run(tmp_path / "runs")
+    assert run.parts[-3:-1] == ("tabular-q-quick", "FrozenLake-v1")
+    results = json.loads((run / "results.json").read_text())
+    assert results["clock"] == {"value": 200, "unit": "environment steps"}
+    assert "4 greedy episodes" in results["evaluation"]["eval/protocol"]
+    code, out, err = cli("resume", run, "--run.until", 400)
+    assert code == 0, err
+    assert [step for step, _ in read_scalars(run)["rollout/reward"]] == [100, 200, 300, 400]
+    code, out, _ = cli("play", run)
+    assert code == 0 and "eval/return_mean" in out and "cannot be drawn" in out
+
+
+def test_a_generative_model_trains_and_draws(external: Path, cli, tmp_path: Path) -> None:
+    code, _, err = cli("run", "pixel-gaussian", "--model.batch", 16, "--run.folder", tmp_path / "runs")
+    assert code == 0, err
+    run = only_run(tmp_path / "runs")
+    images = read(run).Tensors("samples/fixed")
+    assert [event.step for event in images] == [30, 60]
+    assert images[0].tensor_proto.string_val[0] == b"32"  # a 4x4 grid of 8x8
+    code, out, _ = cli("sample", run, "--n", 9, "--out", tmp_path / "grid.png")
+    assert code == 0
+    picture = np.asarray(Image.open(tmp_path / "grid.png"))
+    assert picture.shape == (24, 24) and picture.std() > 20
+
+
+def test_its_commands_become_verbs(external: Path, cli) -> None:
+    code, out, _ = cli("greedy-table", "a", "--b")
+    assert code == 0 and out == "greedy-table a --b\n"
+
+
+def test_unknown_tags_warn(external: Path, cli, tmp_path: Path) -> None:
+    code, out, _ = cli("run", "misbehaving", "--model.how", "tag", "--run.until", 5, "--run.folder", tmp_path)
+    assert code == 0 and out.count("the tag 'weird' is not in the glossary") == 1
