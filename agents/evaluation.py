@@ -18,7 +18,12 @@ FILM_HEIGHT = 210  # pixels at most; larger frames are thinned
 
 
 def evaluate(
-    env_config: EnvConfig, act: Callable[[np.ndarray], np.ndarray], episodes: int, seed: int, *, acting: str = "sampled",
+    env_config: EnvConfig,
+    act: Callable[[np.ndarray], np.ndarray],
+    episodes: int,
+    seed: int,
+    *,
+    acting: str = "sampled",
     film: bool = True,
 ) -> dict[str, Any]:
     """Play `episodes` whole episodes and return their statistics.

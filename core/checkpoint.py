@@ -21,7 +21,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["AppendOnly", "CheckpointError", "best", "fsync_folder", "load", "numbered", "prune", "save", "write_atomically"]
+from core.disk import fsync_folder, write_durably
+from core.errors import UsageError
+
+__all__ = ["AppendOnly", "CheckpointError", "best", "load", "numbered", "prune", "save"]
 
 Tree = dict[str, Any]
 FORMAT = 1
@@ -29,7 +32,7 @@ FILES = ("tree.json", "arrays.npz")
 NUMBERED = re.compile(r"\d{12}(\.\d{3})?")
 
 
-class CheckpointError(Exception):
+class CheckpointError(UsageError):
     """A checkpoint cannot be used; the text says which one and why, in one sentence."""
 
 
@@ -65,10 +68,10 @@ def save(run_folder: Path, name: str, tree: Tree, *, weights_only: bool = False)
     temporary = folder / f".{name}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         temporary.mkdir()
-        _write(temporary / "tree.json", lambda file: file.write(json.dumps(document, indent=1).encode()))
-        _write(temporary / "arrays.npz", lambda file: np.savez(file, **arrays))
+        write_durably(temporary / "tree.json", lambda file: file.write(json.dumps(document, indent=1).encode()))
+        write_durably(temporary / "arrays.npz", lambda file: np.savez(file, **arrays))
         sums = "".join(f"{_sha256(temporary / file)}  {file}\n" for file in FILES)
-        _write(temporary / "SHA256SUMS", lambda file: file.write(sums.encode()))
+        write_durably(temporary / "SHA256SUMS", lambda file: file.write(sums.encode()))
         fsync_folder(temporary)
         os.rename(temporary, target)
         fsync_folder(folder)
@@ -119,34 +122,6 @@ def prune(run_folder: Path, keep: int) -> None:
         shutil.rmtree(path)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace the file `path` by `text` in one rename, so that a reader sees the old or the new file, whole."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        _write(temporary, lambda file: file.write(text.encode()))
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    fsync_folder(path.parent)
-
-
-def fsync_folder(path: Path) -> None:
-    """Ask the disk to keep the folder's entries (a rename is not durable before that)."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write(path: Path, write: Callable[[Any], Any]) -> None:
-    with open(path, "xb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -160,7 +135,9 @@ def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
                 raise CheckpointError(f"checkpoint {path} is damaged: {file} does not match its checksum")
         document = json.loads((path / "tree.json").read_text())
         if document.get("format") != FORMAT:
-            raise CheckpointError(f"checkpoint {path} has format {document.get('format')!r}; this version reads {FORMAT}")
+            raise CheckpointError(
+                f"checkpoint {path} has format {document.get('format')!r}; this version reads {FORMAT}"
+            )
         with np.load(path / "arrays.npz", allow_pickle=False) as file:
             return document, {key: file[key] for key in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:  # ValueError: broken lines, JSON or array headers
@@ -204,7 +181,9 @@ def _weights(tree: Tree) -> Tree:
 def _restrict(saved: Tree, live: Tree) -> Tree:
     """Return the part of a saved tree that `live` has too."""
     return {
-        key: _restrict(node, live[key]) if isinstance(live[key], dict) else node for key, node in saved.items() if key in live
+        key: _restrict(node, live[key]) if isinstance(live[key], dict) else node
+        for key, node in saved.items()
+        if key in live
     }
 
 
@@ -250,8 +229,13 @@ def _encode(node: Any, where: str, arrays: dict[str, np.ndarray], run_folder: Pa
 
 
 def _decode(
-    node: Any, live: Any, where: str, arrays: dict[str, np.ndarray], run_folder: Path,
-    actions: list[Callable[[], None]], path: Path,
+    node: Any,
+    live: Any,
+    where: str,
+    arrays: dict[str, np.ndarray],
+    run_folder: Path,
+    actions: list[Callable[[], None]],
+    path: Path,
 ) -> Any:
     def get(entry: dict[str, Any]) -> np.ndarray:
         array = arrays[entry["$array"]]
@@ -281,7 +265,9 @@ def _decode(
     if "$numpy_generator" in node:
         state = _decode(node["$numpy_generator"], None, where, arrays, run_folder, actions, path)
         if not isinstance(live, np.random.Generator) or type(live.bit_generator).__name__ != state["bit_generator"]:
-            raise CheckpointError(f"checkpoint {path} has a numpy {state['bit_generator']} generator at {where!r}; this run has not")
+            raise CheckpointError(
+                f"checkpoint {path} has a numpy {state['bit_generator']} generator at {where!r}; this run has not"
+            )
 
         def set_state() -> None:
             live.bit_generator.state = state
@@ -294,7 +280,9 @@ def _decode(
         if variables is None:
             raise CheckpointError(f"checkpoint {path} has variables at {where!r}; this run has none there")
         if len(variables) != len(saved):
-            raise CheckpointError(f"checkpoint {path} has {len(saved)} variables at {where!r}; this run has {len(variables)}")
+            raise CheckpointError(
+                f"checkpoint {path} has {len(saved)} variables at {where!r}; this run has {len(variables)}"
+            )
         for variable, (name, array) in zip(variables, saved, strict=True):
             if tuple(variable.shape) != array.shape:
                 raise CheckpointError(

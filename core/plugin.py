@@ -155,11 +155,16 @@ def register(
         where = f"{config.__module__}.{config.__qualname__}"
         key = canonical(name)
         if not re.fullmatch(r"[a-z][a-z0-9-]*", key):
-            raise UsageError(f"plugin name {name!r} ({where}) must be letters, digits and hyphens, starting with a letter")
+            raise UsageError(
+                f"plugin name {name!r} ({where}) must be letters, digits and hyphens, starting with a letter"
+            )
         if not (dataclasses.is_dataclass(config) and config.__dataclass_params__.frozen):  # type: ignore[attr-defined]
             raise UsageError(f"the configuration of plugin {key!r} ({where}) must be a dataclass with frozen=True")
-        bare = [f.name for f in dataclasses.fields(config)
-                if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+        bare = [
+            f.name
+            for f in dataclasses.fields(config)
+            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        ]
         if bare:
             raise UsageError(f"the configuration of plugin {key!r} ({where}) needs a default for {', '.join(bare)}")
         if kind not in MEMBERS:
@@ -174,8 +179,19 @@ def register(
                 f"plugin name {key!r} ({where}) is already taken by {taken.config.__module__}.{taken.config.__qualname__}"
             )
         REGISTRY[key] = Spec(
-            name=key, kind=kind, config=config, build=build, headline=headline, goal=goal, clock=clock, summary=summary,
-            description=description or summary, paper=paper, subject=subject, tiny=dict(tiny or {}), run=dict(run or {}),
+            name=key,
+            kind=kind,
+            config=config,
+            build=build,
+            headline=headline,
+            goal=goal,
+            clock=clock,
+            summary=summary,
+            description=description or summary,
+            paper=paper,
+            subject=subject,
+            tiny=dict(tiny or {}),
+            run=dict(run or {}),
             commands=dict(commands or {}),
         )
         return config
@@ -194,12 +210,18 @@ def build(spec: Spec, config: Any, context: Context) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or not (module == error.name or module.startswith(error.name + ".")):
             raise
-        raise UsageError(f"plugin {spec.name!r} names build={spec.build!r}, but there is no module {error.name!r}") from error
+        raise UsageError(
+            f"plugin {spec.name!r} names build={spec.build!r}, but there is no module {error.name!r}"
+        ) from error
     except AttributeError as error:
-        raise UsageError(f"plugin {spec.name!r} names build={spec.build!r}, but {module} has no {attribute!r}") from error
+        raise UsageError(
+            f"plugin {spec.name!r} names build={spec.build!r}, but {module} has no {attribute!r}"
+        ) from error
     members = MEMBERS[spec.kind]
     plugin = factory(config, context)
     missing = [member for member in members if not hasattr(plugin, member)]
     if missing:
-        raise UsageError(f"plugin {spec.name!r} ({spec.build}) lacks {', '.join(missing)}; the contract is {', '.join(members)}")
+        raise UsageError(
+            f"plugin {spec.name!r} ({spec.build}) lacks {', '.join(missing)}; the contract is {', '.join(members)}"
+        )
     return plugin

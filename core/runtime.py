@@ -15,7 +15,11 @@ __all__ = ["configure"]
 
 
 def configure(
-    *, device: str = "auto", threads: int = 0, precision: Literal["float32", "bfloat16"] = "float32", deterministic: bool = False
+    *,
+    device: str = "auto",
+    threads: int = 0,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    deterministic: bool = False,
 ) -> dict[str, Any]:
     """Set up TensorFlow and numpy's BLAS for one run and return what was chosen, for the run's records.
 
@@ -42,7 +46,11 @@ def configure(
     if device.startswith("gpu:"):
         index = int(device[4:])
         if index >= len(gpus):
-            found = f"gpu:0 to gpu:{len(gpus) - 1}" if gpus else "no GPU that TensorFlow can use (see the extra pongan[gpu])"
+            found = (
+                f"gpu:0 to gpu:{len(gpus) - 1}"
+                if gpus
+                else "no GPU that TensorFlow can use (see the extra pongan[gpu])"
+            )
             raise UsageError(f"device {device!r} is not there: this machine has {found}; cpu always works")
         gpus = [gpus[index]]
     elif device == "cpu":
@@ -56,14 +64,20 @@ def configure(
         tf.config.threading.set_inter_op_parallelism_threads(cores)
     except RuntimeError as error:  # a second run in one process: TensorFlow keeps the threads it started with
         if tf.config.threading.get_intra_op_parallelism_threads() not in (0, cores):
-            raise UsageError(f"threads is {threads}, but TensorFlow already runs in this process with other settings") from error
+            raise UsageError(
+                f"threads is {threads}, but TensorFlow already runs in this process with other settings"
+            ) from error
     threadpool_limits(1, user_api="blas")
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     return {
-        "device": gpus[0].name if gpus else "cpu", "threads": cores, "precision": precision, "deterministic": deterministic,
-        "tensorflow": tf.__version__, "keras": keras.__version__,
+        "device": gpus[0].name if gpus else "cpu",
+        "threads": cores,
+        "precision": precision,
+        "deterministic": deterministic,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
     }
 
 

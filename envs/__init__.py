@@ -19,7 +19,12 @@ __all__ = ["EnvConfig", "Step", "VectorEnv", "make", "render_episode"]
 
 def __getattr__(name: str) -> Any:
     """Import gymnasium and ale-py only when an environment is made: flags and `--help` need neither."""
-    modules = {"make": "envs.factory", "render_episode": "envs.factory", "Step": "envs.vector", "VectorEnv": "envs.vector"}
+    modules = {
+        "make": "envs.factory",
+        "render_episode": "envs.factory",
+        "Step": "envs.vector",
+        "VectorEnv": "envs.vector",
+    }
     if name not in modules:
         raise AttributeError(f"module 'envs' has no attribute {name!r}")
     return getattr(importlib.import_module(modules[name]), name)

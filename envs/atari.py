@@ -38,13 +38,21 @@ class AtariSlot:
         self._sticky = config.sticky_actions > 0
         frames = config.time_limit * config.frame_skip if config.time_limit else DEFAULT_FRAME_LIMIT
         self._env = AtariVectorEnv(
-            game, 1, num_threads=1,
-            img_height=84 if stacked else 210, img_width=84 if stacked else 160,
-            stack_num=4 if stacked else 1, maxpool=stacked, grayscale=not rgb,
-            frameskip=config.frame_skip, repeat_action_probability=config.sticky_actions,
+            game,
+            1,
+            num_threads=1,
+            img_height=84 if stacked else 210,
+            img_width=84 if stacked else 160,
+            stack_num=4 if stacked else 1,
+            maxpool=stacked,
+            grayscale=not rgb,
+            frameskip=config.frame_skip,
+            repeat_action_probability=config.sticky_actions,
             max_num_frames_per_episode=frames + config.noop_max * config.frame_skip,
             noop_max=0,  # we draw no-ops ourselves: the native ones need a seeded reset, which costs 87 ms
-            reward_clipping=False, episodic_life=False, use_fire_reset=False,
+            reward_clipping=False,
+            episodic_life=False,
+            use_fire_reset=False,
         )
         self._limit = frames // config.frame_skip
         self._taken = 0
@@ -82,7 +90,12 @@ class AtariSlot:
         native, reward, terminated, truncated, _ = self._env.ale.recv()
         self._taken += 1
         ended = bool(terminated[0])
-        return self._seen(native), float(reward[0]), ended, not ended and (bool(truncated[0]) or self._taken >= self._limit)
+        return (
+            self._seen(native),
+            float(reward[0]),
+            ended,
+            not ended and (bool(truncated[0]) or self._taken >= self._limit),
+        )
 
     def close(self) -> None:
         self._env.close()

@@ -27,7 +27,9 @@ class ClassicSlot:
         self.observation_space: gymnasium.Space = self._env.observation_space
         space = self._env.action_space
         if not isinstance(self.observation_space, (gymnasium.spaces.Box, gymnasium.spaces.Discrete)):
-            raise UsageError(f"observations of {self._name} are {self.observation_space}; only Box and Discrete are supported")
+            raise UsageError(
+                f"observations of {self._name} are {self.observation_space}; only Box and Discrete are supported"
+            )
         if not isinstance(space, (gymnasium.spaces.Box, gymnasium.spaces.Discrete)):
             raise UsageError(f"actions of {self._name} are {space}; only Box and Discrete are supported")
         if actions:

@@ -32,9 +32,13 @@ class EnvConfig:
 
     def __post_init__(self) -> None:
         require(self.frame_skip >= 1, f"frame_skip is {self.frame_skip}; it must be at least 1 frame")
-        require(0 <= self.sticky_actions < 1, f"sticky_actions is {self.sticky_actions}; a probability below 1 is needed")
+        require(
+            0 <= self.sticky_actions < 1, f"sticky_actions is {self.sticky_actions}; a probability below 1 is needed"
+        )
         require(self.noop_max >= 0, f"noop_max is {self.noop_max}; it must be 0 or more")
-        require(self.time_limit >= 0, f"time_limit is {self.time_limit}; it must be 0 (the environment's own) or more steps")
+        require(
+            self.time_limit >= 0, f"time_limit is {self.time_limit}; it must be 0 (the environment's own) or more steps"
+        )
         require(all(a >= 0 for a in self.actions), f"actions {list(self.actions)} must be 0 or more")
         require(len(set(self.actions)) == len(self.actions), f"actions {list(self.actions)} name one action twice")
 

@@ -80,7 +80,9 @@ def _spec(config: EnvConfig) -> gymnasium.envs.registration.EnvSpec:
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as error:
-            raise UsageError(f"environment {config.id!r} names the module {module!r}, which cannot be found: {error}") from error
+            raise UsageError(
+                f"environment {config.id!r} names the module {module!r}, which cannot be found: {error}"
+            ) from error
     try:
         return gymnasium.spec(name)
     except gymnasium.error.Error as error:
@@ -106,7 +108,9 @@ def _instance(
         try:
             return gymnasium.make(spec, disable_env_checker=True, **kwargs)
         except gymnasium.error.DependencyNotInstalled as error:
-            raise UsageError(f"environment {config.id!r} needs a package: {error} (the extra pongan[box2d] has Box2D)") from error
+            raise UsageError(
+                f"environment {config.id!r} needs a package: {error} (the extra pongan[box2d] has Box2D)"
+            ) from error
 
     return build
 
@@ -115,7 +119,9 @@ def _slot_factory(config: EnvConfig) -> tuple[Callable[[], Slot], str]:
     spec = _spec(config)
     if not _is_atari(spec):
         if config.observation in ("frames84", "pong80"):
-            raise UsageError(f"observation {config.observation!r} is for Atari games; {config.id} needs 'raw' or 'auto'")
+            raise UsageError(
+                f"observation {config.observation!r} is for Atari games; {config.id} needs 'raw' or 'auto'"
+            )
         limit = config.time_limit or spec.max_episode_steps
         return (
             lambda: ClassicSlot(_instance(config, spec), config.actions),
@@ -129,7 +135,9 @@ def _slot_factory(config: EnvConfig) -> tuple[Callable[[], Slot], str]:
     names, count = probe.action_names, probe.num_native_actions
     probe.close()
     if any(a >= count for a in config.actions):
-        raise UsageError(f"actions {list(config.actions)} do not fit {config.id}, which has 0 to {count - 1}: {', '.join(names)}")
+        raise UsageError(
+            f"actions {list(config.actions)} do not fit {config.id}, which has 0 to {count - 1}: {', '.join(names)}"
+        )
     used = [names[a] for a in config.actions] or names
     limit = config.time_limit or DEFAULT_FRAME_LIMIT // config.frame_skip
     return lambda: AtariSlot(config, game, observation), (

@@ -22,7 +22,9 @@ class Catch(gymnasium.Env):
         self.observation_space = Box(0.0, 1.0, (self.ROWS, self.COLUMNS), np.float32)
         self.action_space = Discrete(3)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self._row, self._column = 0, int(self.np_random.integers(self.COLUMNS))
         self._paddle = self.COLUMNS // 2
@@ -55,7 +57,9 @@ class Walk(gymnasium.Env):
         self.observation_space = Box(-np.inf, np.inf, (1,), np.float32)
         self.action_space = Box(-1.0, 1.0, (1,), np.float32)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self._x = self.np_random.uniform(-2, 2)
         return np.array([self._x], np.float32), {}

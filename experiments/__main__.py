@@ -23,13 +23,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from experiments.shadow import check
 
     check()
-    from core.checkpoint import CheckpointError
     from core.errors import UsageError
     from experiments.console import error
 
     try:
         return _dispatch(list(sys.argv[1:] if argv is None else argv))
-    except (UsageError, CheckpointError) as failure:
+    except UsageError as failure:
         error(str(failure))
         return 2
     except BrokenPipeError:
@@ -66,7 +65,10 @@ def _help() -> str:
     lines = [f"  {verb:10s} {text}" for verb, text in VERBS.items()]
     return "\n".join(
         [
-            "usage: python -m experiments <verb> ...", "", *lines, "",
+            "usage: python -m experiments <verb> ...",
+            "",
+            *lines,
+            "",
             "  python -m experiments run policy-gradient --run.time-limit 120",
             "  python -m experiments play runs/policy-gradient/ALE-Pong-v5/<date-time>-s1",
         ]

@@ -57,7 +57,10 @@ class RunConfig:
         require(self.log_every >= 1, f"run.log_every is {self.log_every}; it must be at least 1")
         for name in ("eval_every", "save_every", "threads"):
             require(getattr(self, name) >= 0, f"run.{name} is {getattr(self, name)}; it must be 0 or more")
-        require(re.fullmatch(r"[\w.-]*", self.tag) is not None, f"run.tag is {self.tag!r}; use letters, digits, '.', '_' and '-'")
+        require(
+            re.fullmatch(r"[\w.-]*", self.tag) is not None,
+            f"run.tag is {self.tag!r}; use letters, digits, '.', '_' and '-'",
+        )
         require(bool(self.folder), "run.folder is empty; name a folder")
 
 
@@ -65,7 +68,9 @@ FIXED_AT_START = ("seed", "precision", "deterministic", "folder", "tag")
 """Fields of RunConfig that a resume cannot change: the run would be another one."""
 
 
-def parse(spec: Spec, layers: Sequence[tuple[str, Mapping[str, Any]]], argv: Sequence[str], *, prog: str, usage: str) -> Any:
+def parse(
+    spec: Spec, layers: Sequence[tuple[str, Mapping[str, Any]]], argv: Sequence[str], *, prog: str, usage: str
+) -> Any:
     """Return a frozen dataclass with the fields `run` and `agent` or `model`.
 
     `layers` are (where from, nested values) in rising precedence; `argv` comes last. Raises UsageError for an unknown key, a
@@ -83,8 +88,13 @@ def parse(spec: Spec, layers: Sequence[tuple[str, Mapping[str, Any]]], argv: Seq
 
 
 def parse_values(
-    cls: type, layers: Sequence[tuple[str, Mapping[str, Any]]], argv: Sequence[str], *, prog: str,
-    description: str | None = None, default: Any = None,
+    cls: type,
+    layers: Sequence[tuple[str, Mapping[str, Any]]],
+    argv: Sequence[str],
+    *,
+    prog: str,
+    description: str | None = None,
+    default: Any = None,
 ) -> Any:
     """Parse the dataclass `cls` from layers of values and flags; the one door to tyro."""
     import tyro
@@ -126,7 +136,9 @@ def as_dict(config: Any) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for item in dataclasses.fields(config):
         value = getattr(config, item.name)
-        plain[item.name] = as_dict(value) if dataclasses.is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+        plain[item.name] = (
+            as_dict(value) if dataclasses.is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+        )
     return plain
 
 
@@ -137,7 +149,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the file {str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise UsageError(
+            f"the file {str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from error
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         where = f", line {place.line + 1}" if place else ""
@@ -177,7 +191,9 @@ def _checked_flags(argv: Sequence[str], known: Mapping[str, Any]) -> list[str]:
         name, equals, value = token.partition("=")
         key = name[2:].replace("-", "_")
         if key not in known and re.sub(r"(^|\.)no_(\w+)$", r"\1\2", key) not in known:
-            raise UsageError(f"there is no flag {name!r}; {nearest(key, known)}".replace("did you mean '", "did you mean '--"))
+            raise UsageError(
+                f"there is no flag {name!r}; {nearest(key, known)}".replace("did you mean '", "did you mean '--")
+            )
         if known.get(key) is bool and (equals or (tokens and tokens[0].lower() in ("true", "false"))):
             word = value if equals else tokens.pop(0)
             if word.lower() not in ("true", "false"):

@@ -33,8 +33,13 @@ class Display:
         self._progress: Progress | None = None
         if self.console.is_terminal:
             self._progress = Progress(
-                TextColumn(f"[bold]{name}"), BarColumn(), TextColumn("{task.fields[clock]}"), TimeRemainingColumn(),
-                TextColumn("{task.fields[headline]}"), console=self.console, refresh_per_second=4,
+                TextColumn(f"[bold]{name}"),
+                BarColumn(),
+                TextColumn("{task.fields[clock]}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[headline]}"),
+                console=self.console,
+                refresh_per_second=4,
             )
             # The bar shows whichever limit is nearer: thousandths of the run.
             self._task = self._progress.add_task(name, total=1000, clock="", headline="")
@@ -58,7 +63,9 @@ class Display:
             done = clock / self._until
             if self._time_limit:
                 done = max(done, (now - self._begun) / self._time_limit)
-            self._progress.update(self._task, completed=1000 * min(done, 1), clock=shown, headline=_escaped(self.headline))
+            self._progress.update(
+                self._task, completed=1000 * min(done, 1), clock=shown, headline=_escaped(self.headline)
+            )
         elif logged and now - self._printed >= PLAIN_SECONDS:
             self._printed = now
             short = [tag for tag in logged if tag.split("/")[0] in ("rollout", "loss", "critic")][:4]

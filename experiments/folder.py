@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from core.checkpoint import write_atomically
+from core.disk import write_atomically
 from core.errors import UsageError
 from experiments.configuration import read_yaml
 
@@ -61,7 +61,9 @@ class RunFolder:
                     attempt += 1
             (path / "files").mkdir()
         except OSError as error:
-            raise UsageError(f"no run folder can be made in {str(parent)!r}: {error.strerror}; choose another --run.folder") from error
+            raise UsageError(
+                f"no run folder can be made in {str(parent)!r}: {error.strerror}; choose another --run.folder"
+            ) from error
         return cls(path)
 
     @classmethod
@@ -76,7 +78,9 @@ class RunFolder:
         if not path.is_dir():
             raise UsageError(f"there is no run folder {str(path)!r}")
         if not (path / "config.yaml").is_file():
-            raise UsageError(f"{str(path)!r} is no run folder: it has no config.yaml; runs look like runs/NAME/ENV/DATE-TIME-sSEED")
+            raise UsageError(
+                f"{str(path)!r} is no run folder: it has no config.yaml; runs look like runs/NAME/ENV/DATE-TIME-sSEED"
+            )
 
     def write_config(self, values: dict[str, Any]) -> None:
         import yaml

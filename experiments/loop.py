@@ -48,7 +48,9 @@ class Meter:
             total = self._sums.setdefault(tag, [0.0, 0])
             for number in np.asarray(value, np.float64).ravel().tolist():
                 if not math.isfinite(number):
-                    raise NonFinite(f"{tag} became {number}: training cannot go on from there (try a smaller step size)")
+                    raise NonFinite(
+                        f"{tag} became {number}: training cannot go on from there (try a smaller step size)"
+                    )
                 total[0] += number
                 total[1] += 1
         self._pending.clear()
@@ -202,7 +204,9 @@ class Loop:
         self.last = {"clock": clock, "values": kept}
         headline = self.spec.headline
         if headline not in scalars:
-            raise UsageError(f"plugin {self.spec.name!r} promises {headline} but evaluate() returned {', '.join(measured) or 'nothing'}")
+            raise UsageError(
+                f"plugin {self.spec.name!r} promises {headline} but evaluate() returned {', '.join(measured) or 'nothing'}"
+            )
         score = scalars[headline]
         self.display.headline = f"{headline} {score:.4g}"
         self.display.say(f"{clock:,} {self.spec.clock}: {headline} {score:.4g}")

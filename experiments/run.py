@@ -85,9 +85,15 @@ def make_plugin(spec: Spec, config: Any, settings: RunConfig, files: Path, say: 
 
 
 def _train(
-    spec: Spec, config: Any, settings: RunConfig, folder: RunFolder, label: str, chosen: dict[str, Any], *, resuming: bool
+    spec: Spec,
+    config: Any,
+    settings: RunConfig,
+    folder: RunFolder,
+    label: str,
+    chosen: dict[str, Any],
+    *,
+    resuming: bool,
 ) -> int:
-    from core.checkpoint import CheckpointError
     from experiments.console import Display, closing_table
     from experiments.loop import Loop
 
@@ -110,7 +116,9 @@ def _train(
     except KeyboardInterrupt:
         display.close()
         folder.write_meta(status="interrupted: stopped without saving")
-        display.say(f"stopped without saving; resume from the last checkpoint: python -m experiments resume {folder.path}")
+        display.say(
+            f"stopped without saving; resume from the last checkpoint: python -m experiments resume {folder.path}"
+        )
         return 130
     except Exception as failure:  # the run's folder must say why it ended, whatever a plugin raised
         display.close()
@@ -119,7 +127,7 @@ def _train(
         folder.write_meta(status=f"failed: {reason}")
         if loop is not None and hasattr(loop, "events"):
             loop.events.finished(False)
-        hint = "" if isinstance(failure, (UsageError, CheckpointError)) else f" (traceback in {folder.path / 'traceback.txt'})"
+        hint = "" if isinstance(failure, UsageError) else f" (traceback in {folder.path / 'traceback.txt'})"
         raise UsageError(reason + hint) from failure
     finally:
         display.close()
@@ -138,8 +146,13 @@ def _train(
     folder.write_meta(status="finished")
     values = {k: v for k, v in loop.last["values"].items() if isinstance(v, (int, float, str))}
     closing_table(
-        display.console, f"{label} on {results['subject']}, seed {settings.seed}",
-        {spec.clock: f"{plugin.clock:,}", "minutes": results["wall_clock_seconds"] / 60, "steps per second": results["steps_per_second"]}
+        display.console,
+        f"{label} on {results['subject']}, seed {settings.seed}",
+        {
+            spec.clock: f"{plugin.clock:,}",
+            "minutes": results["wall_clock_seconds"] / 60,
+            "steps per second": results["steps_per_second"],
+        }
         | values,
     )
     display.say(f"results      {folder.path / 'results.json'}")
@@ -152,7 +165,10 @@ def _configure_runtime(settings: RunConfig) -> dict[str, Any]:
     from core.runtime import configure
 
     return configure(
-        device=settings.device, threads=settings.threads, precision=settings.precision, deterministic=settings.deterministic
+        device=settings.device,
+        threads=settings.threads,
+        precision=settings.precision,
+        deterministic=settings.deterministic,
     )
 
 
@@ -167,7 +183,12 @@ def _results(spec: Spec, config: Any, label: str, settings: RunConfig, folder: R
         "clock": {"value": loop.plugin.clock, "unit": spec.clock},
         "wall_clock_seconds": seconds,
         "steps_per_second": loop.plugin.clock / seconds if seconds else 0.0,
-        "headline": {"tag": spec.headline, "goal": spec.goal, "final": loop.last["values"][spec.headline], "best": loop.best},
+        "headline": {
+            "tag": spec.headline,
+            "goal": spec.goal,
+            "final": loop.last["values"][spec.headline],
+            "best": loop.best,
+        },
         "evaluation": loop.last["values"],
         "resumed": len(meta.get("resumed", [])),
         "runtime": meta["runtime"],
@@ -245,7 +266,9 @@ def _run_path(argv: Sequence[str], verb: str) -> tuple[Path, list[str]]:
 def _field(config: Any, dotted: str) -> Any:
     for name in dotted.split("."):
         if not hasattr(config, name):
-            raise UsageError(f"{type(config).__name__} has no field {name!r}, which the plugin's registration names ({dotted!r})")
+            raise UsageError(
+                f"{type(config).__name__} has no field {name!r}, which the plugin's registration names ({dotted!r})"
+            )
         config = getattr(config, name)
     return config
 
@@ -260,13 +283,22 @@ def _flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 def _texts(folder: RunFolder, chosen: dict[str, Any]) -> dict[str, str]:
     config = (folder.path / "config.yaml").read_text()
     meta = folder.read_meta()
-    facts = {"command": shlex.join(meta["argv"]), **chosen, **meta["versions"], "commit": meta["git"]["commit"] or "unknown"}
+    facts = {
+        "command": shlex.join(meta["argv"]),
+        **chosen,
+        **meta["versions"],
+        "commit": meta["git"]["commit"] or "unknown",
+    }
     table = "| what | value |\n| --- | --- |\n" + "\n".join(f"| {k} | {v} |" for k, v in facts.items())
     return {"config": "    " + config.replace("\n", "\n    "), "versions": table}
 
 
 def _python() -> str:
-    return str(Path(sys.executable).relative_to(Path.cwd())) if Path(sys.executable).is_relative_to(Path.cwd()) else "python"
+    return (
+        str(Path(sys.executable).relative_to(Path.cwd()))
+        if Path(sys.executable).is_relative_to(Path.cwd())
+        else "python"
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core import checkpoint
 from core.errors import UsageError, nearest
 from experiments.catalogue import catalogue
 from experiments.configuration import as_dict
@@ -46,7 +45,9 @@ def describe(argv: Sequence[str]) -> int:
     console.print(f"{spec.name}: {spec.summary}", style="bold", markup=False)
     console.print(f"\n{spec.description}\n", markup=False)
     facts = {
-        "paper": spec.paper or "none named", "x-axis": spec.clock, "headline": f"{spec.headline} ({spec.goal})",
+        "paper": spec.paper or "none named",
+        "x-axis": spec.clock,
+        "headline": f"{spec.headline} ({spec.goal})",
         "presets": ", ".join(sorted(p.name for p in catalogue().presets.values() if p.plugin == spec.name)) or "none",
     }
     for key, value in facts.items():
@@ -87,7 +88,10 @@ def play(argv: Sequence[str]) -> int:
 def sample(argv: Sequence[str]) -> int:
     """A generative model draws: writes a PNG grid. `<run folder> [--n N] [--seed S] [--weights best|newest] [--out FILE]`."""
     path, rest = _run_path(argv, "sample")
-    n, seed = _whole(_take_option(rest, "--n") or "64", "--n", 1), _whole(_take_option(rest, "--seed") or "0", "--seed", 0)
+    n, seed = (
+        _whole(_take_option(rest, "--n") or "64", "--n", 1),
+        _whole(_take_option(rest, "--seed") or "0", "--seed", 0),
+    )
     out = Path(_take_option(rest, "--out") or path / "samples.png")
     plugin, _, which = _restored(path, rest, "generative")
     images = plugin.sample(n, seed=seed)
@@ -106,6 +110,9 @@ def sample(argv: Sequence[str]) -> int:
 
 def _restored(path: Path, rest: list[str], kind: str) -> tuple[Any, Any, str]:
     """Return (plugin with the run's weights, spec, which weights)."""
+    from core import checkpoint
+    from core.runtime import configure
+
     weights = _take_option(rest, "--weights") or "best"
     if weights not in ("best", "newest"):
         raise UsageError(f"--weights is {weights!r}; {nearest(weights, ['best', 'newest'])}")
@@ -117,8 +124,6 @@ def _restored(path: Path, rest: list[str], kind: str) -> tuple[Any, Any, str]:
     chosen = (checkpoint.best(path) if weights == "best" else None) or (whole[0] if whole else None)
     if chosen is None:
         raise UsageError(f"{path} has no checkpoint yet")
-    from core.runtime import configure
-
     configure(device=settings.device, threads=settings.threads, precision=settings.precision)
     plugin = make_plugin(spec, config, settings, path / "files", print)
     checkpoint.load(chosen, {"plugin": plugin.state()}, weights_only=True)

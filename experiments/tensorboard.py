@@ -48,7 +48,12 @@ LAYOUT = {
         "Quality of samples": [r"eval/frechet.*", r"eval/.*distance"],
         "Speed": [r"time/steps_per_second"],
     },
-    "Training": {"Losses": [r"loss/.*"], "Policy": [r"policy/.*"], "Critic": [r"critic/.*"], "Optimiser": [r"optim/.*"]},
+    "Training": {
+        "Losses": [r"loss/.*"],
+        "Policy": [r"policy/.*"],
+        "Critic": [r"critic/.*"],
+        "Optimiser": [r"optim/.*"],
+    },
 }
 
 
@@ -66,7 +71,9 @@ class EventFile:
         self._file = open(path, "ab")  # noqa: SIM115 - lives as long as the run
         self._records = RecordWriter(self._file)
         if new:
-            self._records.write(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+            self._records.write(
+                event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString()
+            )
 
     def length(self) -> int:
         """Flush and return the number of bytes written."""
@@ -86,7 +93,9 @@ class EventFile:
     def image(self, tag: str, picture: np.ndarray, step: int) -> None:
         """Write one picture [H, W, C] uint8."""
         height, width = picture.shape[:2]
-        self._strings(tag, _image_strings(width, height, _png(picture)), image_metadata.create_summary_metadata("", ""), step)
+        self._strings(
+            tag, _image_strings(width, height, _png(picture)), image_metadata.create_summary_metadata("", ""), step
+        )
 
     def film(self, tag: str, frames: np.ndarray, step: int, frames_per_second: float = 30) -> None:
         """Write frames [T, H, W, C] uint8 as an animated GIF."""
@@ -99,7 +108,9 @@ class EventFile:
         plain = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in values.items()}
         kinds = {bool: api_pb2.DATA_TYPE_BOOL, str: api_pb2.DATA_TYPE_STRING}
         experiment = api_pb2.Experiment(
-            hparam_infos=[api_pb2.HParamInfo(name=k, type=kinds.get(type(v), api_pb2.DATA_TYPE_FLOAT64)) for k, v in plain.items()],
+            hparam_infos=[
+                api_pb2.HParamInfo(name=k, type=kinds.get(type(v), api_pb2.DATA_TYPE_FLOAT64)) for k, v in plain.items()
+            ],
             metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=headline))],
             time_created_secs=time.time(),
         )
@@ -127,7 +138,13 @@ class EventFile:
             category = layout.category.add(title=title)
             for name, tags in charts.items():
                 category.chart.add(title=name, multiline=layout_pb2.MultilineChartContent(tag=tags))
-        self._strings("custom_scalars__config__", [layout.SerializeToString()], layout_metadata.create_summary_metadata(), 0, scalar=True)
+        self._strings(
+            "custom_scalars__config__",
+            [layout.SerializeToString()],
+            layout_metadata.create_summary_metadata(),
+            0,
+            scalar=True,
+        )
 
     def close(self) -> None:
         self._records.close()
@@ -155,7 +172,11 @@ def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:
     rows = math.ceil(count / columns)
     padded = np.zeros((rows * columns, height, width, channels), images.dtype)
     padded[:count] = images
-    return padded.reshape(rows, columns, height, width, channels).swapaxes(1, 2).reshape(rows * height, columns * width, channels)
+    return (
+        padded.reshape(rows, columns, height, width, channels)
+        .swapaxes(1, 2)
+        .reshape(rows * height, columns * width, channels)
+    )
 
 
 def gif(frames: np.ndarray, frames_per_second: float = 30) -> bytes:

@@ -55,7 +55,9 @@ def check_contract(spec: Spec, folder: Path) -> None:
             assert np.asarray(value).dtype == np.uint8 and np.ndim(value) == 4
     _, tree_after, arrays_after = saved(original, f"{2:012d}")
     assert tree == tree_after, "evaluate() changed the training state"
-    assert all(np.array_equal(arrays[key], arrays_after[key]) for key in arrays), "evaluate() changed the training state"
+    assert all(np.array_equal(arrays[key], arrays_after[key]) for key in arrays), (
+        "evaluate() changed the training state"
+    )
 
     restored = plugin(seed=4)  # another beginning: everything that matters must come from the checkpoint
     values = checkpoint.load(path, {"plugin": restored.state()})["plugin"]
@@ -63,7 +65,9 @@ def check_contract(spec: Spec, folder: Path) -> None:
     assert restored.clock == original.clock
     for _ in range(STEPS):
         first, second = original.step(), restored.step()
-        assert {k: np.asarray(v).tolist() for k, v in first.items()} == {k: np.asarray(v).tolist() for k, v in second.items()}
+        assert {k: np.asarray(v).tolist() for k, v in first.items()} == {
+            k: np.asarray(v).tolist() for k, v in second.items()
+        }
     assert_same(original, restored, f"{3:012d}")
 
     for instance in (original, restored):

@@ -5,7 +5,9 @@ import pytest
 from experiments.catalogue import catalogue
 from tests.contract import check_contract
 
-BUILT_IN = sorted(name for name, spec in catalogue().plugins.items() if spec.build.startswith(("agents.", "generative.")))
+BUILT_IN = sorted(
+    name for name, spec in catalogue().plugins.items() if spec.build.startswith(("agents.", "generative."))
+)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -14,4 +16,6 @@ def test_every_plugin_keeps_the_contract(name: str, tmp_path: Path) -> None:
 
 
 def test_no_built_in_plugin_is_broken() -> None:
-    assert {source: why for source, why in catalogue().broken.items() if source.startswith(("agents", "generative"))} == {}
+    assert {
+        source: why for source, why in catalogue().broken.items() if source.startswith(("agents", "generative"))
+    } == {}

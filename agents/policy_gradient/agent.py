@@ -43,7 +43,9 @@ class PolicyGradient:
             raise UsageError(f"policy-gradient needs discrete actions; those of {config.env.id} are {actions}")
         self.num_actions = int(actions.n)
         if config.policy == "sigmoid" and self.num_actions != 2:
-            raise UsageError(f"policy=sigmoid needs exactly 2 actions; {config.env.id} has {self.num_actions}, see env.actions")
+            raise UsageError(
+                f"policy=sigmoid needs exactly 2 actions; {config.env.id} has {self.num_actions}, see env.actions"
+            )
         self.sparse = space.dtype == np.int8  # difference frames: about 40 of 6,400 pixels are not 0
         self.tabular = int(space.n) if isinstance(space, Discrete) else 0
         self.inputs = self.tabular or int(np.prod(space.shape))
@@ -54,7 +56,8 @@ class PolicyGradient:
         self.model = self._build_model()
         self.optimizer = (
             keras.optimizers.RMSprop(config.lr, rho=config.decay, epsilon=1e-10)
-            if config.optimizer == "rmsprop" else keras.optimizers.Adam(config.lr, epsilon=1e-8)
+            if config.optimizer == "rmsprop"
+            else keras.optimizers.Adam(config.lr, epsilon=1e-8)
         )
         self.optimizer.build(self.model.trainable_variables)
         self.gradient = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.model.trainable_variables]
@@ -153,7 +156,9 @@ class PolicyGradient:
             return np.pad(array, [(0, chunk - len(array))] + [(0, 0)] * (array.ndim - 1))
 
         weight = np.full(len(x), 1 / size if self.config.loss == "mean" else 1.0, np.float32)
-        losses = self._add_gradient(*(padded(z) for z in (x, batch["a"][rows], batch["A"][rows], batch["G"][rows], weight)))
+        losses = self._add_gradient(
+            *(padded(z) for z in (x, batch["a"][rows], batch["A"][rows], batch["G"][rows], weight))
+        )
         self.losses += losses.numpy()
         self.row += chunk
         if self.row < size:
@@ -163,7 +168,12 @@ class PolicyGradient:
         policy, value, entropy = self.losses / (1 if self.config.loss == "mean" else size)
         self.batch, self.row, self.losses = None, 0, np.zeros(3)
         self.updates += 1
-        scalars = {"loss/policy": policy, "policy/entropy": entropy, "optim/gradient_norm": norm, "rollout/batch_steps": size}
+        scalars = {
+            "loss/policy": policy,
+            "policy/entropy": entropy,
+            "optim/gradient_norm": norm,
+            "rollout/batch_steps": size,
+        }
         if self.config.baseline:
             scalars["loss/value"] = value
         if self.running_return is not None:
@@ -222,7 +232,8 @@ class PolicyGradient:
         """Mirror the weights in numpy: acting on ten rows costs TensorFlow more for the call than for the numbers."""
         self.mirror = {
             layer.name: (np.asarray(layer.kernel), np.asarray(layer.bias) if layer.use_bias else np.float32(0))
-            for layer in self.model.layers if isinstance(layer, keras.layers.Dense)
+            for layer in self.model.layers
+            if isinstance(layer, keras.layers.Dense)
         }
 
     def _forward(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -244,7 +255,8 @@ class PolicyGradient:
             at = np.flatnonzero(flat)
             ends = np.searchsorted(at, self.inputs * np.arange(len(obs) + 1))
             return scipy.sparse.csr_matrix(
-                (flat.ravel()[at].astype(np.float32), (at % self.inputs).astype(np.int32), ends.astype(np.int32)), flat.shape
+                (flat.ravel()[at].astype(np.float32), (at % self.inputs).astype(np.int32), ends.astype(np.int32)),
+                flat.shape,
             )
         if self.tabular:
             return np.eye(self.tabular, dtype=np.float32)[obs]
@@ -261,7 +273,9 @@ class PolicyGradient:
         return scipy.sparse.vstack(xs, format="csr") if self.sparse else np.concatenate(xs)
 
     def _quota(self) -> np.ndarray:
-        return np.full(self.config.games, 1 if self.config.batch_steps else self.config.batch_episodes // self.config.games)
+        return np.full(
+            self.config.games, 1 if self.config.batch_steps else self.config.batch_episodes // self.config.games
+        )
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
@@ -275,17 +289,45 @@ class PolicyGradient:
         return evaluate(self.config.pong_env, self.act, self.config.eval_episodes, self.context.seed)
 
     def state(self) -> dict[str, Any]:
-        arrays = {key: np.stack([t[key] for t in self.rollout]) for key in ("a", "r", "v", "cut", "live")} if self.rollout else {}
+        arrays = (
+            {key: np.stack([t[key] for t in self.rollout]) for key in ("a", "r", "v", "cut", "live")}
+            if self.rollout
+            else {}
+        )
         return {
-            "model": self.model, "optimizer": self.optimizer, "gradient": self.gradient, "rng": self.rng,
-            "env": self.env.state(), "clock": self.clock, "updates": self.updates, "episodes": self.episodes,
-            "running_return": self.running_return, "recent": self.recent, "score": self.score, "length": self.length, "left": self.left,
-            "rollout": arrays | ({"x": self._pack(self._stack([t["x"] for t in self.rollout]))} if self.rollout else {}),
-            "batch": self.batch and {**self.batch, "X": self._pack(self.batch["X"])}, "row": self.row, "losses": self.losses,
+            "model": self.model,
+            "optimizer": self.optimizer,
+            "gradient": self.gradient,
+            "rng": self.rng,
+            "env": self.env.state(),
+            "clock": self.clock,
+            "updates": self.updates,
+            "episodes": self.episodes,
+            "running_return": self.running_return,
+            "recent": self.recent,
+            "score": self.score,
+            "length": self.length,
+            "left": self.left,
+            "rollout": arrays
+            | ({"x": self._pack(self._stack([t["x"] for t in self.rollout]))} if self.rollout else {}),
+            "batch": self.batch and {**self.batch, "X": self._pack(self.batch["X"])},
+            "row": self.row,
+            "losses": self.losses,
         }
 
     def load_state(self, tree: dict[str, Any]) -> None:
-        for key in ("clock", "updates", "episodes", "running_return", "recent", "score", "length", "left", "row", "losses"):
+        for key in (
+            "clock",
+            "updates",
+            "episodes",
+            "running_return",
+            "recent",
+            "score",
+            "length",
+            "left",
+            "row",
+            "losses",
+        ):
             setattr(self, key, tree[key])
         self.env.load_state(tree["env"])
         saved = tree["rollout"]

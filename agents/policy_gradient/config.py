@@ -23,7 +23,15 @@ from envs.config import EnvConfig
     "environment's own observation; optionally a value baseline and an entropy bonus.",
     paper="https://karpathy.github.io/2016/05/31/rl/",
     subject="env.id",
-    tiny={"env.id": "pongan/Catch-v0", "games": 2, "batch_episodes": 4, "hidden": 8, "chunk": 16, "turn": 3, "eval_episodes": 2},
+    tiny={
+        "env.id": "pongan/Catch-v0",
+        "games": 2,
+        "batch_episodes": 4,
+        "hidden": 8,
+        "chunk": 16,
+        "turn": 3,
+        "eval_episodes": 2,
+    },
     run={"until": 20_000_000, "log_every": 10_000, "eval_every": 500_000, "save_every": 100_000},
 )
 @dataclass(frozen=True)
@@ -76,7 +84,9 @@ class PolicyGradientConfig:
         require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")
         require(0 <= self.gamma <= 1, f"gamma is {self.gamma}; a discount lies between 0 and 1")
         require(0 <= self.decay < 1, f"decay is {self.decay}; it must lie in [0, 1)")
-        require(self.entropy >= 0 and self.value_weight >= 0, "entropy and value_weight are weights; they must be 0 or more")
+        require(
+            self.entropy >= 0 and self.value_weight >= 0, "entropy and value_weight are weights; they must be 0 or more"
+        )
         require(
             self.batch_steps > 0 or self.batch_episodes % self.games == 0,
             f"batch_episodes is {self.batch_episodes}; it must be a multiple of games ({self.games}), which start together",

@@ -17,7 +17,15 @@ CATCH = EnvConfig("pongan/Catch-v0")
 
 
 def agent(seed: int = 0, **fields: Any) -> PolicyGradient:
-    fields = {"env": CATCH, "games": 2, "batch_episodes": 4, "hidden": 8, "chunk": 7, "turn": 3, "eval_episodes": 4} | fields
+    fields = {
+        "env": CATCH,
+        "games": 2,
+        "batch_episodes": 4,
+        "hidden": 8,
+        "chunk": 7,
+        "turn": 3,
+        "eval_episodes": 4,
+    } | fields
     return PolicyGradient(PolicyGradientConfig(**fields), Context(seed=seed, folder=Path(".")))
 
 
@@ -164,7 +172,9 @@ def test_step_returns_in_time_and_long_batches_stay_small() -> None:
 
 
 def test_it_learns_to_catch() -> None:
-    a = agent(games=8, batch_steps=200, hidden=32, bias=True, optimizer="adam", lr=1e-2, loss="mean", baseline=True, chunk=256)
+    a = agent(
+        games=8, batch_steps=200, hidden=32, bias=True, optimizer="adam", lr=1e-2, loss="mean", baseline=True, chunk=256
+    )
     while a.clock < 20_000:
         a.step()
     assert a.evaluate()["eval/return_mean"] > 0.9

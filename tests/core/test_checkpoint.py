@@ -15,7 +15,9 @@ from core.checkpoint import AppendOnly, CheckpointError
 
 def build(seed: int) -> dict:
     keras.utils.set_random_seed(seed)
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dropout(0.5, seed=seed), keras.layers.Dense(2)])
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dropout(0.5, seed=seed), keras.layers.Dense(2)]
+    )
     optimizer = keras.optimizers.Adam(1e-2)
     optimizer.build(model.trainable_variables)
     return {
@@ -52,7 +54,11 @@ def test_every_kind_of_leaf_comes_back_and_goes_on_the_same(tmp_path: Path) -> N
     for _ in range(2):
         train(a)
         train(b)
-        for x, y in zip(a["model"].variables + a["optimizer"].variables, b["model"].variables + b["optimizer"].variables, strict=True):
+        for x, y in zip(
+            a["model"].variables + a["optimizer"].variables,
+            b["model"].variables + b["optimizer"].variables,
+            strict=True,
+        ):
             np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
         np.testing.assert_array_equal(a["tf_rng"].normal([3]), b["tf_rng"].normal([3]))
         for x, y in zip(a["rngs"], b["rngs"], strict=True):
@@ -91,7 +97,10 @@ def test_damage_is_noticed_before_anything_changes(tmp_path: Path, file: str, da
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda t: t.update(model=keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])), "has .* variables at '/model'"),
+        (
+            lambda t: t.update(model=keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])),
+            "has .* variables at '/model'",
+        ),
         (lambda t: t.update(half=tf.Variable(tf.zeros(4, tf.bfloat16))), r"shape \[3\]; this run's is \[4\]"),
         (lambda t: t.update(extra=tf.Variable(1.0)), "has nothing for /extra"),
         (lambda t: t.update(rngs=[None, None]), "has a numpy PCG64 generator"),
@@ -161,7 +170,11 @@ def test_names_order_and_pruning(tmp_path: Path) -> None:
     for clock in (5, 10):
         checkpoint.save(tmp_path, f"best-{clock:012d}", {"c": clock})
     (tmp_path / "checkpoints" / ".killed.tmp").mkdir()
-    assert [p.name for p in checkpoint.numbered(tmp_path)][:3] == ["000000000010.002", "000000000010.001", "000000000010"]
+    assert [p.name for p in checkpoint.numbered(tmp_path)][:3] == [
+        "000000000010.002",
+        "000000000010.001",
+        "000000000010",
+    ]
     checkpoint.prune(tmp_path, keep=2)
     assert [p.name for p in checkpoint.numbered(tmp_path)] == ["000000000010.002", "000000000010.001"]
     assert checkpoint.best(tmp_path).name == "best-000000000010"

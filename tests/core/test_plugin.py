@@ -13,7 +13,15 @@ from core import plugin
 from core.errors import UsageError
 from core.plugin import Context, build, canonical, register
 
-ARGUMENTS = dict(kind="agent", build="tests.core.test_plugin:Half", headline="eval/x", goal="max", clock="steps", summary="s", subject="lr")
+ARGUMENTS = dict(
+    kind="agent",
+    build="tests.core.test_plugin:Half",
+    headline="eval/x",
+    goal="max",
+    clock="steps",
+    summary="s",
+    subject="lr",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -101,4 +109,6 @@ def test_a_plugin_that_does_not_keep_the_contract_gets_one_sentence(target: str,
 
 def test_the_contract_needs_the_standard_library_only() -> None:
     code = "import sys, core.plugin; print([m for m in ('numpy', 'tensorflow', 'gymnasium', 'yaml', 'tyro') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

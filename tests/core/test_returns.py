@@ -35,7 +35,12 @@ def test_the_wrong_variant_differs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("r", "cut", "gamma"), [(np.zeros(3), np.zeros(3, bool), 0.9), (np.zeros((3, 1)), np.zeros((2, 1), bool), 0.9), (np.zeros((3, 1)), np.zeros((3, 1), bool), 1.5)]
+    ("r", "cut", "gamma"),
+    [
+        (np.zeros(3), np.zeros(3, bool), 0.9),
+        (np.zeros((3, 1)), np.zeros((2, 1), bool), 0.9),
+        (np.zeros((3, 1)), np.zeros((3, 1), bool), 1.5),
+    ],
 )
 def test_wrong_shapes_and_discounts_are_refused(r: np.ndarray, cut: np.ndarray, gamma: float) -> None:
     with pytest.raises(ValueError, match="must have one shape|lies between 0 and 1"):

@@ -218,6 +218,7 @@ def test_no_op_starts_differ_and_come_back_with_the_seed() -> None:
     a, b, c = (make(PONG, 8, seed) for seed in (0, 0, 1))
     for env in (a, b, c):
         env.reset()
+
     def play(env: VectorEnv) -> np.ndarray:
         return np.stack([env.step(np.zeros(8, int)).obs for _ in range(40)])
 
@@ -229,7 +230,15 @@ def test_no_op_starts_differ_and_come_back_with_the_seed() -> None:
 
 def test_rewards_are_never_clipped_and_the_protocol_says_everything() -> None:
     env = make(EnvConfig("ALE/Breakout-v5", sticky_actions=0.25), 1, 0)
-    for fact in ("ALE/Breakout-v5", "frames84", "frame skip 4", "sticky actions 0.25", "no-op", "27000 steps", "NOOP/FIRE/RIGHT/LEFT"):
+    for fact in (
+        "ALE/Breakout-v5",
+        "frames84",
+        "frame skip 4",
+        "sticky actions 0.25",
+        "no-op",
+        "27000 steps",
+        "NOOP/FIRE/RIGHT/LEFT",
+    ):
         assert fact in env.protocol
     assert env.reset().shape == (1, 4, 84, 84)
 

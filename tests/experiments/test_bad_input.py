@@ -12,7 +12,16 @@ import pytest
 from core import checkpoint
 from tests.conftest import only_run
 
-QUICK = ("--agent.env.id", "pongan/Catch-v0", "--agent.games", 2, "--agent.batch-episodes", 2, "--agent.eval-episodes", 1)
+QUICK = (
+    "--agent.env.id",
+    "pongan/Catch-v0",
+    "--agent.games",
+    2,
+    "--agent.batch-episodes",
+    2,
+    "--agent.eval-episodes",
+    1,
+)
 
 BEFORE_A_RUN = {
     "unknown name": (["run", "policy-gradint"], "no experiment 'policy-gradint'; did you mean 'policy-gradient'"),
@@ -21,11 +30,17 @@ BEFORE_A_RUN = {
     "unknown flag": (["run", "policy-gradient", "--agent.learning-rate", "1"], "no flag '--agent.learning-rate'"),
     "misspelt flag": (["run", "policy-gradient", "--agent.gama", "1"], "did you mean '--agent.gamma'"),
     "flag of another kind": (["run", "policy-gradient", "--model.lr", "1"], "did you mean '--agent.lr'"),
-    "word for a number": (["run", "policy-gradient", "--agent.lr", "fast"], "--agent.lr: could not convert string to float: 'fast'"),
+    "word for a number": (
+        ["run", "policy-gradient", "--agent.lr", "fast"],
+        "--agent.lr: could not convert string to float: 'fast'",
+    ),
     "fraction for a count": (["run", "policy-gradient", "--agent.games", "2.5"], "--agent.games"),
     "missing value": (["run", "policy-gradient", "--agent.lr"], "--agent.lr"),
     "no such choice": (["run", "policy-gradient", "--agent.optimizer", "sgd"], "'rmsprop', 'adam'"),
-    "boolean that is none": (["run", "policy-gradient", "--agent.bias=maybe"], "--agent.bias is 'maybe'; it must be true or false"),
+    "boolean that is none": (
+        ["run", "policy-gradient", "--agent.bias=maybe"],
+        "--agent.bias is 'maybe'; it must be true or false",
+    ),
     "stray word": (["run", "policy-gradient", "now"], "now"),
     "negative size": (["run", "policy-gradient", "--agent.hidden", "-4"], "hidden is -4; it must be at least 1"),
     "negative step size": (["run", "policy-gradient", "--agent.lr", "-1"], "lr is -1.0; a step size is above 0"),
@@ -34,7 +49,10 @@ BEFORE_A_RUN = {
     "tag with a slash": (["run", "policy-gradient", "--run.tag", "a/b"], "run.tag is 'a/b'"),
     "probability above 1": (["run", "policy-gradient", "--agent.env.sticky-actions", "2"], "sticky_actions is 2.0"),
     "batch that does not divide": (["run", "policy-gradient", "--agent.games", "3"], "multiple of games (3)"),
-    "missing config file": (["run", "policy-gradient", "--config", "nowhere.yaml"], "'nowhere.yaml' cannot be read: No such file"),
+    "missing config file": (
+        ["run", "policy-gradient", "--config", "nowhere.yaml"],
+        "'nowhere.yaml' cannot be read: No such file",
+    ),
     "config without a value": (["run", "policy-gradient", "--config"], "--config needs a file name"),
     "describe without a name": (["describe"], "usage: python -m experiments describe <name>"),
     "describe an unknown": (["describe", "dqm"], "no experiment 'dqm'"),
@@ -46,8 +64,14 @@ BEFORE_A_RUN = {
 }
 
 AT_THE_START = {
-    "unknown environment": (["--agent.env.id", "CartPoll-v1"], "no environment 'CartPoll-v1'; did you mean 'CartPole-v1'"),
-    "environment module": (["--agent.env.id", "nowhere.envs:My-v0"], "names the module 'nowhere.envs', which cannot be found"),
+    "unknown environment": (
+        ["--agent.env.id", "CartPoll-v1"],
+        "no environment 'CartPoll-v1'; did you mean 'CartPole-v1'",
+    ),
+    "environment module": (
+        ["--agent.env.id", "nowhere.envs:My-v0"],
+        "names the module 'nowhere.envs', which cannot be found",
+    ),
     "unfit observation": (["--agent.env.observation", "pong80"], "for Atari games"),
     "out-of-range action": (["--agent.env.actions", "0", "7"], "do not fit"),
     "continuous actions": (["--agent.env.id", "pongan/Walk-v0"], "needs discrete actions"),
@@ -102,7 +126,9 @@ def test_configuration_files(case: str, cli, tmp_path: Path) -> None:
 
 def test_a_root_that_is_a_file(cli, tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
-    assert_sentence(cli("run", "policy-gradient", *QUICK, "--run.folder", tmp_path / "runs"), "choose another --run.folder")
+    assert_sentence(
+        cli("run", "policy-gradient", *QUICK, "--run.folder", tmp_path / "runs"), "choose another --run.folder"
+    )
 
 
 def test_a_read_only_root(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +136,10 @@ def test_a_read_only_root(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         raise OSError(30, "Read-only file system", str(self))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    assert_sentence(cli("run", "policy-gradient", *QUICK, "--run.folder", tmp_path / "runs"), "Read-only file system; choose another")
+    assert_sentence(
+        cli("run", "policy-gradient", *QUICK, "--run.folder", tmp_path / "runs"),
+        "Read-only file system; choose another",
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,12 +151,19 @@ def test_a_read_only_root(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ("state", "which a checkpoint cannot hold"),
     ],
 )
-def test_a_plugin_that_fails_keeps_the_last_good_checkpoint(external: Path, cli, tmp_path: Path, how: str, says: str) -> None:
-    assert_sentence(cli("run", "misbehaving", "--model.how", how, "--run.until", 40, "--run.folder", tmp_path / "r"), says)
+def test_a_plugin_that_fails_keeps_the_last_good_checkpoint(
+    external: Path, cli, tmp_path: Path, how: str, says: str
+) -> None:
+    assert_sentence(
+        cli("run", "misbehaving", "--model.how", how, "--run.until", 40, "--run.folder", tmp_path / "r"), says
+    )
     run = only_run(tmp_path / "r")
     assert json.loads((run / "meta.json").read_text())["status"].startswith("failed: ")
     good = checkpoint.numbered(run)
-    assert good[0].name == {"raise": "000000000020", "nan": "000000000020", "headline": "000000000040", "state": "000000000000"}[how]
+    assert (
+        good[0].name
+        == {"raise": "000000000020", "nan": "000000000020", "headline": "000000000040", "state": "000000000000"}[how]
+    )
     assert not (run / "results.json").exists()
     if how in ("raise", "nan"):
         code, _, err = cli("resume", run, "--run.until", 22)
@@ -145,7 +181,10 @@ def test_a_full_disk(external: Path, cli, tmp_path: Path, monkeypatch: pytest.Mo
         real(file, **arrays)
 
     monkeypatch.setattr(np, "savez", savez)
-    assert_sentence(cli("run", "misbehaving", "--run.folder", tmp_path / "r"), "the disk refused to write 'arrays.npz': No space left")
+    assert_sentence(
+        cli("run", "misbehaving", "--run.folder", tmp_path / "r"),
+        "the disk refused to write 'arrays.npz': No space left",
+    )
     run = only_run(tmp_path / "r")
     monkeypatch.setattr(np, "savez", real)
     assert [p.name for p in checkpoint.numbered(run)] == ["000000000010", "000000000000"]

@@ -26,7 +26,10 @@ def test_list_shows_it_and_names_what_is_broken(external: Path, cli) -> None:
     for line in ("tabular-q", "tabular-q-quick", "pixel-gaussian", "policy-gradient", "pong-pg-fast"):
         assert line in out
     assert "broken: broken (package pongan-extra): RuntimeError: this plugin cannot even be imported" in out
-    assert "broken: duplicate (package pongan-extra): plugin name 'policy-gradient'" in out and "already taken by agents." in out
+    assert (
+        "broken: duplicate (package pongan-extra): plugin name 'policy-gradient'" in out
+        and "already taken by agents." in out
+    )
 
 
 def test_an_agent_trains_resumes_and_plays(external: Path, cli, tmp_path: Path) -> None:

@@ -15,16 +15,45 @@ from tests.conftest import only_run
 from tests.events import read_scalars
 
 CARTPOLE = (
-    "policy-gradient-cartpole", "--agent.eval-episodes", 4, "--agent.hidden", 32,
-    "--run.until", 60_000, "--run.save-every", 3_000, "--run.eval-every", 20_000, "--run.log-every", 1_000,
+    "policy-gradient-cartpole",
+    "--agent.eval-episodes",
+    4,
+    "--agent.hidden",
+    32,
+    "--run.until",
+    60_000,
+    "--run.save-every",
+    3_000,
+    "--run.eval-every",
+    20_000,
+    "--run.log-every",
+    1_000,
 )
 PONG = (
-    "pong-pg-fast", "--agent.eval-episodes", 2, "--run.until", 40_000, "--run.save-every", 4_000, "--run.eval-every", 15_000,
-    "--run.log-every", 1_000,
+    "pong-pg-fast",
+    "--agent.eval-episodes",
+    2,
+    "--run.until",
+    40_000,
+    "--run.save-every",
+    4_000,
+    "--run.eval-every",
+    15_000,
+    "--run.log-every",
+    1_000,
 )
 CLASSIC_PONG = (
-    "policy-gradient", "--agent.eval-episodes", 2, "--run.until", 45_000, "--run.save-every", 4_000, "--run.eval-every", 0,
-    "--run.log-every", 1_000,
+    "policy-gradient",
+    "--agent.eval-episodes",
+    2,
+    "--run.until",
+    45_000,
+    "--run.save-every",
+    4_000,
+    "--run.eval-every",
+    0,
+    "--run.log-every",
+    1_000,
 )
 
 

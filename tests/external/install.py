@@ -16,7 +16,9 @@ duplicate = pongan_extra.duplicate
 
 def install(site: Path) -> Path:
     """Copy `pongan_extra` to `site` and write its dist-info; returns `site`."""
-    shutil.copytree(Path(__file__).parent / "pongan_extra", site / "pongan_extra", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(__file__).parent / "pongan_extra", site / "pongan_extra", ignore=shutil.ignore_patterns("__pycache__")
+    )
     info = site / "pongan_extra-0.1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pongan-extra\nVersion: 0.1\n")

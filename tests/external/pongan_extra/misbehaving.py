@@ -9,8 +9,16 @@ from core.plugin import register
 
 
 @register(
-    "misbehaving", kind="generative", build="pongan_extra.misbehaving:Misbehaving", headline="eval/score", goal="max", clock="updates",
-    summary="Fails as told", subject="how", tiny={}, run={"until": 1000, "log_every": 5, "eval_every": 0, "save_every": 10},
+    "misbehaving",
+    kind="generative",
+    build="pongan_extra.misbehaving:Misbehaving",
+    headline="eval/score",
+    goal="max",
+    clock="updates",
+    summary="Fails as told",
+    subject="how",
+    tiny={},
+    run={"until": 1000, "log_every": 5, "eval_every": 0, "save_every": 10},
 )
 @dataclass(frozen=True)
 class MisbehavingConfig:
@@ -35,7 +43,9 @@ class Misbehaving:
         if now and self.config.how == "raise":
             raise RuntimeError("the plugin's own words")
         return {
-            "weird" if self.config.how == "tag" else "loss/x": float("nan") if now and self.config.how == "nan" else float(self.clock)
+            "weird" if self.config.how == "tag" else "loss/x": float("nan")
+            if now and self.config.how == "nan"
+            else float(self.clock)
         }
 
     def sample(self, n, seed=0):

@@ -5,9 +5,17 @@ from envs import EnvConfig
 
 
 @register(
-    "tabular-q", kind="agent", build="pongan_extra.q:TabularQ", headline="eval/return_mean", goal="max", clock="environment steps",
-    summary="Watkins' Q-learning with a table", paper="https://doi.org/10.1007/BF00992698", subject="env.id",
-    tiny={"env.id": "FrozenLake-v1"}, run={"until": 400, "log_every": 100, "eval_every": 200, "save_every": 200},
+    "tabular-q",
+    kind="agent",
+    build="pongan_extra.q:TabularQ",
+    headline="eval/return_mean",
+    goal="max",
+    clock="environment steps",
+    summary="Watkins' Q-learning with a table",
+    paper="https://doi.org/10.1007/BF00992698",
+    subject="env.id",
+    tiny={"env.id": "FrozenLake-v1"},
+    run={"until": 400, "log_every": 100, "eval_every": 200, "save_every": 200},
     commands={"greedy-table": "pongan_extra.q:print_table"},
 )
 @dataclass(frozen=True)

@@ -1,0 +1,171 @@
+"""Environment steps per second of `policy-gradient` on Pong beside the algorithm as originally written.
+
+    python -m experiments.benchmarks.policy_gradient [--seconds 30] [--rounds 3]
+
+The original, written here from the description in "Deep Reinforcement Learning: Pong from Pixels" (Karpathy, 2016): one
+game, numpy forward pass for every frame, numpy backward pass for every episode, one RMSProp step after ten episodes, two actions.
+All contenders play ALE/Pong-v5 with frame skip 4 and no sticky actions, from random weights, each in a process of its own with its
+own choice of threads. A measurement begins after an update and ends after an update, so that both halves of the work are in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["main", "original", "preset"]
+
+RESULTS = Path(__file__).parent / "results" / "policy_gradient_speed"
+CONTENDERS = {
+    "original": "as originally written (numpy, one game)",
+    "policy-gradient": "`policy-gradient` (classic: ten games, whole episodes)",
+    "pong-pg-fast": "`pong-pg-fast` (sixteen games that never idle)",
+}
+TARGETS = {"policy-gradient": 2.0, "pong-pg-fast": 3.0}
+
+
+def original(seconds: float) -> tuple[int, float]:
+    """Run the original algorithm for at least `seconds` and return (environment steps, seconds)."""
+    import ale_py
+    import gymnasium
+
+    gymnasium.register_envs(ale_py)
+    env = gymnasium.make("ALE/Pong-v5", frameskip=4, repeat_action_probability=0.0)
+    hidden, gamma, decay, lr = 200, 0.99, 0.99, 1e-4
+    rng = np.random.default_rng(0)
+    model = {"W1": rng.normal(size=(hidden, 6400)) / np.sqrt(6400), "W2": rng.normal(size=hidden) / np.sqrt(hidden)}
+    gradient = {k: np.zeros_like(v) for k, v in model.items()}
+    squares = {k: np.zeros_like(v) for k, v in model.items()}
+
+    def frame(screen: np.ndarray) -> np.ndarray:
+        field = screen[35:195:2, ::2, 0].copy()
+        field[(field == 144) | (field == 109)] = 0
+        field[field != 0] = 1
+        return field.astype(float).ravel()
+
+    def episode() -> int:
+        xs, hs, dlogps, rewards = [], [], [], []
+        screen, _ = env.reset()
+        previous, ended = None, False
+        while not ended:
+            current = frame(screen)
+            x = current - previous if previous is not None else np.zeros(6400)
+            previous = current
+            h = np.maximum(model["W1"] @ x, 0)
+            p_up = 1 / (1 + np.exp(-(model["W2"] @ h)))
+            up = rng.random() < p_up
+            xs.append(x)
+            hs.append(h)
+            dlogps.append(up - p_up)
+            screen, reward, terminated, truncated, _ = env.step(2 if up else 3)
+            rewards.append(float(reward))
+            ended = terminated or truncated
+        G, following = np.zeros(len(rewards)), 0.0
+        for t in reversed(range(len(rewards))):
+            following = rewards[t] if rewards[t] != 0 else gamma * following  # afresh at every point
+            G[t] = following
+        G = (G - G.mean()) / G.std()
+        X, H = np.vstack(xs), np.vstack(hs)
+        dlogp = np.array(dlogps) * G
+        gradient["W2"] += H.T @ dlogp
+        dH = np.outer(dlogp, model["W2"])
+        dH[H <= 0] = 0
+        gradient["W1"] += dH.T @ X
+        return len(rewards)
+
+    def batch() -> int:
+        steps = sum(episode() for _ in range(10))
+        for k in model:
+            squares[k] = decay * squares[k] + (1 - decay) * gradient[k] ** 2
+            model[k] += lr * gradient[k] / (np.sqrt(squares[k]) + 1e-5)
+            gradient[k][:] = 0
+        return steps
+
+    return _timed(batch, seconds)
+
+
+def preset(name: str, seconds: float) -> tuple[int, float]:
+    """Run one of our presets for at least `seconds` and return (environment steps, seconds)."""
+    from core.runtime import configure
+    from experiments.catalogue import catalogue
+    from experiments.configuration import RunConfig, parse, read_yaml
+    from experiments.run import make_plugin
+
+    spec, found = catalogue().find(name)
+    config = parse(spec, [(name, read_yaml(found.path))] if found else [], [], prog=name, usage="").agent
+    configure()
+    agent = make_plugin(spec, config, RunConfig(), Path(tempfile.mkdtemp()), lambda line: None)
+
+    def batch() -> int:
+        begun = agent.clock
+        while "optim/gradient_norm" not in agent.step():
+            continue
+        return agent.clock - begun
+
+    measured = _timed(batch, seconds)
+    agent.close()
+    return measured
+
+
+def _timed(batch: Callable[[], int], seconds: float) -> tuple[int, float]:
+    batch()  # start-up, tracing
+    begun, steps = time.perf_counter(), 0
+    while time.perf_counter() - begun < seconds:
+        steps += batch()
+    return steps, time.perf_counter() - begun
+
+
+def main() -> None:
+    """Measure all contenders in turn, `rounds` times, and write the table of medians."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=30.0, help="least time of one measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each contender, interleaved")
+    parser.add_argument("--worker", choices=list(CONTENDERS), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        name = arguments.worker
+        steps, seconds = original(arguments.seconds) if name == "original" else preset(name, arguments.seconds)
+        print(json.dumps({"steps": steps, "seconds": seconds}))
+        return
+
+    rates: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    for number in range(arguments.rounds):
+        for name in CONTENDERS:
+            command = [sys.executable, "-m", __spec__.name, "--worker", name, "--seconds", str(arguments.seconds)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            measured = json.loads(done.stdout.splitlines()[-1])
+            rates[name].append(measured["steps"] / measured["seconds"])
+            print(f"round {number + 1}: {name} {rates[name][-1]:,.0f} steps/s", flush=True)
+    lines = ["| what | steps/s, median | ratio, median of rounds | target |", "| --- | --- | --- | --- |"]
+    for name, title in CONTENDERS.items():
+        ratio = statistics.median(a / b for a, b in zip(rates[name], rates["original"], strict=True))
+        target = f">= {TARGETS[name]:g}" if name in TARGETS else ""
+        lines.append(f"| {title} | {statistics.median(rates[name]):,.0f} | {ratio:.2f} | {target} |")
+    note = (
+        f"{arguments.rounds} interleaved rounds of at least {arguments.seconds:g} s each, random initial weights, "
+        f"{platform.machine()} with {_cores()} cores, {time.strftime('%Y-%m-%d')}; `python -m experiments.benchmarks.policy_gradient`"
+    )
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")
+    RESULTS.with_suffix(".json").write_text(json.dumps({"steps_per_second": rates, "protocol": note}, indent=2) + "\n")
+    print(RESULTS.with_suffix(".md").read_text())
+
+
+def _cores() -> int:
+    import os
+
+    return os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from core import checkpoint
+from core.plugin import Context
+from experiments.catalogue import catalogue
+from experiments.configuration import RunConfig, as_dict, flags, parse
+from tests.conftest import ROOT, only_run
+from tests.events import read_scalars
+
+CATCH = (
+    "--agent.env.id",
+    "pongan/Catch-v0",
+    "--agent.games",
+    2,
+    "--agent.batch-episodes",
+    2,
+    "--agent.eval-episodes",
+    2,
+)
+
+
+def parsed(layers: list, argv: list):
+    return parse(catalogue().plugins["policy-gradient"], layers, argv, prog="x", usage="")
+
+
+def test_precedence_is_defaults_preset_file_flags() -> None:
+    preset, file = {"agent": {"lr": 0.1, "gamma": 0.8, "hidden": 7}}, {"agent": {"gamma": 0.7, "hidden": 6}}
+    config = parsed([("preset", preset), ("file", file)], ["--agent.hidden", "5"])
+    assert (config.agent.lr, config.agent.gamma, config.agent.hidden, config.agent.decay) == (0.1, 0.7, 5, 0.99)
+
+
+def test_yaml_values_of_every_kind() -> None:
+    values = {
+        "agent": {"lr": "5e-3", "bias": True, "env": {"id": "FrozenLake-v1", "actions": [1, 2]}},
+        "run": {"until": 300_000, "tag": "a"},
+    }
+    config = parsed([("file", values)], ["--agent.no-bias"])
+    assert config.agent.lr == 5e-3 and config.agent.bias is False and config.agent.env.actions == (1, 2)
+    assert config.run.until == 300_000 and config.run.log_every == 10_000  # the plugin's own default for its clock
+    assert parsed([("file", {"agent": {"bias": False}})], ["--agent.bias", "true"]).agent.bias is True
+
+
+def test_both_spellings_of_a_flag() -> None:
+    assert (
+        parsed([], ["--agent.batch_steps=7"]).agent.batch_steps
+        == parsed([], ["--agent.batch-steps", "7"]).agent.batch_steps
+        == 7
+    )
+
+
+@pytest.mark.parametrize("preset", sorted(catalogue().presets))
+def test_every_preset_is_valid_and_says_what_it_is(preset: str) -> None:
+    spec, found = catalogue().find(preset.replace("-", "_").upper())
+    config = parse(spec, [(preset, yaml.safe_load(found.path.read_text()))], [], prog="x", usage="")
+    assert getattr(config, spec.prefix) != spec.config()
+    assert len(found.summary) > 20
+
+
+def test_every_flag_has_its_help(cli) -> None:
+    code, out, _ = cli("run", "policy-gradient", "--help")
+    assert code == 0
+    text = re.sub(r"[\s│]+", " ", out)
+    for name in [f"agent.{n}" for n in flags(catalogue().plugins["policy-gradient"].config)] + [
+        f"run.{n}" for n in flags(RunConfig)
+    ]:
+        flag = "--" + name.replace("_", "-")
+        assert re.search(re.escape(flag) + r"[ ,].{0,90}?[a-z]{3,}", text), flag
+    assert text.count("python -m experiments.run policy-gradient --") == 2  # two example commands
+
+
+@pytest.mark.parametrize(
+    "argv", [["list"], ["describe", "policy-gradient"], ["run", "policy-gradient", "--help"], ["--help"]]
+)
+def test_questions_are_answered_at_once_without_tensorflow(argv: list[str]) -> None:
+    code = (
+        "import sys, time; begun = time.perf_counter(); from experiments.__main__ import main\n"
+        f"try: main({argv!r})\nexcept SystemExit: pass\n"
+        "print(time.perf_counter() - begun, [m for m in ('tensorflow', 'keras', 'gymnasium', 'numpy') if m in sys.modules])"
+    )
+    best = 9.0
+    for _ in range(3):
+        out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        seconds, _, modules = out.strip().splitlines()[-1].partition(" ")
+        assert modules == "[]"
+        best = min(best, float(seconds))
+    assert best < 0.5
+
+
+def test_a_run_leaves_a_complete_folder_and_can_be_launched_again(cli, tmp_path: Path) -> None:
+    argv = (
+        "run",
+        "policy-gradient",
+        *CATCH,
+        "--run.until",
+        60,
+        "--run.log-every",
+        20,
+        "--run.save-every",
+        30,
+        "--run.tag",
+        "first",
+    )
+    code, out, err = cli(*argv, "--run.folder", tmp_path / "a")
+    assert code == 0, err
+    run = only_run(tmp_path / "a")
+    assert re.fullmatch(r"\d{8}-\d{6}-s1-first", run.name) and run.parent.name == "pongan-Catch-v0"
+    meta = json.loads((run / "meta.json").read_text())
+    assert meta["status"] == "finished" and meta["versions"]["tensorflow"] and meta["runtime"]["device"] == "cpu"
+    results = json.loads((run / "results.json").read_text())
+    assert results["headline"]["tag"] == "eval/return_mean" and results["clock"]["value"] >= 60
+    assert results["evaluation"]["eval/protocol"].startswith("2 whole episodes")
+    assert str(run / "results.json") in out and "--logdir" in out
+    assert len(checkpoint.numbered(run)) == 3 and checkpoint.best(run)
+
+    code, _, err = cli("run", "policy-gradient", "--config", run / "config.yaml", "--run.folder", tmp_path / "b")
+    assert code == 0, err
+    again = only_run(tmp_path / "b")
+    first, second = read_scalars(run), read_scalars(again)
+    assert first["rollout/return"] == second["rollout/return"]
+
+
+def test_log_points_are_means_over_the_interval(external: Path, cli, tmp_path: Path) -> None:
+    assert cli("run", "misbehaving", "--run.until", 20, "--run.folder", tmp_path)[0] == 0
+    assert read_scalars(only_run(tmp_path))["loss/x"] == [(5, 3.0), (10, 8.0), (15, 13.0), (20, 18.0)]
+
+
+def test_a_resume_shows_nothing_twice(external: Path, cli, tmp_path: Path) -> None:
+    """Stopped between two log points: the first half of the interval's sum is in the checkpoint, later events are cut off."""
+    assert cli("run", "misbehaving", "--model.how", "raise", "--model.at", 18, "--run.folder", tmp_path)[0] == 2
+    run = only_run(tmp_path)
+    assert [step for step, _ in read_scalars(run)["loss/x"]] == [5, 10, 15]
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("how: raise", "how: not"))
+    assert cli("resume", run, "--run.until", 22)[0] == 0
+    assert read_scalars(run)["loss/x"] == [(5, 3.0), (10, 8.0), (15, 13.0), (20, 18.0)]
+    assert len(list(run.glob("events.*"))) == 1
+    assert json.loads((run / "results.json").read_text())["resumed"] == 1
+    assert yaml.safe_load(config.read_text())["run"]["until"] == 22
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_save_and_the_run_goes_on(launch, external: Path, tmp_path: Path, number: int, code: int) -> None:
+    root = tmp_path / "runs"
+    path = Path(os.pathsep.join([str(external), str(ROOT)]))
+    process = launch(
+        "run", "misbehaving", "--model.pause", 0.05, "--run.save-every", 0, "--run.folder", root, path=path
+    )
+    while not list(root.glob("*/*/*/checkpoints/000000000000")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    time.sleep(0.7)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    run = only_run(root)
+    clock = int(checkpoint.numbered(run)[0].name)
+    assert clock > 0 and f"saved at {clock}" in out and "resume" in out
+    assert json.loads((run / "meta.json").read_text())["status"] == f"interrupted: {signal.Signals(number).name}"
+    again = launch("resume", run, "--run.until", clock + 3, path=path)
+    out, err = again.communicate(timeout=60)
+    assert again.returncode == 0 and f"at {clock} updates" in out, err
+
+
+def test_play_writes_a_film(cli, tmp_path: Path) -> None:
+    assert cli("run", "policy-gradient", *CATCH, "--run.until", 20, "--run.folder", tmp_path)[0] == 0
+    run = only_run(tmp_path)
+    for weights in ("best", "newest"):
+        code, out, err = cli("play", run, "--weights", weights, "--agent.eval-episodes", 3)
+        assert code == 0, err
+        assert out.count("episode ") >= 3 and (run / "play.gif").read_bytes()[:6] == b"GIF89a"
+
+
+def test_time_limit(external: Path, cli, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    assert cli("run", "misbehaving", "--model.pause", 0.02, "--run.time-limit", 0.5, "--run.folder", tmp_path)[0] == 0
+    assert time.monotonic() - begun < 10
+    assert 1 < json.loads((only_run(tmp_path) / "results.json").read_text())["clock"]["value"] < 100
+
+
+def test_context_is_what_a_plugin_may_know() -> None:
+    context = Context(seed=1, folder=Path("."))
+    assert context.precision == "float32" and context.strategy is None
+    assert as_dict(RunConfig())["seed"] == 1
