@@ -1,4 +1,4 @@
-"""Any Gymnasium environment as a slot: a new instance for each episode.
+"""Any Gymnasium environment as a bank of one: a new instance for each episode.
 
 A reused Box2D world is not a function of the reset seed, a newly built one is, and building costs 0.15 ms.
 """
@@ -6,18 +6,19 @@ A reused Box2D world is not a function of the reset seed, a newly built one is, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
 import gymnasium
 import numpy as np
 
 from core.errors import UsageError
+from envs.vector import Received
 
-__all__ = ["ClassicSlot"]
+__all__ = ["ClassicBank"]
 
 
-class ClassicSlot:
+class ClassicBank:
     """One environment; `build()` makes an instance. Observations and actions are the environment's own."""
+
+    size = 1
 
     def __init__(self, build: Callable[[], gymnasium.Env], actions: tuple[int, ...] = ()):
         self._build = build
@@ -42,21 +43,23 @@ class ClassicSlot:
     def _name(self) -> str:
         return self._env.spec.id if self._env.spec else type(self._env).__name__
 
-    def start(self, seed: int) -> np.ndarray:
+    def start(self, i: int, seed: int) -> np.ndarray:
+        """Begin an episode that depends on `seed` alone and return its first observation."""
         if not self._fresh:
             self._env.close()
             self._env = self._build()
         self._fresh = False
         return self._env.reset(seed=seed)[0]
 
-    def send(self, action: Any) -> None:
-        if self._subset:
-            action = self._subset[action]
-        self._result = self._env.step(action)
+    def send(self, actions: np.ndarray) -> None:
+        """Take the step; actions [1]."""
+        action = actions[0]
+        self._result = self._env.step(self._subset[action] if self._subset else action)
 
-    def recv(self) -> tuple[np.ndarray, float, bool, bool]:
+    def recv(self) -> Received:
+        """Return observations, rewards, terminated, truncated, each [1, ...]."""
         obs, reward, terminated, truncated, _ = self._result
-        return obs, float(reward), bool(terminated), bool(truncated) and not terminated
+        return (obs,), (reward,), (terminated,), (truncated and not terminated,)
 
     def render(self) -> np.ndarray:
         """Return the current picture [H, W, 3] uint8; the instance must have been built with render_mode='rgb_array'."""

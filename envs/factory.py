@@ -10,26 +10,41 @@ from dataclasses import replace
 import ale_py
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from core.errors import UsageError, nearest
 from envs import fakes
-from envs.atari import DEFAULT_FRAME_LIMIT, AtariSlot
-from envs.classic import ClassicSlot
+from envs.atari import DEFAULT_FRAME_LIMIT, AtariBank
+from envs.classic import ClassicBank
 from envs.config import EnvConfig
-from envs.vector import Slot, VectorEnv
+from envs.vector import Bank, VectorEnv
 
 __all__ = ["make", "render_episode"]
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""Cores. Games that always step together share half as many native instances: a caller with two environments, one of which
+plays while it decides for the other, then keeps all cores busy."""
 
-def make(config: EnvConfig, num_envs: int, seed: int) -> VectorEnv:
+
+def make(config: EnvConfig, num_envs: int, seed: int, *, may_idle: bool = True) -> VectorEnv:
     """Return `num_envs` environments side by side, their episodes drawn from `seed`; call `reset()` first.
+
+    With `may_idle=False` the caller promises to step all of them always; Atari games without no-op starts then share a
+    few native instances, which is faster. Restored episodes are the same either way.
 
     Raises UsageError for an unknown id, a missing package, actions or observations that do not fit the environment.
     """
     if num_envs < 1:
         raise UsageError(f"{num_envs} environments were asked for; at least 1 is needed")
-    build, protocol = _slot_factory(config)
-    return VectorEnv([build() for _ in range(num_envs)], seed, protocol)
+    spec = _spec(config)
+    if not _is_atari(spec):
+        build, protocol = _classic(config, spec)
+        return VectorEnv([build() for _ in range(num_envs)], seed, protocol)
+    observation, protocol = _atari(config, spec)
+    together = not may_idle and config.noop_max == 0
+    banks = min(num_envs, max(CORES // 2, 1)) if together else num_envs
+    sizes = [num_envs // banks + (i < num_envs % banks) for i in range(banks)]
+    return VectorEnv([AtariBank(config, spec.kwargs["game"], observation, size) for size in sizes], seed, protocol)
 
 
 def render_episode(
@@ -45,34 +60,33 @@ def render_episode(
         return None
     frames: list[np.ndarray] = []
     if _is_atari(spec):
-        slot: Slot = AtariSlot(config, spec.kwargs["game"], "raw", rgb=True)
-        draw = lambda screen: screen  # noqa: E731
+        bank: AtariBank | ClassicBank = AtariBank(config, spec.kwargs["game"], "raw", rgb=True)
     else:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-        slot = classic = ClassicSlot(_instance(config, spec, render_mode="rgb_array"), config.actions)
-        draw = lambda _: classic.render()  # noqa: E731
-    frames.append(draw(slot.start(seed)))
-    for t, action in enumerate(actions[:most_steps], start=1):
-        slot.send(action)
-        obs = slot.recv()[0]
+        bank = ClassicBank(_instance(config, spec, render_mode="rgb_array"), config.actions)
+    obs = bank.start(0, seed)
+    for t in range(min(len(actions), most_steps) + 1):
+        if t:
+            bank.send(actions[t - 1 : t])
+            obs = bank.recv()[0][0]
         if t % every == 0:
-            frames.append(draw(obs))
-    slot.close()
+            frames.append(bank.render() if isinstance(bank, ClassicBank) else obs)
+    bank.close()
     return np.stack(frames)
 
 
-def _renders(spec: gymnasium.envs.registration.EnvSpec) -> bool:
+def _renders(spec: EnvSpec) -> bool:
     """True when the environment can draw itself as RGB arrays."""
     entry = spec.entry_point
     cls = gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
     return "rgb_array" in getattr(cls, "metadata", {}).get("render_modes", [])
 
 
-def _is_atari(spec: gymnasium.envs.registration.EnvSpec) -> bool:
+def _is_atari(spec: EnvSpec) -> bool:
     return spec.entry_point == "ale_py.env:AtariEnv"
 
 
-def _spec(config: EnvConfig) -> gymnasium.envs.registration.EnvSpec:
+def _spec(config: EnvConfig) -> EnvSpec:
     gymnasium.register_envs(ale_py)
     fakes.register()
     module, _, name = config.id.rpartition(":")
@@ -98,9 +112,7 @@ def _preferred_last(ids: Iterable[str]) -> list[str]:
     return sorted(ids, key=lambda key: (key.startswith(("phys2d/", "tabular/")) is False, key.startswith("ALE/"), key))
 
 
-def _instance(
-    config: EnvConfig, spec: gymnasium.envs.registration.EnvSpec, **kwargs: str
-) -> Callable[[], gymnasium.Env]:
+def _instance(config: EnvConfig, spec: EnvSpec, **kwargs: str) -> Callable[[], gymnasium.Env]:
     if config.time_limit:
         spec = replace(spec, max_episode_steps=config.time_limit)
 
@@ -115,32 +127,29 @@ def _instance(
     return build
 
 
-def _slot_factory(config: EnvConfig) -> tuple[Callable[[], Slot], str]:
-    spec = _spec(config)
-    if not _is_atari(spec):
-        if config.observation in ("frames84", "pong80"):
-            raise UsageError(
-                f"observation {config.observation!r} is for Atari games; {config.id} needs 'raw' or 'auto'"
-            )
-        limit = config.time_limit or spec.max_episode_steps
-        return (
-            lambda: ClassicSlot(_instance(config, spec), config.actions),
-            f"{config.id}, " + (f"time limit {limit} steps" if limit else "no time limit"),
-        )
+def _classic(config: EnvConfig, spec: EnvSpec) -> tuple[Callable[[], Bank], str]:
+    if config.observation in ("frames84", "pong80"):
+        raise UsageError(f"observation {config.observation!r} is for Atari games; {config.id} needs 'raw' or 'auto'")
+    limit = config.time_limit or spec.max_episode_steps
+    protocol = f"{config.id}, " + (f"time limit {limit} steps" if limit else "no time limit")
+    return lambda: ClassicBank(_instance(config, spec), config.actions), protocol
+
+
+def _atari(config: EnvConfig, spec: EnvSpec) -> tuple[str, str]:
+    """Check an Atari configuration; return the kind of observation and the protocol line."""
     observation = "frames84" if config.observation == "auto" else config.observation
     if observation == "pong80" and not config.is_pong:
         raise UsageError(f"observation 'pong80' knows the colours of Pong only; {config.id} needs 'frames84' or 'raw'")
-    game = spec.kwargs["game"]
-    probe = AtariSlot(replace(config, actions=()), game, observation)
+    probe = AtariBank(replace(config, actions=()), spec.kwargs["game"], observation)
     names, count = probe.action_names, probe.num_native_actions
     probe.close()
     if any(a >= count for a in config.actions):
         raise UsageError(
             f"actions {list(config.actions)} do not fit {config.id}, which has 0 to {count - 1}: {', '.join(names)}"
         )
-    used = [names[a] for a in config.actions] or names
     limit = config.time_limit or DEFAULT_FRAME_LIMIT // config.frame_skip
-    return lambda: AtariSlot(config, game, observation), (
+    return observation, (
         f"{config.id}, {observation}, frame skip {config.frame_skip}, sticky actions {config.sticky_actions:g}, "
-        f"0-{config.noop_max} no-op starts, time limit {limit} steps, actions {'/'.join(used)}"
+        f"{f'0-{config.noop_max}' if config.noop_max else 'no'} no-op starts, time limit {limit} steps, "
+        f"actions {'/'.join([names[a] for a in config.actions] or names)}"
     )

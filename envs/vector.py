@@ -12,24 +12,27 @@ from gymnasium.spaces import Box, Discrete, Space
 
 from core.errors import UsageError
 
-__all__ = ["Slot", "Step", "VectorEnv"]
+__all__ = ["Bank", "Received", "Step", "VectorEnv"]
 
 
-class Slot(Protocol):
-    """One environment. `send` starts a step and `recv` waits for it, so that native ones run at the same time."""
+Received = tuple[Sequence[Any], Sequence[Any], Sequence[Any], Sequence[Any]]
+"""Observations, rewards, terminated, truncated of the games of one bank, each [size, ...]."""
 
+
+class Bank(Protocol):
+    """One or several games that step together. `send` starts a step and `recv` waits, so that banks run at the same time."""
+
+    size: int
     observation_space: Space
     action_space: Space
 
-    def start(self, seed: int) -> np.ndarray:
-        """Begin an episode that depends on `seed` and nothing else, and return its first observation."""
+    def start(self, i: int, seed: int) -> np.ndarray:
+        """Begin an episode of game `i` that depends on `seed` and nothing else, and return its first observation."""
         ...
 
-    def send(self, action: Any) -> None: ...
+    def send(self, actions: np.ndarray) -> None: ...
 
-    def recv(self) -> tuple[np.ndarray, float, bool, bool]:
-        """Return observation, reward, terminated, truncated."""
-        ...
+    def recv(self) -> Received: ...
 
     def close(self) -> None: ...
 
@@ -60,19 +63,24 @@ class VectorEnv:
     `last_episode[i]` is (seed, actions) of the episode that slot i finished last: enough to play it again and film it.
     """
 
-    def __init__(self, slots: Sequence[Slot], seed: int, protocol: str):
-        self._slots = list(slots)
-        self.num_envs = len(self._slots)
-        self.observation_space = self._slots[0].observation_space
-        self.action_space = self._slots[0].action_space
+    def __init__(self, banks: Sequence[Bank], seed: int, protocol: str):
+        self._banks = list(banks)
+        ends = np.cumsum([bank.size for bank in self._banks]).tolist()
+        self._rows = [slice(end - bank.size, end) for bank, end in zip(self._banks, ends, strict=True)]
+        self._place = [
+            (bank, i) for bank in self._banks for i in range(bank.size)
+        ]  # environment -> bank and number in it
+        self.num_envs = len(self._place)
+        self.observation_space = self._banks[0].observation_space
+        self.action_space = self._banks[0].action_space
         self.protocol = protocol
         """One line that says everything a score depends on."""
         self._rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(self.num_envs)]
         self._seeds = [0] * self.num_envs
-        self._actions: list[list[Any]] = [[] for _ in self._slots]  # since the episode began
+        self._actions: list[list[Any]] = [[] for _ in self._place]  # since the episode began
         self.last_episode: list[tuple[int, np.ndarray] | None] = [None] * self.num_envs
-        space = self.observation_space
-        self._obs = np.zeros((self.num_envs, *(space.shape or ())), space.dtype)
+        self._obs = self._empty()
+        self._on_its_way: tuple[np.ndarray, list[tuple[Bank, slice]]] | None = None
 
     @property
     def obs(self) -> np.ndarray:
@@ -90,19 +98,45 @@ class VectorEnv:
     def step(self, actions: Any, active: np.ndarray | None = None) -> Step:
         """Take one action in each environment, or only where `active` [N] bool is true; the others stand still.
 
-        Raises UsageError for an action of the wrong shape, type or range: the emulator would hang on it.
+        Raises UsageError for an action of the wrong shape, type or range (the emulator would hang on it), and when only
+        part of a bank whose games step together is active.
         """
+        self.send(actions, active)
+        return self.recv()
+
+    def send(self, actions: Any, active: np.ndarray | None = None) -> None:
+        """Begin a step and return at once, so that the caller can work while native environments do; then call `recv`.
+
+        A step on its way is not part of `state()`: send it again after a restore.
+        """
+        if self._on_its_way is not None:
+            raise UsageError("a step is on its way; call recv() before the next send()")
         actions = self._checked(actions)
-        running = range(self.num_envs) if active is None else np.flatnonzero(active).tolist()
-        for i in running:
-            self._slots[i].send(actions[i])
-        obs = self._obs.copy()
+        running = list(zip(self._banks, self._rows, strict=True))
+        if active is not None and not active.all():
+            running = [(bank, rows) for bank, rows in running if active[rows].any()]
+            if not all(active[rows].all() for _, rows in running):
+                raise UsageError(
+                    "these environments step together; make them with may_idle=True to let some stand still"
+                )
+        for bank, rows in running:
+            bank.send(actions[rows])
+        self._on_its_way = (actions, running)
+
+    def recv(self) -> Step:
+        """Wait for the step that `send` began and return it."""
+        if self._on_its_way is None:
+            raise UsageError("no step is on its way; call send() first")
+        actions, running = self._on_its_way
+        self._on_its_way = None
+        obs = self._empty() if len(running) == len(self._banks) else self._obs.copy()
         reward = np.zeros(self.num_envs)
         terminated = np.zeros(self.num_envs, bool)
         truncated = np.zeros(self.num_envs, bool)
-        for i in running:
-            obs[i], reward[i], terminated[i], truncated[i] = self._slots[i].recv()
-            self._actions[i].append(actions[i])
+        for bank, rows in running:
+            obs[rows], reward[rows], terminated[rows], truncated[rows] = bank.recv()
+            for i in range(rows.start, rows.stop):
+                self._actions[i].append(actions[i])
         final_obs = obs
         ended = np.flatnonzero(terminated | truncated).tolist()
         if ended:
@@ -128,17 +162,13 @@ class VectorEnv:
 
         Raises UsageError when an environment does not come out where it was: then it is no function of seed and actions.
         """
+        self._settle()
         episodes = tree["episodes"]
         for i, episode in enumerate(episodes):
             self._seeds[i] = episode["seed"]
             self._actions[i] = list(episode["actions"])
-            self._obs[i] = self._slots[i].start(self._seeds[i])
-        for t in range(max(len(actions) for actions in self._actions)):
-            running = [i for i in range(self.num_envs) if t < len(self._actions[i])]
-            for i in running:
-                self._slots[i].send(self._actions[i][t])
-            for i in running:
-                self._obs[i] = self._slots[i].recv()[0]
+        for bank, rows in zip(self._banks, self._rows, strict=True):
+            self._replay(bank, rows)
         for i, episode in enumerate(episodes):
             if self._fingerprint(i) != episode["sees"]:
                 raise UsageError(
@@ -147,13 +177,41 @@ class VectorEnv:
                 )
 
     def close(self) -> None:
-        for slot in self._slots:
-            slot.close()
+        self._settle()
+        for bank in self._banks:
+            bank.close()
+
+    def _settle(self) -> None:
+        """Wait for a step on its way and forget it."""
+        if self._on_its_way is not None:
+            for bank, _ in self._on_its_way[1]:
+                bank.recv()
+            self._on_its_way = None
 
     def _start(self, i: int) -> np.ndarray:
         self._seeds[i] = int(self._rngs[i].integers(2**31))
         self._actions[i] = []
-        return self._slots[i].start(self._seeds[i])
+        bank, number = self._place[i]
+        return bank.start(number, self._seeds[i])
+
+    def _replay(self, bank: Bank, rows: slice) -> None:
+        """Play the bank's episodes again so that all end together: one begins when as many steps are left as it has."""
+        games = range(rows.start, rows.stop)
+        most = max(len(self._actions[i]) for i in games)
+        for left in range(most, -1, -1):
+            for i in games:
+                if len(self._actions[i]) == left:
+                    self._obs[i] = bank.start(i - rows.start, self._seeds[i])
+            if left:  # a game that has not begun yet does anything: its start forgets it
+                taken = [self._actions[i][-left] if len(self._actions[i]) >= left else self._filler() for i in games]
+                bank.send(np.asarray(taken))
+                self._obs[rows] = bank.recv()[0]
+
+    def _filler(self) -> Any:
+        return np.zeros(self.action_space.shape or (), self.action_space.dtype)
+
+    def _empty(self) -> np.ndarray:
+        return np.empty((self.num_envs, *(self.observation_space.shape or ())), self.observation_space.dtype)
 
     def _fingerprint(self, i: int) -> str:
         return hashlib.sha256(np.ascontiguousarray(self._obs[i]).tobytes()).hexdigest()[:16]
