@@ -22,8 +22,9 @@ test: $(READY)  ## unit and contract tests
 slow: $(READY)  ## learning runs and the long kill/resume tests
 	$(PY) -m pytest -m slow --timeout 7200
 
-check: $(READY)  ## ruff, mypy, import-linter
+check: $(READY)  ## ruff (lint and format), mypy, import-linter
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check --quiet .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 

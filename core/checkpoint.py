@@ -6,6 +6,7 @@ A checkpoint is a folder: `tree.json` (structure and plain values), `arrays.npz`
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ import shutil
 import sys
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def save(run_folder: Path, name: str, tree: Tree, *, weights_only: bool = False)
     try:
         temporary.mkdir()
         write_durably(temporary / "tree.json", lambda file: file.write(json.dumps(document, indent=1).encode()))
-        write_durably(temporary / "arrays.npz", lambda file: np.savez(file, **arrays))
+        write_durably(temporary / "arrays.npz", lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
         sums = "".join(f"{_sha256(temporary / file)}  {file}\n" for file in FILES)
         write_durably(temporary / "SHA256SUMS", lambda file: file.write(sums.encode()))
         fsync_folder(temporary)
@@ -88,15 +89,14 @@ def load(path: Path, live: Tree, *, weights_only: bool = False) -> Tree:
     values, and every other leaf is returned as saved. Everything is checked first: names, counts, shapes; so a
     CheckpointError leaves all objects as they were. `weights_only` restores models and variables and ignores the rest.
     """
-    run_folder = path.parent.parent
     document, arrays = _read_verified(path)
-    actions: list[Callable[[], None]] = []
     saved, wanted = document["tree"], live
     if weights_only:
         wanted = _weights(live)
         saved = _restrict(saved, wanted)
-    tree = _decode(saved, wanted, "", arrays, run_folder, actions, path)
-    for action in actions:
+    reader = _Reader(path, arrays)
+    tree = reader.decode(saved, wanted, "")
+    for action in reader.actions:
         action()
     return tree
 
@@ -129,7 +129,8 @@ def _sha256(path: Path) -> str:
 
 def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
-        listed = dict(reversed(line.split("  ", 1)) for line in (path / "SHA256SUMS").read_text().splitlines())
+        sums = [line.split("  ", 1) for line in (path / "SHA256SUMS").read_text().splitlines()]
+        listed = {name: digest for digest, name in sums}
         for file in FILES:
             if listed.get(file) != _sha256(path / file):
                 raise CheckpointError(f"checkpoint {path} is damaged: {file} does not match its checksum")
@@ -228,78 +229,72 @@ def _encode(node: Any, where: str, arrays: dict[str, np.ndarray], run_folder: Pa
     return {"$variables": [{"name": str(v.name), **put(_as_array(v))} for v in variables]}
 
 
-def _decode(
-    node: Any,
-    live: Any,
-    where: str,
-    arrays: dict[str, np.ndarray],
-    run_folder: Path,
-    actions: list[Callable[[], None]],
-    path: Path,
-) -> Any:
-    def get(entry: dict[str, Any]) -> np.ndarray:
-        array = arrays[entry["$array"]]
-        if "dtype" not in entry:
+class _Reader:
+    """Walks a saved tree beside the live one. Restoring waits in `actions` until everything has been found to fit."""
+
+    def __init__(self, path: Path, arrays: dict[str, np.ndarray]):
+        self.path, self.run_folder, self.arrays = path, path.parent.parent, arrays
+        self.actions: list[Callable[[], Any]] = []
+
+    def decode(self, node: Any, live: Any, where: str) -> Any:
+        if isinstance(node, list):
+            lives = live if isinstance(live, (list, tuple)) and len(live) == len(node) else [None] * len(node)
+            return [self.decode(value, lives[i], f"{where}/{i}") for i, value in enumerate(node)]
+        if not isinstance(node, dict):
+            return node
+        for mark, read in (
+            ("$array", self._array),
+            ("$file", self._file),
+            ("$numpy_generator", self._numpy_generator),
+            ("$variables", self._variables),
+        ):
+            if mark in node:
+                return read(node, live, where)
+        members = live if isinstance(live, dict) else {}
+        for key, value in members.items():
+            if key not in node and _holds_state(value):
+                raise self._error(f"has nothing for {where}/{key}, which this run needs")
+        return {key: self.decode(value, members.get(key), f"{where}/{key}") for key, value in node.items()}
+
+    def _error(self, what: str) -> CheckpointError:
+        return CheckpointError(f"checkpoint {self.path} {what}")
+
+    def _array(self, node: Any, live: Any = None, where: str = "") -> np.ndarray:
+        array = self.arrays[node["$array"]]
+        if "dtype" not in node:
             return array
         import ml_dtypes
 
-        return array.view(np.dtype(getattr(ml_dtypes, entry["dtype"])))
+        return array.view(np.dtype(getattr(ml_dtypes, node["dtype"])))
 
-    def children(pairs: Iterator[tuple[str, Any, Any]]) -> Iterator[Any]:
-        for key, value, live_value in pairs:
-            yield _decode(value, live_value, f"{where}/{key}", arrays, run_folder, actions, path)
-
-    if isinstance(node, list):
-        lives = live if isinstance(live, (list, tuple)) and len(live) == len(node) else [None] * len(node)
-        return list(children((str(i), value, lives[i]) for i, value in enumerate(node)))
-    if not isinstance(node, dict):
-        return node
-    if "$array" in node:
-        return get(node)
-    if "$file" in node:
-        file, length = run_folder / node["$file"], node["length"]
+    def _file(self, node: Any, live: Any, where: str) -> AppendOnly:
+        file, length = self.run_folder / node["$file"], node["length"]
         if not file.is_file() or file.stat().st_size < length:
-            raise CheckpointError(f"checkpoint {path} needs {length} bytes of {file}, which is missing or shorter")
-        actions.append(lambda: os.truncate(file, length))
+            raise self._error(f"needs {length} bytes of {file}, which is missing or shorter")
+        self.actions.append(lambda: os.truncate(file, length))
         return AppendOnly(node["$file"], length)
-    if "$numpy_generator" in node:
-        state = _decode(node["$numpy_generator"], None, where, arrays, run_folder, actions, path)
-        if not isinstance(live, np.random.Generator) or type(live.bit_generator).__name__ != state["bit_generator"]:
-            raise CheckpointError(
-                f"checkpoint {path} has a numpy {state['bit_generator']} generator at {where!r}; this run has not"
-            )
 
-        def set_state() -> None:
-            live.bit_generator.state = state
-
-        actions.append(set_state)
+    def _numpy_generator(self, node: Any, live: Any, where: str) -> np.random.Generator:
+        state = self.decode(node["$numpy_generator"], None, where)
+        kind = state["bit_generator"]
+        if not isinstance(live, np.random.Generator) or type(live.bit_generator).__name__ != kind:
+            raise self._error(f"has a numpy {kind} generator at {where!r}; this run has not")
+        self.actions.append(lambda: setattr(live.bit_generator, "state", state))
         return live
-    if "$variables" in node:
-        saved = [(entry["name"], get(entry)) for entry in node["$variables"]]
+
+    def _variables(self, node: Any, live: Any, where: str) -> Any:
+        saved = [(entry["name"], self._array(entry)) for entry in node["$variables"]]
         variables = _variables(live)
         if variables is None:
-            raise CheckpointError(f"checkpoint {path} has variables at {where!r}; this run has none there")
+            raise self._error(f"has variables at {where!r}; this run has none there")
         if len(variables) != len(saved):
-            raise CheckpointError(
-                f"checkpoint {path} has {len(saved)} variables at {where!r}; this run has {len(variables)}"
-            )
+            raise self._error(f"has {len(saved)} variables at {where!r}; this run has {len(variables)}")
         for variable, (name, array) in zip(variables, saved, strict=True):
             if tuple(variable.shape) != array.shape:
-                raise CheckpointError(
-                    f"checkpoint {path} has {name} at {where!r} with shape {list(array.shape)}; this run's is {list(variable.shape)}"
-                )
-
-        def assign() -> None:
-            for variable, (_, array) in zip(variables, saved, strict=True):
-                variable.assign(array)
-
-        actions.append(assign)
+                shapes = f"shape {list(array.shape)}; this run's is {list(variable.shape)}"
+                raise self._error(f"has {name} at {where!r} with {shapes}")
+            self.actions.append(functools.partial(variable.assign, array))
         return live
-    lives = live if isinstance(live, dict) else {}
-    absent = [key for key, value in lives.items() if key not in node and _holds_state(value)]
-    if absent:
-        raise CheckpointError(f"checkpoint {path} has nothing for {where}/{absent[0]}, which this run needs")
-    return dict(zip(node, children((key, value, lives.get(key)) for key, value in node.items()), strict=True))
 
 
 def _holds_state(node: Any) -> bool:

@@ -6,6 +6,7 @@ A reused Box2D world is not a function of the reset seed, a newly built one is, 
 from __future__ import annotations
 
 from collections.abc import Callable
+
 import gymnasium
 import numpy as np
 

@@ -76,6 +76,9 @@ def parse(
     `layers` are (where from, nested values) in rising precedence; `argv` comes last. Raises UsageError for an unknown key, a
     wrong type or a value out of range; `--help` prints the flags and exits.
     """
+    unfit = [name for name in spec.run if name not in flags(RunConfig)]
+    if unfit:
+        raise UsageError(f"plugin {spec.name!r} sets run={{{unfit[0]!r}: ...}}; {nearest(unfit[0], flags(RunConfig))}")
     whole = dataclasses.make_dataclass(
         "Configuration",
         [
@@ -123,11 +126,11 @@ def parse_values(
 
 def flags(cls: type, prefix: str = "") -> dict[str, Any]:
     """Return {dotted field name: type} of a dataclass and the dataclasses in it."""
-    hints = typing.get_type_hints(cls)
+    hints: dict[str, type] = typing.get_type_hints(cls)
     found: dict[str, Any] = {}
     for item in dataclasses.fields(cls):
         name, kind = prefix + item.name, hints[item.name]
-        found.update(flags(kind, name + ".") if dataclasses.is_dataclass(kind) else {name: kind})
+        found |= flags(kind, name + ".") if hasattr(kind, "__dataclass_fields__") else {name: kind}
     return found
 
 

@@ -26,7 +26,7 @@ from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-__all__ = ["GLOSSARY", "EventFile", "gif", "grid", "unknown_tags"]
+__all__ = ["GLOSSARY", "EventFile", "gif", "grid", "read_scalars", "unknown_tags"]
 
 GLOSSARY = {
     "rollout": "episodes played while training: returns as the environment gives them, lengths, batch sizes",
@@ -161,6 +161,17 @@ class EventFile:
 
     def _write(self, summary: summary_pb2.Summary, step: int) -> None:
         self._records.write(event_pb2.Event(wall_time=time.time(), step=step, summary=summary).SerializeToString())
+
+
+def read_scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return {tag: [(step, value), ...]} of a run folder: all points, in the order they were written."""
+    from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
+    from tensorboard.util import tensor_util
+
+    events = EventAccumulator(str(run), size_guidance={TENSORS: 0})
+    events.Reload()
+    tags = [t for t in events.Tags()["tensors"] if events.SummaryMetadata(t).plugin_data.plugin_name == "scalars"]
+    return {t: [(e.step, float(tensor_util.make_ndarray(e.tensor_proto))) for e in events.Tensors(t)] for t in tags}
 
 
 def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:

@@ -206,6 +206,8 @@ class PolicyGradient:
         self.row += chunk
         if self.row < size:
             return {}
+        if self.config.anneal:
+            self.optimizer.learning_rate.assign(self.config.lr * max(0.0, 1 - self.clock / self.config.anneal))
         norm = self._apply_gradient([tf.constant(total) for total in self.gradient])
         for total in self.gradient:
             total[:] = 0
@@ -358,12 +360,12 @@ class PolicyGradient:
             group.left, group.score, group.length, group.open = (
                 saved[key] for key in ("left", "score", "length", "open")
             )
-            N, rollout = len(group.left), saved["rollout"]
-            X = self._unpack(rollout["x"]) if rollout else None
-            group.rollout = [
-                {"x": X[t * N : (t + 1) * N], **{key: rollout[key][t] for key in ROLLOUT}}
-                for t in range(len(rollout.get("a", [])))
-            ]
+            group.rollout, rollout = [], saved["rollout"]
+            if rollout:
+                N, X = len(group.left), self._unpack(rollout["x"])
+                for t in range(len(rollout["a"])):
+                    entry = {key: rollout[key][t] for key in ROLLOUT}
+                    group.rollout.append({"x": X[t * N : (t + 1) * N], **entry})
             group.sent = saved["sent"]
             if group.sent is not None:
                 group.sent["x"] = self._features(group.env.obs)

@@ -56,6 +56,8 @@ class PolicyGradientConfig:
     """rmsprop: average of squared gradients over `decay`, epsilon 1e-10 inside the square root; adam: epsilon 1e-8 outside."""
     lr: float = 1e-4
     """Step size."""
+    anneal: int = 0
+    """Clock at which the step size has fallen linearly to 0; 0 keeps it constant."""
     decay: float = 0.99
     """Decay of RMSProp's average of squared gradients."""
     loss: Literal["sum", "mean"] = "sum"
@@ -80,6 +82,7 @@ class PolicyGradientConfig:
     def __post_init__(self) -> None:
         for name in ("games", "batch_episodes", "hidden", "chunk", "turn", "eval_episodes"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
+        require(self.anneal >= 0, f"anneal is {self.anneal}; it must be 0 (a constant step size) or a clock")
         require(self.batch_steps >= 0, f"batch_steps is {self.batch_steps}; it must be 0 (whole episodes) or more")
         require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")
         require(0 <= self.gamma <= 1, f"gamma is {self.gamma}; a discount lies between 0 and 1")

@@ -2,16 +2,18 @@
 
     python -m experiments.benchmarks.policy_gradient [--seconds 30] [--rounds 3]
 
-The original, written here from the description in "Deep Reinforcement Learning: Pong from Pixels" (Karpathy, 2016): one
-game, numpy forward pass for every frame, numpy backward pass for every episode, one RMSProp step after ten episodes, two actions.
-All contenders play ALE/Pong-v5 with frame skip 4 and no sticky actions, from random weights, each in a process of its own with its
-own choice of threads. A measurement begins after an update and ends after an update, so that both halves of the work are in it.
+The original, written here from the description in "Deep Reinforcement Learning: Pong from Pixels" (Karpathy, 2016):
+one game, numpy forward pass for every frame, numpy backward pass for every episode, one RMSProp step after ten episodes,
+two actions. All contenders play ALE/Pong-v5 with frame skip 4 and no sticky actions, from random weights, each in a
+process of its own with its own choice of threads. A measurement begins after an update and ends after an update, so that
+both halves of the work are in it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -153,18 +155,13 @@ def main() -> None:
         lines.append(f"| {title} | {statistics.median(rates[name]):,.0f} | {ratio:.2f} | {target} |")
     note = (
         f"{arguments.rounds} interleaved rounds of at least {arguments.seconds:g} s each, random initial weights, "
-        f"{platform.machine()} with {_cores()} cores, {time.strftime('%Y-%m-%d')}; `python -m experiments.benchmarks.policy_gradient`"
+        f"{platform.machine()} with {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}; "
+        "`python -m experiments.benchmarks.policy_gradient`"
     )
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")
     RESULTS.with_suffix(".json").write_text(json.dumps({"steps_per_second": rates, "protocol": note}, indent=2) + "\n")
     print(RESULTS.with_suffix(".md").read_text())
-
-
-def _cores() -> int:
-    import os
-
-    return os.cpu_count() or 1
 
 
 if __name__ == "__main__":

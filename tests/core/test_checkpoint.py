@@ -88,7 +88,7 @@ def test_damage_is_noticed_before_anything_changes(tmp_path: Path, file: str, da
         victim.unlink()
     live = build(2)
     before = [np.asarray(v).copy() for v in live["model"].variables]
-    with pytest.raises(CheckpointError, match="checkpoint .* (is damaged|cannot be read)"):
+    with pytest.raises(CheckpointError, match=r"checkpoint .* (is damaged|cannot be read)"):
         checkpoint.load(path, live)
     for old, new in zip(before, live["model"].variables, strict=True):
         np.testing.assert_array_equal(old, np.asarray(new))

@@ -13,15 +13,15 @@ from core import plugin
 from core.errors import UsageError
 from core.plugin import Context, build, canonical, register
 
-ARGUMENTS = dict(
-    kind="agent",
-    build="tests.core.test_plugin:Half",
-    headline="eval/x",
-    goal="max",
-    clock="steps",
-    summary="s",
-    subject="lr",
-)
+ARGUMENTS = {
+    "kind": "agent",
+    "build": "tests.core.test_plugin:Half",
+    "headline": "eval/x",
+    "goal": "max",
+    "clock": "steps",
+    "summary": "s",
+    "subject": "lr",
+}
 
 
 @pytest.fixture(autouse=True)

@@ -43,5 +43,5 @@ def test_the_wrong_variant_differs() -> None:
     ],
 )
 def test_wrong_shapes_and_discounts_are_refused(r: np.ndarray, cut: np.ndarray, gamma: float) -> None:
-    with pytest.raises(ValueError, match="must have one shape|lies between 0 and 1"):
+    with pytest.raises(ValueError, match=r"must have one shape|lies between 0 and 1"):
         discounted_returns(r, cut, gamma)

@@ -69,7 +69,7 @@ def test_an_environment_that_is_no_function_of_its_seed_is_named() -> None:
         drift = 0.0
 
         def reset(self, **kwargs):
-            obs, info = super().reset(**kwargs)
+            _, info = super().reset(**kwargs)
             Drifting.drift += 1.0
             self._x += Drifting.drift
             return np.array([self._x], np.float32), info

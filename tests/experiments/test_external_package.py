@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from experiments.catalogue import catalogue
+from experiments.tensorboard import read_scalars
 from tests.conftest import only_run
 from tests.contract import check_contract
-from tests.events import read, read_scalars
+from tests.events import read
 
 
 @pytest.mark.parametrize("name", ["tabular-q", "pixel-gaussian"])
@@ -40,7 +41,7 @@ def test_an_agent_trains_resumes_and_plays(external: Path, cli, tmp_path: Path) 
     results = json.loads((run / "results.json").read_text())
     assert results["clock"] == {"value": 200, "unit": "environment steps"}
     assert "4 greedy episodes" in results["evaluation"]["eval/protocol"]
-    code, out, err = cli("resume", run, "--run.until", 400)
+    code, _, err = cli("resume", run, "--run.until", 400)
     assert code == 0, err
     assert [step for step, _ in read_scalars(run)["rollout/reward"]] == [100, 200, 300, 400]
     code, out, _ = cli("play", run)
@@ -54,7 +55,7 @@ def test_a_generative_model_trains_and_draws(external: Path, cli, tmp_path: Path
     images = read(run).Tensors("samples/fixed")
     assert [event.step for event in images] == [30, 60]
     assert images[0].tensor_proto.string_val[0] == b"32"  # a 4x4 grid of 8x8
-    code, out, _ = cli("sample", run, "--n", 9, "--out", tmp_path / "grid.png")
+    code, _, _ = cli("sample", run, "--n", 9, "--out", tmp_path / "grid.png")
     assert code == 0
     picture = np.asarray(Image.open(tmp_path / "grid.png"))
     assert picture.shape == (24, 24) and picture.std() > 20

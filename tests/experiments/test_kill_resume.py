@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from core import checkpoint
+from experiments.tensorboard import read_scalars
 from tests.conftest import only_run
-from tests.events import read_scalars
 
 CARTPOLE = (
     "policy-gradient-cartpole",

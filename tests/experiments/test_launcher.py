@@ -16,8 +16,8 @@ from core import checkpoint
 from core.plugin import Context
 from experiments.catalogue import catalogue
 from experiments.configuration import RunConfig, as_dict, flags, parse
+from experiments.tensorboard import read_scalars
 from tests.conftest import ROOT, only_run
-from tests.events import read_scalars
 
 CATCH = (
     "--agent.env.id",

@@ -9,9 +9,9 @@ from PIL import Image
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from experiments.tensorboard import GLOSSARY, EventFile, gif, grid, unknown_tags
+from experiments.tensorboard import GLOSSARY, EventFile, gif, grid, read_scalars, unknown_tags
 from tests.conftest import ROOT
-from tests.events import read, read_scalars
+from tests.events import read
 
 
 @pytest.fixture

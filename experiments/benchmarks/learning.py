@@ -1,0 +1,127 @@
+"""Train a preset over several seeds with the launcher and write table and curve.
+
+    python -m experiments.benchmarks.learning pong-pg-fast --seeds 3
+    python -m experiments.benchmarks.learning policy-gradient-cartpole --seeds 5 --flags --agent.eval-episodes 100
+
+The runs are ordinary run folders below --folder; a finished one of the same preset, seed and configuration is not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from experiments.catalogue import catalogue
+from experiments.tensorboard import read_scalars
+
+__all__ = ["main"]
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    """Train, collect, write `results/<preset>.{md,json,png}`."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("preset")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds 1 to N")
+    parser.add_argument("--folder", default="runs", help="root of the run folders")
+    parser.add_argument(
+        "--curve", default="rollout/return_last100", help="tag drawn and searched for the first value above 0"
+    )
+    parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="flags for every run; must come last")
+    arguments = parser.parse_args()
+    spec, _ = catalogue().find(arguments.preset)
+    runs = [_run(arguments.preset, seed, arguments.folder, arguments.flags) for seed in range(1, arguments.seeds + 1)]
+    rows = [_row(run, arguments.curve) for run in runs]
+    RESULTS.mkdir(exist_ok=True)
+    stem = RESULTS / arguments.preset
+    finals = [row["final"] for row in rows]
+    spread = f"{statistics.mean(finals):.1f} +- {statistics.stdev(finals) if len(finals) > 1 else 0:.1f}"
+    lines = [
+        f"| seed | final {spec.headline} | episodes | best | {spec.clock} | minutes | steps/s "
+        f"| {arguments.curve} above 0 after |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        *(
+            f"| {r['seed']} | {r['final']:.1f} | {r['episodes']} | {r['best']:.1f} | {r['clock']:,} | {r['minutes']:.1f} "
+            f"| {r['steps_per_second']:,.0f} | {r['above_0']} |"
+            for r in rows
+        ),
+        "",
+        f"Final over {len(rows)} seeds: {spread} (mean +- std). {rows[0]['protocol']}. Minutes are wall-clock with evaluations, "
+        f"{platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}. "
+        f"`python -m experiments.benchmarks.learning {arguments.preset} --seeds {arguments.seeds}"
+        + (f" --flags {' '.join(arguments.flags)}`" if arguments.flags else "`"),
+    ]
+    stem.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    stem.with_suffix(".json").write_text(json.dumps(rows, indent=2) + "\n")
+    _draw(rows, runs, arguments.curve, spec.headline, spec.clock, stem.with_suffix(".png"), arguments.preset)
+    print("\n".join(lines))
+
+
+def _run(preset: str, seed: int, folder: str, flags: list[str]) -> Path:
+    """Return the finished run of this preset, seed and configuration, training it if there is none."""
+    before = set(Path(folder).glob(f"{preset}/*/*"))
+    command = ["run", preset, "--run.seed", str(seed), "--run.folder", folder, *flags]
+    for run in sorted(before):
+        if (run / "results.json").exists() and json.loads((run / "meta.json").read_text())["argv"][1:] == command[1:]:
+            return run
+    subprocess.run([sys.executable, "-m", "experiments.run", *command[1:]], check=True)
+    (new,) = set(Path(folder).glob(f"{preset}/*/*")) - before
+    return new
+
+
+def _row(run: Path, curve: str) -> dict[str, Any]:
+    results = json.loads((run / "results.json").read_text())
+    scalars = read_scalars(run)
+    elapsed = dict(scalars["time/elapsed"])
+    first = next((step for step, value in scalars.get(curve, []) if value > 0), None)
+    above = f"{first:,} steps, {elapsed[first] / 60:.1f} min" if first is not None else "never"
+    return {
+        "seed": results["seed"],
+        "final": results["headline"]["final"],
+        "best": results["headline"]["best"]["value"],
+        "episodes": len(results["evaluation"].get("eval/returns", [])),
+        "clock": results["clock"]["value"],
+        "minutes": results["wall_clock_seconds"] / 60,
+        "steps_per_second": results["steps_per_second"],
+        "above_0": above,
+        "protocol": results["evaluation"]["eval/protocol"],
+        "config": yaml.safe_load((run / "config.yaml").read_text()),
+        "commit": results["git"]["commit"],
+    }
+
+
+def _draw(
+    rows: list[dict[str, Any]], runs: list[Path], curve: str, headline: str, clock: str, path: Path, title: str
+) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7, 3.6), dpi=110)
+    for row, run, colour in zip(rows, runs, ["#3366aa", "#cc6633", "#44995a", "#8855aa", "#998833"] * 4, strict=False):
+        scalars = read_scalars(run)
+        for tag, style in ((curve, "-"), (headline, "o")):
+            steps, values = zip(*scalars[tag], strict=True)
+            label = f"seed {row['seed']}, {row['minutes']:.0f} min" if style == "-" else None
+            axis.plot([s / 1e6 for s in steps], values, style, color=colour, label=label, markersize=4, linewidth=1.4)
+    axis.set(xlabel=f"million {clock}", ylabel="return", title=f"{title}: {curve} (lines), {headline} (dots)")
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+if __name__ == "__main__":
+    main()
