@@ -44,7 +44,7 @@ GLOSSARY = {
 
 LAYOUT = {
     "Compare": {
-        "Return": [r"eval/return_mean", r"rollout/return"],
+        "Return": [r"eval/return_mean", r"rollout/return$"],
         "Quality of samples": [r"eval/frechet.*", r"eval/.*distance"],
         "Speed": [r"time/steps_per_second"],
     },
@@ -115,7 +115,7 @@ class EventFile:
             time_created_secs=time.time(),
         )
         self._hparams(hparams_metadata.EXPERIMENT_TAG, experiment=experiment)
-        self._write(hparams_pb(plain, trial_id=str(self.path.parent)), 0)
+        self._write(hparams_pb(plain, trial_id="/".join(self.path.parent.parts[-3:])), 0)
 
     def finished(self, success: bool) -> None:
         """Tell the HParams page how the run ended."""
