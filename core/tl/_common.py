@@ -1,0 +1,50 @@
+"""What every module of the package needs: where random numbers come from, and how a broken rule is reported."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+
+__all__ = ["InvalidInput", "integer_below", "python_integer", "random_source", "require"]
+
+
+class InvalidInput(ValueError, AssertionError):
+    """An argument breaks a rule. Also an AssertionError: that is what code written against TensorLayer catches."""
+
+
+def require(rule_holds: bool, message: str) -> None:
+    """Raise :class:`InvalidInput` with ``message`` unless ``rule_holds``.
+
+    >>> require(True, "never seen")
+    """
+    if not rule_holds:
+        raise InvalidInput(message)
+
+
+def random_source(rng: np.random.Generator | None) -> Any:
+    """Where ``uniform``, ``choice``, ``shuffle``, ... are drawn from: ``rng``, or numpy's global state without one.
+
+    >>> random_source(None) is np.random
+    True
+    """
+    return np.random if rng is None else rng
+
+
+def integer_below(rng: np.random.Generator | None, low: int, high: int) -> int:
+    """One integer of [low, high): from ``rng``, or from numpy's global state without one.
+
+    >>> integer_below(None, 3, 4)
+    3
+    """
+    return int(np.random.randint(low, high) if rng is None else rng.integers(low, high))
+
+
+def python_integer(rng: np.random.Generator | None, low: int, high: int) -> int:
+    """One integer of [low, high]: from ``rng``, or the standard library's global state without one.
+
+    >>> python_integer(None, 3, 3)
+    3
+    """
+    return random.randint(low, high) if rng is None else int(rng.integers(low, high + 1))
