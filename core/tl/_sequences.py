@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,8 @@ __all__ = [
     "sequences_get_mask",
 ]
 
-Sequences = Sequence[Sequence[Any]] | np.ndarray
+Sequences = Sequence[Any] | np.ndarray
+"""n sequences: lists or arrays, or one array of n rows."""
 
 
 def pad_sequences(
@@ -59,24 +61,32 @@ def pad_sequences(
             raise ValueError(f"{name} must be 'pre' or 'post', not {word!r}")
     if len(sequences) == 0:
         raise ValueError("pad_sequences needs at least one sequence")
-    lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
-    longest = int(lengths.max())
+    longest = max(map(len, sequences))
     width = longest if maxlen is None else maxlen
     if width < longest:
-        sequences = [s[len(s) - width :] if truncating == "pre" and len(s) > width else s[:width] for s in sequences]
-        lengths = np.minimum(lengths, width)
-    filled = [np.asarray(s, dtype=dtype) for s in sequences if len(s) > 0]
-    shape = filled[0].shape[1:] if filled else ()
-    require(
-        all(s.shape[1:] == shape for s in filled),
-        f"every element of every sequence must have one shape, not {sorted({s.shape[1:] for s in filled})}",
-    )
-    padded = np.full((len(sequences), width, *shape), value).astype(dtype)
-    if filled:
-        column = np.arange(width)
-        starts = np.where(padding == "pre", width - lengths, 0)[:, None]
-        padded[(column >= starts) & (column < starts + lengths[:, None])] = np.concatenate(filled)
+        kept = slice(-width, None) if truncating == "pre" and width > 0 else slice(width)
+        sequences = [sequence[kept] for sequence in sequences]
+    lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))[:, None]
+    elements = _joined([s for s in sequences if len(s) > 0], int(lengths.sum()), np.dtype(dtype))
+    padded = np.full((len(sequences), width, *elements.shape[1:]), value).astype(dtype)
+    column = np.arange(width)
+    padded[column >= width - lengths if padding == "pre" else column < lengths] = elements
     return padded
+
+
+def _joined(sequences: Sequence[Any], count: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """The ``count`` elements of all sequences one behind the other, as fast as their type allows."""
+    if not sequences:
+        return np.empty(0, dtype)
+    if all(isinstance(s, np.ndarray) for s in sequences):
+        parts = list(sequences)
+    elif np.ndim(sequences[0][0]) == 0 and dtype.kind in "biufc":
+        return np.fromiter(itertools.chain.from_iterable(sequences), dtype, count)
+    else:
+        parts = [np.asarray(s, dtype) for s in sequences]
+    shapes = sorted({part.shape[1:] for part in parts})
+    require(len(shapes) == 1, f"every element of every sequence must have one shape, not {shapes}")
+    return np.concatenate(parts).astype(dtype, copy=False)
 
 
 def remove_pad_sequences(sequences: Sequences, pad_id: int = 0) -> list[list[Any]]:

@@ -208,12 +208,13 @@ def hard_tanh(x: Any, name: str = "htanh") -> Any:
     return ramp(x, -1, 1, name)
 
 
-def pixel_wise_softmax(x: Any, name: str = "pixel_wise_softmax") -> Any:
+def pixel_wise_softmax(x: Any = None, name: str = "pixel_wise_softmax", *, output: Any = None) -> Any:
     """Softmax over the last axis. (1.5.3's is the same for two channels, and no softmax for more.)
 
     Args:
         x: tensor [..., channel].
         name: of the op.
+        output: what 1.5.3 calls x.
 
     Returns:
         Tensor of the same shape and type.
@@ -223,7 +224,7 @@ def pixel_wise_softmax(x: Any, name: str = "pixel_wise_softmax") -> Any:
     """
     import tensorflow as tf
 
-    return tf.nn.softmax(x, name=name)
+    return tf.nn.softmax(output if x is None else x, name=name)
 
 
 def _check_slope(**slopes: Any) -> None:
