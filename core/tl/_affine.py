@@ -845,5 +845,7 @@ def _warp_into(
 
 def stack(images: list[np.ndarray]) -> Any:
     """One array if the images have one shape, else the list (a colour image and its one-channel mask)."""
-    same_shape = all(image.shape == images[0].shape for image in images)
-    return np.asarray(images) if same_shape else images
+    try:
+        return np.asarray(images)
+    except ValueError:  # numpy's word for "the shapes differ"
+        return images
