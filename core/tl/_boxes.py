@@ -54,7 +54,7 @@ def obj_box_coords_rescale(coords: Sequence[Box] | None = None, shape: Sequence[
     [[0.3, 0.8, 0.5, 1.0]]
     """
     height, width = (100, 200) if shape is None else shape[:2]
-    return [[x / width, y / height, w / width, h / height] for x, y, w, h in map(_box, coords or [])]
+    return [[x / width, y / height, w / width, h / height] for x, y, w, h in _boxes(coords)]
 
 
 def obj_box_coord_rescale(coord: Box | None = None, shape: Sequence[int] | None = None) -> list[Any]:
@@ -70,7 +70,7 @@ def obj_box_coord_rescale(coord: Box | None = None, shape: Sequence[int] | None 
     >>> obj_box_coord_rescale([30, 40, 50, 50], shape=[100, 100])
     [0.3, 0.4, 0.5, 0.5]
     """
-    return obj_box_coords_rescale([coord or []], shape)[0]
+    return obj_box_coords_rescale([[] if coord is None else coord], shape)[0]
 
 
 def obj_box_coord_scale_to_pixelunit(coord: Box, shape: Sequence[int] | None = None) -> list[int]:
@@ -232,9 +232,9 @@ def obj_box_horizontal_flip(
     [[50, 40, 30, 30]]
     """
     if is_random and random_source(rng).uniform(-1, 1) <= 0:
-        return im, coords or []
+        return im, [] if coords is None else coords
     width = 1.0 if is_rescale else im.shape[1]
-    boxes = [[width - x - (0 if is_center else w), y, w, h] for x, y, w, h in map(_box, coords or [])]
+    boxes = [[width - x - (0 if is_center else w), y, w, h] for x, y, w, h in _boxes(coords)]
     return flip_axis(im, axis=1), boxes
 
 
@@ -270,9 +270,9 @@ def obj_box_imresize(
     rows, cols = (100, 100) if size is None else size
     resized = imresize(im, size=[rows, cols], interp=interp, mode=mode)
     if is_rescale:
-        return resized, coords or []
+        return resized, [] if coords is None else coords
     fy, fx = rows / im.shape[0], cols / im.shape[1]
-    return resized, [[int(x * fx), int(y * fy), int(w * fx), int(h * fy)] for x, y, w, h in map(_box, coords or [])]
+    return resized, [[int(x * fx), int(y * fy), int(w * fx), int(h * fy)] for x, y, w, h in _boxes(coords)]
 
 
 def obj_box_crop(
@@ -442,6 +442,10 @@ def _box(coord: Box) -> Box:
     return coord
 
 
+def _boxes(coords: Sequence[Box] | None) -> list[Box]:
+    return [] if coords is None else [_box(coord) for coord in coords]
+
+
 def _moved_boxes(
     before: np.ndarray,
     after: np.ndarray,
@@ -454,12 +458,10 @@ def _moved_boxes(
     thresh_wh2: float,
 ) -> tuple[list[Any], list[Any]]:
     """Classes and boxes that remain when ``move`` turns upper-left boxes in pixels of one image into the other's."""
-    classes = [] if classes is None else classes
-    coords = [] if coords is None else coords
-    require(len(classes) == len(coords), f"{len(classes)} classes but {len(coords)} boxes: give one for each")
+    classes, boxes = [] if classes is None else classes, _boxes(coords)
+    require(len(classes) == len(boxes), f"{len(classes)} classes but {len(boxes)} boxes: give one for each")
     kept_classes, kept_boxes = [], []
-    for label, coord in zip(classes, coords, strict=True):
-        box = list(_box(coord))
+    for label, box in zip(classes, boxes, strict=True):
         if is_rescale:
             box = obj_box_coord_scale_to_pixelunit(box, before.shape)
         if is_center:

@@ -357,20 +357,21 @@ def _largest_upright_rectangle(w: int, h: int, angle: float) -> tuple[int, int]:
 
 
 def _resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """cv2.resize with INTER_AREA: the mean over the covered area, or when enlarging its variant of bilinear."""
+    """cv2.resize with INTER_AREA: the mean over the covered area, or if a side grows its variant of bilinear."""
     require(width >= 1 and height >= 1, f"an image cannot be resized to {width} x {height}")
-    shrinks = image.shape[0] >= height and image.shape[1] >= width
-    weights = _area_weights if shrinks else _linear_area_weights
-    rows, cols = weights(image.shape[0], height), weights(image.shape[1], width)  # [new, old]
-    resized = np.tensordot(rows, np.tensordot(cols, image.astype(np.float64), (1, 1)), (1, 1))  # [h, w, ...]
+    old_height, old_width = image.shape[:2]
+    if old_height < height or old_width < width:
+        return _resize_bilinear(image, width, height)
+    rows, cols = _covered_area(old_height, height), _covered_area(old_width, width)  # [new, old]
+    means = np.tensordot(rows, np.tensordot(cols, image.astype(np.float64), (1, 1)), (1, 1))  # [height, width, ...]
     if image.dtype.kind in "iu":
-        halves = (2 * height, 2 * width) == image.shape[:2]
-        resized = np.floor(resized + 0.5) if halves else np.rint(resized)  # OpenCV rounds means of 2 x 2 pixels up
-    return resized.astype(image.dtype)
+        halves = (old_height, old_width) == (2 * height, 2 * width)
+        means = np.floor(means + 0.5) if halves else np.rint(means)  # OpenCV rounds means of 2 x 2 pixels up
+    return means.astype(image.dtype)
 
 
-def _area_weights(old: int, new: int) -> np.ndarray:
-    """[new, old]: how much of each new pixel is covered by each old one."""
+def _covered_area(old: int, new: int) -> np.ndarray:
+    """[new, old]: which part of each new pixel is covered by each old one."""
     scale = old / new
     start = np.arange(new)[:, None] * scale
     pixel = np.arange(old)
@@ -379,16 +380,29 @@ def _area_weights(old: int, new: int) -> np.ndarray:
     return covered / np.minimum(scale, old - start)
 
 
-def _linear_area_weights(old: int, new: int) -> np.ndarray:
-    """[new, old]: OpenCV's INTER_AREA when a side grows: two neighbours, shared where a new pixel straddles them."""
+def _resize_bilinear(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    top, below = _straddled(image.shape[0], height)
+    left, right = _straddled(image.shape[1], width)
+    image_below, image_right = np.minimum(top + 1, image.shape[0] - 1), np.minimum(left + 1, image.shape[1] - 1)
+    channels = (None,) * (image.ndim - 2)
+    right, below = right[(slice(None), *channels)], below[(slice(None), None, *channels)]
+    if image.dtype != np.uint8:
+        across = (1 - right) * image[:, left] + right * image[:, image_right]
+        return ((1 - below) * across[top] + below * across[image_below]).astype(image.dtype)
+    # OpenCV's arithmetic for bytes: weights of 11 bits, and intermediate results cut, not rounded.
+    left_weight, right_weight = (np.rint(w * np.float32(2048)).astype(np.int64) for w in (1 - right, right))
+    upper_weight, lower_weight = (np.rint(w * np.float32(2048)).astype(np.int64) for w in (1 - below, below))
+    across = (left_weight * image[:, left] + right_weight * image[:, image_right]) >> 4
+    mixed = ((upper_weight * across[top]) >> 16) + ((lower_weight * across[image_below]) >> 16)
+    return ((mixed + 2) >> 2).astype(np.uint8)
+
+
+def _straddled(old: int, new: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each new pixel the old one it begins in, and the float32 part of it that lies in the next one."""
     scale = old / new
     pixel = np.arange(new)
-    left = np.floor(pixel * scale).astype(int)
-    right_part = (pixel + 1) - (left + 1) / scale
-    right_part = np.where(right_part <= 0, 0.0, right_part - np.floor(right_part))
-    right_part[left >= old - 1] = 0.0
-    left = np.minimum(left, old - 1)
-    weights = np.zeros((new, old))
-    weights[pixel, left] = 1 - right_part
-    weights[pixel, np.minimum(left + 1, old - 1)] += right_part
-    return weights
+    first = np.floor(pixel * scale).astype(np.int64)
+    part = ((pixel + 1) - (first + 1) / scale).astype(np.float32)
+    part = np.where(part <= 0, np.float32(0), part - np.floor(part))
+    part[first >= old - 1] = 0
+    return np.minimum(first, old - 1), part

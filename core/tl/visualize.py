@@ -146,7 +146,7 @@ def save_images(images: np.ndarray, size: Sequence[int], image_path: str = "_tem
 
 def _to_uint8(image: np.ndarray) -> np.ndarray:
     if image.dtype.kind == "f" and image.size and image.min() >= 0 and image.max() <= 1:
-        return (image * 255.0 + 0.5).astype(np.uint8)
+        return (image * 255.0 + 0.499999999).astype(np.uint8)  # the rounding of imageio, which TensorLayer used
     return stretch_to_uint8(image)
 
 

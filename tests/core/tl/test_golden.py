@@ -95,9 +95,10 @@ def test_the_version_independent_contract_holds_whole(case: dict[str, Any]) -> N
     assert outcome(case, "tl225") == ("PASS", "")
 
 
-@pytest.mark.parametrize(("name", "status", "why"), list(runner("tl225").fixtures()), ids=lambda part: str(part)[:40])
-def test_weight_files_of_both_generations_load_and_the_canary_is_refused(name: str, status: str, why: str) -> None:
-    assert status == "PASS", f"{name}: {why}"
+def test_weight_files_of_both_generations_load_and_the_canary_is_refused() -> None:
+    results = list(runner("tl225").fixtures())
+    assert len(results) == 19
+    assert [result for result in results if result[1] != "PASS"] == []
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from core import tl
+from core.tl import _keypoints
 
 IMAGE = np.random.default_rng(0).random([12, 10, 3])
 GREY = IMAGE[:, :, :1]
@@ -335,6 +336,19 @@ def test_area_resizing_keeps_the_mean() -> None:
     np.testing.assert_allclose(resized.mean(), IMAGE.mean(), rtol=1e-2)
     whole = tl.prepro.keypoint_random_resize(IMAGE, [], zoom_range=(0.5, 0.5))[0]
     np.testing.assert_allclose(whole, IMAGE.reshape(6, 2, 5, 2, 3).mean(axis=(1, 3)))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("size", [(24, 20), (15, 8), (9, 13), (12, 11)])
+def test_enlarging_stays_within_the_neighbours(dtype: str, size: tuple[int, int]) -> None:
+    ramp = np.broadcast_to(np.arange(10, dtype=dtype) * 20, (12, 10))
+    scale = (size[0] / 12, size[1] / 10)
+    resized = _keypoints._resize(ramp, size[1], size[0])
+    assert resized.dtype == dtype
+    assert resized.shape == size
+    assert (np.diff(resized[0].astype(float)) >= 0).all()
+    assert abs(resized[0].astype(float) - np.clip(np.arange(size[1]) / scale[1] * 20, 0, 180)).max() <= 21
+    assert np.ptp(resized.astype(float), axis=0).max() <= 1
 
 
 def test_padding_of_vectors_and_of_arrays() -> None:

@@ -236,7 +236,7 @@ def test_images_of_every_kind_round_trip(tmp_path: pathlib.Path) -> None:
         tl.vis.save_image(image, path)
         np.testing.assert_array_equal(tl.vis.read_image(path), image.reshape(5, 4) if shape[2:] == [1] else image)
     tl.vis.save_image(np.asarray([[0.0, 0.5]]), path)
-    assert tl.vis.read_image(path).tolist() == [[0, 128]]
+    assert tl.vis.read_image(path).tolist() == [[0, 127]]
     tl.vis.save_image(np.asarray([[-3.0, 5.0]]), path)
     assert tl.vis.read_image(path).tolist() == [[0, 255]]
     with pytest.raises(ValueError, match=r"\[row, col\]"):
