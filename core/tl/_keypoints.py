@@ -362,22 +362,42 @@ def _resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
     old_height, old_width = image.shape[:2]
     if old_height < height or old_width < width:
         return _resize_bilinear(image, width, height)
-    rows, cols = _covered_area(old_height, height), _covered_area(old_width, width)  # [new, old]
-    means = np.tensordot(rows, np.tensordot(cols, image.astype(np.float64), (1, 1)), (1, 1))  # [height, width, ...]
+    if old_height % height == 0 and old_width % width == 0:
+        means = _block_means(image, width, height)
+    else:
+        precise = image.astype(np.float64 if image.dtype == np.float64 else np.float32)
+        means = _mean_along(_mean_along(precise, width, axis=1), height, axis=0)
     if image.dtype.kind in "iu":
         halves = (old_height, old_width) == (2 * height, 2 * width)
         means = np.floor(means + 0.5) if halves else np.rint(means)  # OpenCV rounds means of 2 x 2 pixels up
     return means.astype(image.dtype)
 
 
-def _covered_area(old: int, new: int) -> np.ndarray:
-    """[new, old]: which part of each new pixel is covered by each old one."""
-    scale = old / new
-    start = np.arange(new)[:, None] * scale
-    pixel = np.arange(old)
-    covered = np.minimum(pixel + 1, start + scale) - np.maximum(pixel, start)
+def _block_means(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Every new pixel covers whole old ones. Like OpenCV, multiply by the inverse area in single precision."""
+    block_h, block_w = image.shape[0] // height, image.shape[1] // width
+    blocks = image.reshape(height, block_h, width, block_w, *image.shape[2:])
+    sums = blocks.sum(axis=(1, 3), dtype=np.float64)
+    if image.dtype != np.float64:
+        sums = sums.astype(np.float32)
+    return sums * np.float32(1 / (block_h * block_w))
+
+
+def _mean_along(image: np.ndarray, new: int, axis: int) -> np.ndarray:
+    """Shrink one axis: each new pixel is the mean of the old ones it covers, added up from the first one on."""
+    old = image.shape[axis]
+    scale = 1.0 / (new / old)  # rounded twice, like OpenCV's
+    start = np.arange(new) * scale
+    pixels = np.floor(start).astype(np.int64) + np.arange(int(np.ceil(scale)) + 1)[:, None]  # [taps, new]
+    covered = np.minimum(np.minimum(pixels + 1, start + scale), old) - np.maximum(pixels, start)
     covered[covered < 1e-3] = 0  # OpenCV leaves out slivers
-    return covered / np.minimum(scale, old - start)
+    weights = (covered / np.minimum(scale, old - start)).astype(np.float32)
+    shape = [1] * image.ndim
+    shape[axis] = new
+    total = np.zeros((), image.dtype)
+    for pixel, weight in zip(np.minimum(pixels, old - 1), weights, strict=True):
+        total = total + weight.reshape(shape).astype(image.dtype) * np.take(image, pixel, axis)
+    return total
 
 
 def _resize_bilinear(image: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -399,10 +419,10 @@ def _resize_bilinear(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 def _straddled(old: int, new: int) -> tuple[np.ndarray, np.ndarray]:
     """For each new pixel the old one it begins in, and the float32 part of it that lies in the next one."""
-    scale = old / new
+    magnification = new / old
     pixel = np.arange(new)
-    first = np.floor(pixel * scale).astype(np.int64)
-    part = ((pixel + 1) - (first + 1) / scale).astype(np.float32)
+    first = np.floor(pixel * (1.0 / magnification)).astype(np.int64)
+    part = ((pixel + 1) - (first + 1) * magnification).astype(np.float32)
     part = np.where(part <= 0, np.float32(0), part - np.floor(part))
     part[first >= old - 1] = 0
     return np.minimum(first, old - 1), part

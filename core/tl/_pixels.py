@@ -362,7 +362,7 @@ def get_zca_whitening_principal_components_img(X: np.ndarray) -> np.ndarray:
     flat = X.reshape(len(X), -1)
     logger.info("ZCA of %d images with %d values", *flat.shape)
     u, s, _ = linalg.svd(flat.T @ flat / len(flat))
-    return (u / np.sqrt(s + 1e-6)) @ u.T
+    return (u * (1.0 / np.sqrt(s + 1e-6))) @ u.T
 
 
 def zca_whitening(x: np.ndarray, principal_components: np.ndarray) -> np.ndarray:

@@ -137,7 +137,7 @@ def cross_entropy_seq_with_mask(
         name: of the op.
 
     Returns:
-        Scalar tensor; with ``return_details`` the tuple loss, losses [B*T], weights [B*T], targets [B*T].
+        Scalar tensor; with ``return_details`` the tuple loss, weighted losses [B*T], weights [B*T], targets [B*T].
 
     >>> round(float(cross_entropy_seq_with_mask([[0.0, 0.0], [9.0, 0.0]], [[0, 1]], [[1, 0]])), 4)
     0.6931
@@ -147,7 +147,8 @@ def cross_entropy_seq_with_mask(
     targets = tf.reshape(target_seqs, [-1])
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
     weights = tf.cast(tf.reshape(input_mask, [-1]), losses.dtype)
-    loss = tf.divide(tf.reduce_sum(losses * weights), tf.reduce_sum(weights), name=name)
+    losses = losses * weights
+    loss = tf.divide(tf.reduce_sum(losses), tf.reduce_sum(weights), name=name)
     return (loss, losses, weights, targets) if return_details else loss
 
 

@@ -260,11 +260,13 @@ def process_sentence(sentence: str, start_word: str | None = "<S>", end_word: st
 
 
 _TOKEN = re.compile(
-    r"""n't\b                                     # don't -> do n't
-      | '(?:s|m|d|ll|re|ve)\b                      # it's -> it 's
+    r"""n't\b                                          # don't -> do n't
+      | '(?:s|m|d|ll|re|ve)\b                           # it's -> it 's
       | \w+?(?=n't\b)
-      | \w+(?:[.,:]\d+|[-./&](?=\w)\w+)*           # words, 3.5, 1,000, well-known
-      | \.{2,} | --
+      | can(?=not\b) | (?:gon|wan)(?=na\b) | got(?=ta\b)  # cannot -> can not
+      | (?:[^\W\d]\.){2,}(?=.)                           # p.m.
+      | \w+(?:[.,:]\d+|[-./](?=\w)\w+)*                 # words, 3.5, 1,000, well-known
+      | \.{2,} | -- | `` | ''
       | [^\w\s]""",
     re.VERBOSE,
 )
@@ -274,11 +276,16 @@ def _word_tokenize(text: str) -> list[str]:
     try:
         from nltk.tokenize import word_tokenize
     except ImportError:
-        return _TOKEN.findall(text)
+        return _plain_word_tokenize(text)
     try:
         return word_tokenize(text)
     except LookupError:  # nltk is there, its sentence splitter's data is not: a caption is one sentence anyway
         return word_tokenize(text, preserve_line=True)
+
+
+def _plain_word_tokenize(text: str) -> list[str]:
+    opened = re.sub(r'(^|[\s(\[{<])"', r"\1`` ", text)  # the Penn Treebank's quotation marks
+    return _TOKEN.findall(opened.replace('"', " '' "))
 
 
 def create_vocab(

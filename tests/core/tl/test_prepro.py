@@ -338,6 +338,28 @@ def test_area_resizing_keeps_the_mean() -> None:
     np.testing.assert_allclose(whole, IMAGE.reshape(6, 2, 5, 2, 3).mean(axis=(1, 3)))
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+def test_warping_and_resizing_are_opencvs(dtype: str, channels: tuple[int, ...]) -> None:
+    cv2 = pytest.importorskip("cv2")  # not needed by anything else
+    rng = np.random.default_rng(0)
+    tolerance = 0 if dtype == "uint8" else 1e-6
+    for _ in range(40):
+        x = (255 * rng.random((*rng.integers(2, 40, 2), *channels))).astype(dtype)
+        h, w = x.shape[:2]
+        new_h, new_w = map(int, rng.integers(1, 60, 2))
+        theirs = cv2.resize(x, (new_w, new_h), interpolation=cv2.INTER_AREA).reshape(new_h, new_w, *channels)
+        np.testing.assert_allclose(_keypoints._resize(x, new_w, new_h), theirs, tolerance, tolerance)
+        if int(cv2.__version__.split(".")[0]) >= 5 and dtype != "float64":
+            continue  # OpenCV 5 no longer rounds positions to 1/32 of a pixel
+        matrix = np.eye(3) + rng.uniform(-0.4, 0.4, [3, 3])
+        for flags in (cv2.INTER_NEAREST, cv2.INTER_AREA):
+            for mode, border in (("constant", cv2.BORDER_CONSTANT), ("replicate", cv2.BORDER_REPLICATE)):
+                theirs = cv2.warpAffine(x, matrix[:2], (w, h), flags=flags, borderMode=border).reshape(x.shape)
+                ours = tl.prepro.affine_transform_cv2(x, matrix, flags, mode)
+                np.testing.assert_allclose(ours, theirs, tolerance, tolerance)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("size", [(24, 20), (15, 8), (9, 13), (12, 11)])
 def test_enlarging_stays_within_the_neighbours(dtype: str, size: tuple[int, int]) -> None:

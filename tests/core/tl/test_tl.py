@@ -18,6 +18,7 @@ import tensorflow as tf
 from PIL import Image
 
 from core import tl
+from core.tl import nlp
 
 FOLDER = pathlib.Path(tl.__file__).parent
 
@@ -163,16 +164,24 @@ def test_sampling_from_numbers_that_do_not_sum_to_one() -> None:
         tl.nlp.sample_top([0.5, 0.5], top_k=3)
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("A man isn't riding Tom's well-known horse.", "a man is n't riding tom 's well-known horse ."),
-        ("It costs 3.50, or 1,000!", "it costs 3.50 , or 1,000 !"),
-        ("They're here (both)... we'll see", "they 're here ( both ) ... we 'll see"),
-    ],
-)
-def test_the_plain_tokenizer(text: str, words: str) -> None:
-    assert tl.nlp.process_sentence(text, None, None) == words.split()
+SENTENCES = {
+    "How are you?": "how are you ?",
+    "A man isn't riding Tom's well-known horse.": "a man is n't riding tom 's well-known horse .",
+    "It costs 3.50, or 1,000!": "it costs 3.50 , or 1,000 !",
+    "They're here (both)... we'll see": "they 're here ( both ) ... we 'll see",
+    "Two dogs -- one cat; it's 5:30 p.m. now.": "two dogs -- one cat ; it 's 5:30 p.m. now .",
+    'A "quoted" word': "a `` quoted '' word",
+    "I can't; I cannot, I'm gonna go": "i ca n't ; i can not , i 'm gon na go",
+    "The U.S. army & co.": "the u.s. army & co .",
+    "50% of $3.50": "50 % of $ 3.50",
+    "dogs' tails and/or heads": "dogs ' tails and/or heads",
+}
+
+
+@pytest.mark.parametrize(("text", "words"), SENTENCES.items())
+def test_the_plain_tokenizer_splits_like_nltk(text: str, words: str) -> None:
+    assert nlp._plain_word_tokenize(text.lower()) == words.split()
+    assert tl.nlp.process_sentence(text, None, None) == words.split()  # nltk's own, where it is installed
 
 
 def test_a_blank_line_in_a_vocabulary(tmp_path: pathlib.Path) -> None:
