@@ -289,10 +289,8 @@ def affine_transform_cv2(
 
     if flags == INTER_NEAREST:
         return pixels(row, col)
-    depth = (...,) + (None,) * (x.ndim - 2)
-    fraction = 2.0**-bits
-    right = ((col_fixed & 31) * fraction)[depth]
-    below = ((row_fixed & 31) * fraction)[depth]
+    channels = (..., *(None,) * (x.ndim - 2))
+    right, below = (col_fixed & 31)[channels] / 32, (row_fixed & 31)[channels] / 32
     upper = (1 - right) * pixels(row, col) + right * pixels(row, col + 1)
     lower = (1 - right) * pixels(row + 1, col) + right * pixels(row + 1, col + 1)
     mixed = (1 - below) * upper + below * lower
@@ -483,6 +481,7 @@ def shift_multi(
 
 
 def shift_matrix(h: int, w: int, wrg: float, hrg: float, is_random: bool, rng: Rng) -> np.ndarray:
+    """Translation in scipy coordinates, by fractions of the height (drawn first) and the width."""
     if is_random:
         source = random_source(rng)
         hrg, wrg = source.uniform(-hrg, hrg), source.uniform(-wrg, wrg)
@@ -663,7 +662,7 @@ def zoom(
       opposite.
 
     Args:
-        x: [row, col, channel].
+        x: [row, col, channel]; in the 2.x form also [row, col].
         zoom_range: factor, or a pair; see above.
         flags, border_mode: see :func:`affine_transform_cv2`; for the 2.x form.
         is_random: chooses the form of 1.5.3.
@@ -684,7 +683,7 @@ def zoom(
     if isinstance(flags, bool):
         is_random, flags = flags, None
     if is_random is None and fill_mode is None:
-        return _zoom_2x(require_image(x), affine_zoom_matrix(zoom_range, rng=rng), flags, border_mode)
+        return _zoom_2x(x, affine_zoom_matrix(zoom_range, rng=rng), flags, border_mode)
     matrix = _zoom_matrix_1x(zoom_range, is_random, rng)
     return _centred(x, matrix, row_index, col_index, channel_index, fill_mode or "nearest", cval, order)
 
@@ -721,7 +720,7 @@ def zoom_multi(
         is_random, flags = flags, None
     if is_random is None and fill_mode is None:
         forward = affine_zoom_matrix(zoom_range, rng=rng)
-        return stack([_zoom_2x(require_image(image), forward, flags, border_mode) for image in x])
+        return stack([_zoom_2x(image, forward, flags, border_mode) for image in x])
     matrix = _zoom_matrix_1x(zoom_range, bool(is_random), rng)
     return _centred_multi(x, matrix, row_index, col_index, channel_index, fill_mode or "nearest", cval, order)
 
@@ -761,12 +760,13 @@ def respective_zoom(
     """
     forward = affine_respective_zoom_matrix(w_range=w_range, h_range=h_range, rng=rng)
     if fill_mode is None:
-        return _zoom_2x(require_image(x), forward, flags, border_mode)
+        return _zoom_2x(x, forward, flags, border_mode)
     matrix = np.diag([1 / forward[1, 1], 1 / forward[0, 0], 1.0])
     return _centred(x, matrix, row_index, col_index, channel_index, fill_mode, cval, order)
 
 
 def _zoom_2x(x: np.ndarray, forward: np.ndarray, flags: int | None, border_mode: str) -> np.ndarray:
+    require(np.ndim(x) in (2, 3), f"an image must be [row, col] or [row, col, channel], not {np.shape(x)}")
     centred = transform_matrix_offset_center(forward, x=x.shape[1], y=x.shape[0])
     return affine_transform_cv2(x, centred, flags, border_mode)
 
@@ -781,6 +781,7 @@ def _zoom_matrix_1x(zoom_range: Range, is_random: bool | None, rng: Rng) -> np.n
 
 
 def pair_of_factors(zoom_range: Range, is_random: bool, rng: Rng) -> tuple[float, float]:
+    """1.5.3's factors of rows and columns: the pair itself, or both drawn from it."""
     if isinstance(zoom_range, (int, float)) or len(zoom_range) != 2:
         raise ValueError(f"zoom_range must be a pair of factors, not {zoom_range!r}")
     low, high = zoom_range
@@ -793,6 +794,7 @@ def pair_of_factors(zoom_range: Range, is_random: bool, rng: Rng) -> tuple[float
 
 
 def require_image(x: np.ndarray) -> np.ndarray:
+    """x, if it has three axes."""
     require(np.ndim(x) == 3, f"an image must be [row, col, channel], not {np.shape(x)}")
     return x
 

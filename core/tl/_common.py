@@ -1,13 +1,15 @@
-"""What every module of the package needs: where random numbers come from, and how a broken rule is reported."""
+"""What every module of the package needs: where random numbers come from, how a broken rule is reported, threads."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-__all__ = ["InvalidInput", "integer_below", "python_integer", "random_source", "require"]
+__all__ = ["InvalidInput", "in_threads", "integer_below", "python_integer", "random_source", "require"]
 
 
 class InvalidInput(ValueError, AssertionError):
@@ -48,3 +50,21 @@ def python_integer(rng: np.random.Generator | None, low: int, high: int) -> int:
     3
     """
     return random.randint(low, high) if rng is None else int(rng.integers(low, high + 1))
+
+
+def in_threads(fn: Callable[[Any], Any], items: Sequence[Any], threads: int) -> list[Any]:
+    """``[fn(item) for item in items]`` on at most ``threads`` threads.
+
+    Args:
+        fn: the function.
+        items: its arguments.
+        threads: at least 1.
+
+    Returns:
+        List of results, in the order of the items.
+
+    >>> in_threads(abs, [-1, 2], threads=2)
+    [1, 2]
+    """
+    with ThreadPoolExecutor(max_workers=max(1, min(threads, len(items)))) as pool:
+        return list(pool.map(fn, items))

@@ -35,7 +35,6 @@ __all__ = [
     "pt2map",
     "rgb_to_hsv",
     "samplewise_norm",
-    "stretch_to_uint8",
     "zca_whitening",
 ]
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,13 @@ import numpy as np
 from core.tl import _affine, _boxes, _keypoints, _pixels, _sequences, _warp
 from core.tl._affine import *  # noqa: F403
 from core.tl._boxes import *  # noqa: F403
-from core.tl._common import require
+from core.tl._common import in_threads, require
 from core.tl._keypoints import *  # noqa: F403
 from core.tl._pixels import *  # noqa: F403
 from core.tl._sequences import *  # noqa: F403
 from core.tl._warp import *  # noqa: F403
 
-__all__ = ["in_threads", "threading_data"]
+__all__ = ["threading_data"]
 __all__ += _affine.__all__ + _warp.__all__ + _pixels.__all__ + _boxes.__all__ + _keypoints.__all__ + _sequences.__all__
 
 
@@ -82,21 +81,3 @@ def threading_data(
         return np.asarray(results)
     except ValueError:  # numpy's word for "the shapes differ"
         return results
-
-
-def in_threads(fn: Callable[[Any], Any], items: Sequence[Any], threads: int) -> list[Any]:
-    """``[fn(item) for item in items]`` on at most ``threads`` threads.
-
-    Args:
-        fn: the function.
-        items: its arguments.
-        threads: at least 1.
-
-    Returns:
-        List of results, in the order of the items.
-
-    >>> in_threads(abs, [-1, 2], threads=2)
-    [1, 2]
-    """
-    with ThreadPoolExecutor(max_workers=max(1, min(threads, len(items)))) as pool:
-        return list(pool.map(fn, items))

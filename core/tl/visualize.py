@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from core.tl import prepro
-from core.tl._common import require
+from core.tl._common import in_threads, require
 from core.tl._pixels import stretch_to_uint8
 
 __all__ = [
@@ -76,7 +76,7 @@ def read_images(
     >>> read_images([])
     []
     """
-    images = prepro.in_threads(lambda name: read_image(name, path), img_list, n_threads)
+    images = in_threads(lambda name: read_image(name, path), img_list, n_threads)
     if printable:
         logger.info("%d images read from %s", len(images), path)
     return images

@@ -250,7 +250,7 @@ def main() -> None:
         "",
         f"`python -m experiments.benchmarks.tl --rounds {rounds}`: median of {rounds} rounds, both sides in turns.",
         "",
-        f"{versions}.",
+        f"{versions}. A ratio within 5 % of 1 is noise: there both sides wait for the same library call or copy.",
         "",
         "| what | core.tl (ms) | naive (ms) | naive / core.tl |",
         "| --- | ---: | ---: | ---: |",

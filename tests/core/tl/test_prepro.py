@@ -204,7 +204,7 @@ def test_cv2_warp_rounds_bytes_like_opencv() -> None:
 
 @pytest.mark.parametrize("wrong", [np.zeros([4, 4]), np.zeros([2, 4, 4, 3])])
 def test_an_image_has_three_axes(wrong: np.ndarray) -> None:
-    for distort in (tl.prepro.rotation, tl.prepro.shift, tl.prepro.shear, tl.prepro.zoom, tl.prepro.respective_zoom):
+    for distort in (tl.prepro.rotation, tl.prepro.shift, tl.prepro.shear, tl.prepro.shear2):
         with pytest.raises(ValueError, match=r"\[row, col, channel\]"):
             distort(wrong)
 
