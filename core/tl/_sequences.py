@@ -63,6 +63,7 @@ def pad_sequences(
         raise ValueError("pad_sequences needs at least one sequence")
     longest = max(map(len, sequences))
     width = longest if maxlen is None else maxlen
+    require(width >= 0, f"maxlen must be at least 0, not {width}")
     if width < longest:
         kept = slice(-width, None) if truncating == "pre" and width > 0 else slice(width)
         sequences = [sequence[kept] for sequence in sequences]
@@ -93,7 +94,7 @@ def remove_pad_sequences(sequences: Sequences, pad_id: int = 0) -> list[list[Any
     """Cut the padding off the end of each sequence.
 
     A sequence of nothing but padding becomes empty. (The original never looks at the first element, so it leaves such a
-    sequence, and [7, 0], as they are.)
+    sequence, and [7, 0], as they are; and it empties a sequence without padding.)
 
     Args:
         sequences: n sequences.

@@ -60,7 +60,7 @@ Variables = Any
 def save_npz(save_list: Sequence[Any] | None = None, name: str = "model.npz", sess: Any = None) -> None:
     """Write a list of parameters; :func:`load_npz` gives it back.
 
-    Parameters of one shape are stacked under the key "params", which is TensorLayer's own format. Others are written
+    Parameters of one shape and type are stacked under the key "params", which is TensorLayer's own format. Others are written
     one by one: TensorLayer would pickle them, and no file of this project is pickled. :func:`save_npz_dict` is the
     format that TensorLayer reads in either case.
 
@@ -76,7 +76,7 @@ def save_npz(save_list: Sequence[Any] | None = None, name: str = "model.npz", se
     [(2, 3), (3,)]
     """
     arrays = tf_variables_to_numpy([] if save_list is None else list(save_list))
-    if len({a.shape for a in arrays}) == 1:
+    if len({(a.shape, a.dtype) for a in arrays}) == 1:
         _write_npz(name, {"params": np.stack(arrays)})
     else:
         _write_npz(name, {f"params_{i}": a for i, a in enumerate(arrays)})
@@ -185,10 +185,8 @@ def assign_params(*args: Any, sess: Any = None, params: Sequence[Any] | None = N
     >>> assign_params([np.ones(2)], [Variable()])[0].value.tolist()
     [1.0, 1.0]
     """
-    given = dict(zip(("params", "network") if len(args) < 3 else ("sess", "params", "network"), args, strict=False))
-    require(len(args) <= 3, f"assign_params takes ([sess,] params, network), not {len(args)} arguments")
-    params = given.get("params", params)
-    network = given.get("network", network)
+    given = _without_session(args, "params", "network")
+    params, network = given.get("params", params), given.get("network", network)
     if params is None or network is None:
         raise InvalidInput("assign_params needs parameters and a network")
     variables = _variables(network)
@@ -267,7 +265,7 @@ def load_and_assign_npz(*args: Any, sess: Any = None, name: str | None = None, n
     >>> load_and_assign_npz(name="no such file", network=[])
     False
     """
-    given = dict(zip(("name", "network") if len(args) < 3 else ("sess", "name", "network"), args, strict=False))
+    given = _without_session(args, "name", "network")
     name, network = given.get("name", name), given.get("network", network)
     if network is None or name is None:
         raise InvalidInput("load_and_assign_npz needs a file name and a network")
@@ -312,6 +310,12 @@ def load_and_assign_npz_dict(
     for key, array in known.items():
         variables[key].assign(array)
     return network
+
+
+def _without_session(args: tuple[Any, ...], *names: str) -> dict[str, Any]:
+    """Positional arguments of both generations by name: 1.x has a session before the others."""
+    require(len(args) <= len(names) + 1, f"the positional arguments are ([sess,] {', '.join(names)}), not {len(args)}")
+    return dict(zip(names, args[1:] if len(args) > len(names) else args, strict=False))
 
 
 def _variables(network: Variables) -> list[Any]:

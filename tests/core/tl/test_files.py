@@ -112,6 +112,11 @@ def test_weights_need_no_unpickling() -> None:
         assert stored["params"].shape == (2, 2)
 
 
+def test_types_stay() -> None:
+    files.save_npz([np.ones(2, "float32"), np.ones(2, "int64")], "model.npz")
+    assert [p.dtype for p in files.load_npz(name="model.npz")] == ["float32", "int64"]
+
+
 def test_more_than_ten_parameters_keep_their_order() -> None:
     values = [np.full(i + 1, float(i)) for i in range(12)]
     files.save_npz(values, "many.npz")
@@ -189,6 +194,8 @@ def test_both_generations_call_load_and_assign_npz() -> None:
         assert call(target) is target
         np.testing.assert_array_equal(target.get_weights()[0], source.get_weights()[0])
     assert files.load_and_assign_npz(name="none.npz", network=source) is False
+    with pytest.raises(ValueError, match=r"\[sess,\] name, network"):
+        files.load_and_assign_npz(None, "model.npz", source, 1)
     with pytest.raises(ValueError, match="needs a file name and a network"):
         files.load_and_assign_npz(name="model.npz")
 

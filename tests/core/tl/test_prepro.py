@@ -152,6 +152,7 @@ def test_zoom_of_three_generations() -> None:
     assert tl.prepro.zoom(np.ones([8, 8, 1]), 0.5).sum() < 32  # black outside
     assert tl.prepro.zoom(np.ones([8, 8, 1]), 0.5, border_mode="replicate").sum() == 64
     np.testing.assert_allclose(tl.prepro.respective_zoom(IMAGE, 2.0, 2.0, fill_mode="nearest"), documented)
+    assert tl.prepro.zoom(IMAGE[:, :, 0], 2.0).shape == (12, 10)
     with pytest.raises(ValueError, match="pair"):
         tl.prepro.zoom(IMAGE, 2.0, is_random=True)
 
@@ -373,6 +374,10 @@ def test_enlarging_stays_within_the_neighbours(dtype: str, size: tuple[int, int]
     assert np.ptp(resized.astype(float), axis=0).max() <= 1
 
 
+def test_a_sequence_without_padding_stays() -> None:
+    assert tl.prepro.remove_pad_sequences([[1, 2, 3], [0, 0], []]) == [[1, 2, 3], [], []]
+
+
 def test_padding_of_vectors_and_of_arrays() -> None:
     vectors = [np.ones([2, 3]), np.ones([1, 3])]
     assert tl.prepro.pad_sequences(vectors, dtype="float32").sum(axis=2).tolist() == [[3, 3], [3, 0]]
@@ -389,6 +394,8 @@ def test_padding_of_vectors_and_of_arrays() -> None:
         tl.prepro.pad_sequences([np.ones([1, 2]), np.ones([1, 3])])
     with pytest.raises(ValueError, match="at least one"):
         tl.prepro.pad_sequences([])
+    with pytest.raises(ValueError, match="at least 0"):
+        tl.prepro.pad_sequences([[1]], maxlen=-1)
 
 
 @pytest.mark.parametrize("padding", ["pre", "post"])
