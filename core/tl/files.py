@@ -60,9 +60,9 @@ Variables = Any
 def save_npz(save_list: Sequence[Any] | None = None, name: str = "model.npz", sess: Any = None) -> None:
     """Write a list of parameters; :func:`load_npz` gives it back.
 
-    Parameters of one shape and type are stacked under the key "params", which is TensorLayer's own format. Others are written
-    one by one: TensorLayer would pickle them, and no file of this project is pickled. :func:`save_npz_dict` is the
-    format that TensorLayer reads in either case.
+    Parameters of one shape and type are stacked under the key "params", which is TensorLayer's own format. Others are
+    written one by one: TensorLayer would pickle them, and no weight file of this project is pickled.
+    :func:`save_npz_dict` is the format that TensorLayer reads in either case.
 
     Args:
         save_list: variables, tensors or arrays.
@@ -335,7 +335,10 @@ def _check_shape(variable: Any, array: np.ndarray, label: str) -> None:
 
 
 def save_any_to_npy(save_dict: Any = None, name: str = "file.npy") -> None:
-    """Write plain Python data (dictionaries, lists, numbers, text, arrays) as numpy's format for objects.
+    """Write plain Python data (dictionaries, lists, numbers, text, arrays) in numpy's format for objects.
+
+    That format is a pickle, the only one TensorLayer's own loader takes; :func:`load_npy_to_any` reads it without
+    running code.
 
     Args:
         save_dict: the data; {} without.
