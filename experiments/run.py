@@ -110,7 +110,10 @@ def _train(
             folder.write_meta(resumed=resumed)
             display.say(f"resumed {folder.path} at {plugin.clock:,} {spec.clock}")
         else:
-            loop.begin(_texts(folder, chosen), {"experiment": label, "run.seed": settings.seed} | _flat(as_dict(config), spec.prefix))
+            loop.begin(
+                _texts(folder, chosen),
+                {"experiment": label, "run.seed": settings.seed} | _flat(as_dict(config), spec.prefix),
+            )
             display.say(f"{spec.name} on {_field(config, spec.subject)}: {folder.path}")
         stopped = loop.train()
     except KeyboardInterrupt:
