@@ -1,6 +1,6 @@
 """Environment steps per second of `policy-gradient` on Pong beside the algorithm as originally written.
 
-    python -m experiments.benchmarks.policy_gradient [--seconds 30] [--rounds 3]
+    python -m experiments.benchmarks.policy_gradient [--seconds 30] [--rounds 5]
 
 The original, written here from the description in "Deep Reinforcement Learning: Pong from Pixels" (Karpathy, 2016):
 one game, numpy forward pass for every frame, numpy backward pass for every episode, one RMSProp step after ten episodes,
@@ -25,13 +25,14 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["main", "original", "preset"]
+__all__ = ["emulator", "main", "original", "preset"]
 
 RESULTS = Path(__file__).parent / "results" / "policy_gradient_speed"
 CONTENDERS = {
     "original": "as originally written (numpy, one game)",
     "policy-gradient": "`policy-gradient` (classic: ten games, whole episodes)",
     "pong-pg-fast": "`pong-pg-fast` (sixteen games that never idle)",
+    "emulator": "the emulator alone (sixteen games, random actions): what any agent is bounded by",
 }
 TARGETS = {"policy-gradient": 2.0, "pong-pg-fast": 3.0}
 
@@ -119,6 +120,30 @@ def preset(name: str, seconds: float) -> tuple[int, float]:
     return measured
 
 
+def emulator(seconds: float) -> tuple[int, float]:
+    """Step the environments of `pong-pg-fast` with random actions and return (environment steps, seconds)."""
+    from envs import EnvConfig, make
+
+    config = EnvConfig("ALE/Pong-v5", observation="pong80", actions=(0, 2, 3), noop_max=0)
+    halves = [make(config, 8, seed, may_idle=False) for seed in range(2)]
+    rng = np.random.default_rng(0)
+    for half in halves:
+        half.reset()
+        half.send(rng.integers(3, size=8))
+
+    def batch() -> int:
+        for _ in range(256):
+            for half in halves:
+                half.recv()
+                half.send(rng.integers(3, size=8))
+        return 256 * 16
+
+    measured = _timed(batch, seconds)
+    for half in halves:
+        half.close()
+    return measured
+
+
 def _timed(batch: Callable[[], int], seconds: float) -> tuple[int, float]:
     batch()  # start-up, tracing
     begun, steps = time.perf_counter(), 0
@@ -131,12 +156,13 @@ def main() -> None:
     """Measure all contenders in turn, `rounds` times, and write the table of medians."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=30.0, help="least time of one measurement")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each contender, interleaved")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each contender, interleaved")
     parser.add_argument("--worker", choices=list(CONTENDERS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         name = arguments.worker
-        steps, seconds = original(arguments.seconds) if name == "original" else preset(name, arguments.seconds)
+        own = {"original": original, "emulator": emulator}
+        steps, seconds = own[name](arguments.seconds) if name in own else preset(name, arguments.seconds)
         print(json.dumps({"steps": steps, "seconds": seconds}))
         return
 
