@@ -32,9 +32,8 @@ class Display:
         self.headline = ""
         self._progress: Progress | None = None
         if self.console.is_terminal:
-            self._progress = Progress(
-                TextColumn(f"[bold]{name}"),
-                BarColumn(),
+            self._progress = Progress(  # fits 80 columns
+                BarColumn(bar_width=16),
                 TextColumn("{task.fields[clock]}"),
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[headline]}"),
@@ -58,25 +57,25 @@ class Display:
             return
         self._drawn = now
         self._rate = (clock - self._start_clock) / max(now - self._begun, 1e-9)
-        shown = f"{clock:,}/{self._until:,} {self._unit}, {self._rate:,.0f}/s"
+        place, rate = f"{clock:,}/{self._until:,}", f"{self._rate:,.0f}/s"
         if self._progress is not None:
             done = clock / self._until
             if self._time_limit:
                 done = max(done, (now - self._begun) / self._time_limit)
-            self._progress.update(
-                self._task, completed=1000 * min(done, 1), clock=shown, headline=_escaped(self.headline)
-            )
+            headline = _escaped(self.headline)
+            self._progress.update(self._task, completed=1000 * min(done, 1), clock=f"{place} {rate}", headline=headline)
         elif logged and now - self._printed >= PLAIN_SECONDS:
             self._printed = now
             short = [tag for tag in logged if tag.split("/")[0] in ("rollout", "loss", "critic")][:4]
-            figures = ", ".join(f"{tag} {logged[tag]:.4g}" for tag in short)
-            self.say(", ".join(part for part in (f"{shown}{self._left(clock, now)}", figures, self.headline) if part))
+            figures = [f"{tag} {logged[tag]:.4g}" for tag in short]
+            parts = [f"{place} {self._unit}", rate, self._left(clock, now), *figures, self.headline]
+            self.say(", ".join(part for part in parts if part))
 
     def _left(self, clock: int, now: float) -> str:
         left = (self._until - clock) / self._rate if self._rate else float("inf")
         if self._time_limit:
             left = min(left, self._time_limit - (now - self._begun))
-        return f", {max(left, 0) / 60:.1f} min left" if left != float("inf") else ""
+        return f"{max(left, 0) / 60:.1f} min left" if left != float("inf") else ""
 
     def close(self) -> None:
         if self._progress is not None:

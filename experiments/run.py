@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import signal
 import sys
@@ -126,10 +127,11 @@ def _train(
     except Exception as failure:  # the run's folder must say why it ended, whatever a plugin raised
         display.close()
         reason = _reason(failure, spec)
-        (folder.path / "traceback.txt").write_text(traceback.format_exc())
-        folder.write_meta(status=f"failed: {reason}")
-        if loop is not None and hasattr(loop, "events"):
-            loop.events.finished(False)
+        with contextlib.suppress(OSError):  # on a full disk the sentence below is all that can still be said
+            (folder.path / "traceback.txt").write_text(traceback.format_exc())
+            folder.write_meta(status=f"failed: {reason}")
+            if loop is not None and hasattr(loop, "events"):
+                loop.events.finished(False)
         hint = "" if isinstance(failure, UsageError) else f" (traceback in {folder.path / 'traceback.txt'})"
         raise UsageError(reason + hint) from failure
     finally:
@@ -137,7 +139,8 @@ def _train(
         if plugin is not None and hasattr(plugin, "close"):
             plugin.close()
         if loop is not None and hasattr(loop, "events"):
-            loop.events.close()
+            with contextlib.suppress(OSError):  # likewise: what could not be written was reported above
+                loop.events.close()
         folder.close()
     if stopped is not None:
         name = signal.Signals(stopped).name

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from core.errors import UsageError
+from core.runtime import configure
+from tests.conftest import ROOT
+
+
+def in_a_fresh_process(arguments: str, then: str) -> dict:
+    code = (
+        "import json, os\nfrom core.runtime import configure\n"
+        f"chosen = configure({arguments})\nimport tensorflow as tf, keras\n{then}\nprint(json.dumps(chosen))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "TensorFlow's start-up noise reaches the user"
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_settings_reach_tensorflow_keras_and_blas() -> None:
+    chosen = in_a_fresh_process(
+        "device='cpu', threads=1, precision='bfloat16', deterministic=True",
+        "from threadpoolctl import threadpool_info\n"
+        "chosen['intra'] = tf.config.threading.get_intra_op_parallelism_threads()\n"
+        "chosen['policy'] = keras.mixed_precision.dtype_policy().name\n"
+        "chosen['blas'] = [p['num_threads'] for p in threadpool_info() if p['user_api'] == 'blas']\n"
+        "try:\n tf.random.normal([1])\n chosen['refuses'] = False\nexcept RuntimeError:\n chosen['refuses'] = True",
+    )
+    assert (chosen["device"], chosen["threads"], chosen["intra"]) == ("cpu", 1, 1)
+    assert chosen["policy"] == "mixed_bfloat16" and chosen["refuses"]
+    assert chosen["blas"] and set(chosen["blas"]) == {1}
+
+
+def test_all_cores_by_default_and_the_environment_is_left_to_the_user() -> None:
+    chosen = in_a_fresh_process("", "chosen['visible'] = os.environ.get('CUDA_VISIBLE_DEVICES')")
+    assert chosen["threads"] == len(os.sched_getaffinity(0)) and chosen["visible"] is None
+
+
+def test_what_is_not_there_gets_one_sentence() -> None:
+    with pytest.raises(UsageError, match="device 'gpu:99' is not there"):
+        configure(device="gpu:99")
+    with pytest.raises(UsageError, match="choose auto, cpu or gpu:0"):
+        configure(device="cuda")
+    with pytest.raises(UsageError, match="threads is -1"):
+        configure(threads=-1)
+
+
+def test_a_gpu_is_used_when_present() -> None:
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        pytest.skip("no GPU")
+    chosen = in_a_fresh_process("device='gpu:0'", "chosen['where'] = tf.constant(1.0).device")
+    assert "GPU:0" in chosen["device"] and "GPU:0" in chosen["where"]
