@@ -292,4 +292,5 @@ def test_state_is_plain_json_and_arrays() -> None:
     env = made("cartpole")
     env.step(np.array([0, 1]))
     tree = env.state()
-    json.dumps([{k: (v.tolist() if isinstance(v, np.ndarray) else v) for k, v in e.items()} for e in tree["episodes"]])
+    plain = [{k: (v.tolist() if isinstance(v, np.ndarray) else v) for k, v in e.items()} for e in tree["episodes"]]
+    assert json.loads(json.dumps(plain)) == plain and [e["actions"] for e in plain] == [[0], [1]]

@@ -21,7 +21,7 @@ CARTPOLE = (
     "--agent.hidden",
     32,
     "--run.until",
-    60_000,
+    120_000,
     "--run.save-every",
     3_000,
     "--run.eval-every",
@@ -77,7 +77,7 @@ def check_killed_equals_undisturbed(launch, tmp_path: Path, experiment: tuple, k
         start = checkpoint.numbered(killed)[0].name
         while checkpoint.numbered(killed)[0].name <= start and process.poll() is None:
             time.sleep(0.01)  # every stretch makes some way
-        time.sleep(rng.uniform(0, 1))
+        time.sleep(rng.uniform(0, 0.5))
         if process.poll() is not None:
             break
         process.send_signal(signal.SIGKILL)
