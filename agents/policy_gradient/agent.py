@@ -23,7 +23,7 @@ from gymnasium.spaces import Box, Discrete
 from agents.evaluation import evaluate
 from agents.policy_gradient.config import PolicyGradientConfig
 from core.errors import UsageError
-from core.losses.reinforcement import categorical_entropy, policy_gradient, squared_error
+from core.losses.reinforcement import categorical_entropy, categorical_log_prob, policy_gradient, squared_error
 from core.plugin import Context
 from core.returns import discounted_returns
 from envs import VectorEnv, make
@@ -236,7 +236,7 @@ class PolicyGradient:
         with tf.GradientTape() as tape:
             tape.watch(z)
             logits, v = self._head(z)
-            policy = tf.reduce_sum(weight * policy_gradient(logits, a, A))
+            policy = tf.reduce_sum(weight * policy_gradient(categorical_log_prob(logits, a), A))
             value = tf.reduce_sum(weight * squared_error(v, G))
             entropy = tf.reduce_sum(weight * categorical_entropy(logits))
             loss = policy - self.config.entropy * entropy

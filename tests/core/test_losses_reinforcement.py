@@ -1,8 +1,19 @@
 import numpy as np
 import pytest
+import scipy.stats
 import tensorflow as tf
 
-from core.losses.reinforcement import categorical_entropy, policy_gradient, squared_error
+from core.losses.reinforcement import (
+    categorical_entropy,
+    categorical_log_prob,
+    clipped_surrogate,
+    gaussian_entropy,
+    gaussian_log_prob,
+    huber,
+    policy_gradient,
+    q_learning_error,
+    squared_error,
+)
 
 
 def test_policy_gradient_value_and_gradient_by_hand() -> None:
@@ -10,7 +21,7 @@ def test_policy_gradient_value_and_gradient_by_hand() -> None:
     logits = tf.Variable([[0.0, np.log(3.0)], [0.0, 0.0]])  # pi = (1/4, 3/4), (1/2, 1/2)
     action, advantage = tf.constant([0, 1]), tf.constant([2.0, -1.0])
     with tf.GradientTape() as tape:
-        loss = policy_gradient(logits, action, advantage)
+        loss = policy_gradient(categorical_log_prob(logits, action), advantage)
     np.testing.assert_allclose(loss, [2 * np.log(4), -np.log(2)], rtol=1e-6)
     np.testing.assert_allclose(tape.gradient(loss, logits), [[2 * (0.25 - 1), 2 * 0.75], [-0.5, -(0.5 - 1)]], rtol=1e-6)
 
@@ -18,19 +29,21 @@ def test_policy_gradient_value_and_gradient_by_hand() -> None:
 def test_a_step_makes_a_good_action_likelier() -> None:
     logits = tf.Variable([[0.0, 0.0, 0.0]])
     with tf.GradientTape() as tape:
-        loss = policy_gradient(logits, tf.constant([1]), tf.constant([1.0]))
+        loss = policy_gradient(categorical_log_prob(logits, tf.constant([1])), tf.constant([1.0]))
     logits.assign_sub(tape.gradient(loss, logits))
     assert tf.nn.softmax(logits)[0, 1] > 1 / 3
 
 
 def test_the_advantage_is_a_constant() -> None:
-    advantage = tf.Variable([1.0])
-    with tf.GradientTape() as tape:
-        loss = policy_gradient(tf.zeros((1, 2)), tf.constant([0]), advantage)
-    assert tape.gradient(loss, advantage) is None
+    log_pi, advantage = tf.Variable([-1.0]), tf.Variable([1.0])
+    for loss_of in (policy_gradient, lambda p, A: clipped_surrogate(p, tf.constant([-1.1]), A, 0.2)):
+        with tf.GradientTape() as tape:
+            loss = loss_of(log_pi, advantage)
+        of_policy, of_advantage = tape.gradient(loss, [log_pi, advantage])
+        assert of_policy is not None and of_advantage is None
 
 
-def test_entropy_by_hand() -> None:
+def test_categorical_entropy_by_hand() -> None:
     np.testing.assert_allclose(categorical_entropy(tf.zeros((1, 4))), [np.log(4)], rtol=1e-6)
     p = np.array([0.25, 0.75])
     logits = tf.Variable(np.log(p)[None].astype(np.float32))
@@ -39,6 +52,40 @@ def test_entropy_by_hand() -> None:
     H = -(p * np.log(p)).sum()
     np.testing.assert_allclose(entropy, [H], rtol=1e-6)
     np.testing.assert_allclose(tape.gradient(entropy, logits)[0], -p * (np.log(p) + H), rtol=1e-5)
+
+
+def test_gaussian_against_scipy_and_its_gradient() -> None:
+    """d log pi / d mean = (a - mean) / std^2, d log pi / d log std = ((a - mean) / std)^2 - 1."""
+    mean, log_std = tf.Variable([[0.5, -1.0]]), tf.Variable([0.3, -0.7])
+    action = tf.constant([[1.5, -1.2]])
+    std = np.exp([0.3, -0.7])
+    with tf.GradientTape() as tape:
+        log_pi = gaussian_log_prob(mean, log_std, action)
+    np.testing.assert_allclose(log_pi, [scipy.stats.norm([0.5, -1.0], std).logpdf([1.5, -1.2]).sum()], rtol=1e-6)
+    of_mean, of_log_std = tape.gradient(log_pi, [mean, log_std])
+    z = np.array([1.0, -0.2]) / std
+    np.testing.assert_allclose(of_mean[0], z / std, rtol=1e-5)
+    np.testing.assert_allclose(of_log_std, z**2 - 1, rtol=1e-5)
+    np.testing.assert_allclose(gaussian_entropy(log_std), scipy.stats.norm(0, std).entropy().sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "loss", "slope"),
+    [
+        (1.0, 2.0, -2.0, -2.0),  # at the old policy it is the plain policy gradient
+        (1.5, 2.0, -2.4, 0.0),  # far enough in the good direction: clipped, no gradient
+        (1.5, -2.0, 3.0, 3.0),  # too far in the bad direction: not clipped, pulled back
+        (0.5, -2.0, 1.6, 0.0),
+        (0.5, 2.0, -1.0, -1.0),
+    ],
+)
+def test_clipped_surrogate_by_hand(ratio: float, advantage: float, loss: float, slope: float) -> None:
+    """d/d log pi of -ratio A is -ratio A."""
+    log_pi = tf.Variable([np.log(ratio).astype(np.float32) - 1])
+    with tf.GradientTape() as tape:
+        value = clipped_surrogate(log_pi, tf.constant([-1.0]), tf.constant([advantage]), 0.2)
+    np.testing.assert_allclose(value, [loss], rtol=1e-5)
+    np.testing.assert_allclose(tape.gradient(value, log_pi), [slope], rtol=1e-5)
 
 
 def test_squared_error_moves_the_prediction_only() -> None:
@@ -51,7 +98,33 @@ def test_squared_error_moves_the_prediction_only() -> None:
     assert gradient[1] is None
 
 
+def test_huber_is_the_clipped_error() -> None:
+    error = tf.Variable([-3.0, -0.5, 0.0, 0.5, 3.0])
+    with tf.GradientTape() as tape:
+        loss = huber(error)
+    np.testing.assert_allclose(loss, [2.5, 0.125, 0, 0.125, 2.5])
+    np.testing.assert_allclose(tape.gradient(loss, error), [-1, -0.5, 0, 0.5, 1])
+
+
+def test_q_learning_error_by_hand() -> None:
+    q_tm1 = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
+    fixed, selector = tf.Variable([[5.0, 6.0], [8.0, 7.0]]), tf.constant([[1.0, 0.0], [0.0, 1.0]])
+    rest = (tf.constant([1, 0]), tf.constant([1.0, -1.0]), tf.constant([0.5, 0.0]))  # the second ended
+    with tf.GradientTape() as tape:
+        error = q_learning_error(q_tm1, *rest, fixed)
+    np.testing.assert_allclose(error, [1 + 0.5 * 6 - 2, -1 - 3])
+    of_q, of_fixed = tape.gradient(error, [q_tm1, fixed])
+    np.testing.assert_allclose(tf.convert_to_tensor(of_q), [[0, -1], [-1, 0]])
+    assert of_fixed is None
+    np.testing.assert_allclose(q_learning_error(q_tm1, *rest, fixed, selector), [1 + 0.5 * 5 - 2, -1 - 3])
+
+
 @pytest.mark.parametrize("shape", [(2,), (2, 3, 1)])
 def test_logits_of_another_rank_are_refused(shape: tuple) -> None:
     with pytest.raises(ValueError):
-        policy_gradient(tf.zeros(shape), tf.zeros(2, tf.int32), tf.zeros(2))
+        categorical_log_prob(tf.zeros(shape), tf.zeros(2, tf.int32))
+
+
+def test_rows_that_would_broadcast_are_refused() -> None:
+    with pytest.raises(ValueError):
+        policy_gradient(tf.zeros((2, 1)), tf.zeros(2))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.returns import discounted_returns
+from core.returns import discounted_returns, generalized_advantage, n_step_returns
 
 
 def column(*values: float) -> np.ndarray:
@@ -45,3 +45,48 @@ def test_the_wrong_variant_differs() -> None:
 def test_wrong_shapes_and_discounts_are_refused(r: np.ndarray, cut: np.ndarray, gamma: float) -> None:
     with pytest.raises(ValueError, match=r"must have one shape|lies between 0 and 1"):
         discounted_returns(r, cut, gamma)
+
+
+# Five rows of one environment, gamma 0.5: row 1 is truncated (next_value is V of its last observation), row 3 terminated.
+R = column(1, 2, 3, 4, 5)
+V = column(10, 20, 30, 40, 50)
+NEXT = column(20, 8, 40, 99, 6)
+TERMINATED = np.array([[False], [False], [False], [True], [False]])
+DONE = np.array([[False], [True], [False], [True], [False]])
+
+
+def test_n_step_returns_by_hand_with_truncation_in_mid_rollout() -> None:
+    """5 + 3 | 4 | 3 + 2 | 2 + 4 | 1 + 3."""
+    returns = n_step_returns(R, NEXT, TERMINATED, DONE, 0.5)[:, 0]
+    np.testing.assert_allclose(returns, [4, 6, 5, 4, 8])
+
+
+def test_bootstrapping_through_a_termination_or_cutting_a_truncation_gives_other_numbers() -> None:
+    through = n_step_returns(R, NEXT, np.zeros_like(DONE), DONE, 0.5)[:, 0]
+    cut = n_step_returns(R, NEXT, DONE, DONE, 0.5)[:, 0]
+    assert through[3] == 4 + 0.5 * 99 and cut[1] == 2
+
+
+def test_generalized_advantage_by_hand_with_truncation_in_mid_rollout() -> None:
+    """delta = 1, -14, -7, -36, -42 with gamma 0.5; gamma lam = 0.25 within an episode."""
+    advantage = generalized_advantage(R, V, NEXT, TERMINATED, DONE, 0.5, 0.5)[:, 0]
+    np.testing.assert_allclose(advantage, [1 - 0.25 * 14, -14, -7 - 0.25 * 36, -36, -42])
+
+
+def test_lam_0_is_the_td_error_and_lam_1_the_n_step_return() -> None:
+    rng = np.random.default_rng(0)
+    r, v = rng.normal(size=(7, 3)), rng.normal(size=(7, 3))
+    done = rng.random((7, 3)) < 0.3
+    terminated = done & (rng.random((7, 3)) < 0.5)
+    following = np.where(done, rng.normal(size=(7, 3)), np.concatenate([v[1:], rng.normal(size=(1, 3))]))
+    td = generalized_advantage(r, v, following, terminated, done, 0.9, 0.0)
+    np.testing.assert_allclose(td, r + 0.9 * ~terminated * following - v, rtol=1e-5)
+    full = generalized_advantage(r, v, following, terminated, done, 0.9, 1.0)
+    np.testing.assert_allclose(full + v, n_step_returns(r, following, terminated, done, 0.9), rtol=1e-4, atol=1e-5)
+
+
+def test_a_value_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match="next_value"):
+        n_step_returns(R, NEXT[:, 0], TERMINATED, DONE, 0.5)
+    with pytest.raises(ValueError, match="lam is 2"):
+        generalized_advantage(R, V, NEXT, TERMINATED, DONE, 0.5, 2)

@@ -1,0 +1,78 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from core.layers.torsos import NumpyMLP, PixelConv, Standardize, a3c_cnn, dense, mlp, nature_cnn
+
+
+def test_pixel_conv_is_the_8x8_stride_4_convolution_of_pixels_over_255() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 84, 84), dtype=np.uint8)
+    ours = PixelConv(32, 8, 4)
+    ours.build((None, 4, 84, 84))
+    ours.bias.assign(np.linspace(-0.1, 0.1, 32))
+    with tf.GradientTape() as tape:
+        out = ours(pixels)
+        loss = tf.reduce_sum(out**2)
+    x = tf.cast(tf.transpose(pixels, (0, 2, 3, 1)), tf.float32) / 255
+    with tf.GradientTape() as plain_tape:
+        plain = tf.nn.relu(tf.nn.conv2d(x, ours.kernel.value, 4, "VALID") + ours.bias.value)
+        plain_loss = tf.reduce_sum(plain**2)
+    assert out.shape == (2, 20, 20, 32)
+    np.testing.assert_allclose(out, plain, atol=1e-5)
+    for a, b in zip(
+        tape.gradient(loss, [ours.kernel.value, ours.bias.value]),
+        plain_tape.gradient(plain_loss, [ours.kernel.value, ours.bias.value]),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_the_nature_network_has_the_published_sizes() -> None:
+    model = nature_cnn((4, 84, 84), seed=0)
+    assert [tuple(w.shape) for w in model.trainable_variables if "kernel" in w.path] == [
+        *((8, 8, 4, 32), (4, 4, 32, 64), (3, 3, 64, 64)),
+        (3136, 512),
+    ]
+    assert model(np.zeros((3, 4, 84, 84), np.uint8)).shape == (3, 512)
+
+
+def test_the_small_network_takes_42_pixels() -> None:
+    assert a3c_cnn((4, 42, 42), seed=0)(np.full((2, 4, 42, 42), 255, np.uint8)).shape == (2, 256)
+
+
+def test_weights_are_orthogonal_and_follow_from_seed_and_name() -> None:
+    first, second = mlp(6, [16], "relu", seed=1), mlp(6, [16], "relu", seed=1)
+    kernel = np.asarray(first.layers[0].kernel)
+    np.testing.assert_allclose(kernel @ kernel.T, 2 * np.eye(6), atol=1e-5)  # gain sqrt(2)
+    np.testing.assert_array_equal(kernel, second.layers[0].kernel)
+    assert not np.allclose(kernel, mlp(6, [16], "relu", seed=2).layers[0].kernel)
+    assert not np.allclose(kernel, mlp(6, [16], "relu", seed=1, name="other").layers[0].kernel)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "elu"])
+def test_the_numpy_mirror_equals_the_model_before_and_after_an_update(activation: str) -> None:
+    torso, head = mlp(5, [64, 64], activation, seed=3), dense(3, "head", seed=3)
+    standardize = Standardize()
+    model = keras.Sequential([keras.Input((5,)), standardize, torso, head])
+    standardize.mean.assign([1, 2, 3, 4, 5.0])
+    standardize.std.assign([1, 2, 3, 4, 0.01])
+    mirror = NumpyMLP(standardize, torso, head)
+    x = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
+    np.testing.assert_allclose(mirror(x), model(x), atol=1e-5)
+    for variable in model.trainable_variables:
+        variable.assign_add(np.full(variable.shape, 0.01))
+    assert not np.allclose(mirror(x), model(x), atol=1e-5)
+    mirror.copy_weights()
+    np.testing.assert_allclose(mirror(x), model(x), atol=1e-5)
+    assert mirror(x).dtype == np.float32
+
+
+def test_a_convolution_cannot_be_mirrored() -> None:
+    with pytest.raises(ValueError, match="PixelConv"):
+        NumpyMLP(nature_cnn((4, 84, 84), seed=0))
+
+
+def test_odd_sides_are_refused() -> None:
+    with pytest.raises(ValueError, match="divisible by 4"):
+        nature_cnn((4, 85, 84), seed=0)
