@@ -1,4 +1,4 @@
-"""From an environment's observations to a network's input: bytes for pictures, float32 rows for the rest."""
+"""From an environment's observations to a network's input: blocks of bytes for pictures, float32 rows for the rest."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 
 from core.errors import UsageError
+from core.layers.torsos import blocks
 
 __all__ = ["Observations"]
 
@@ -17,29 +18,32 @@ class Observations:
     """How one kind of observation reaches the network."""
 
     kind: str
-    """pixels: uint8 pictures [C, H, W] as they are; tabular: the state's number as a one-hot row; vector: flattened numbers."""
+    """pixels: uint8 pictures [C, H, W]; tabular: the state's number; vector: any array of numbers."""
+    seen: tuple[int, ...]
+    """Shape of one observation, as the environment gives it."""
     shape: tuple[int, ...]
-    """Of one network input: [C, H, W] or [D]."""
+    """Shape of one network input: [H/4, W/4, 16 C] uint8 (see `core.layers.torsos.blocks`) or [D] float32."""
 
     @classmethod
     def of(cls, space: Space, who: str) -> Observations:
         """Read the kind off an observation space; UsageError (naming the agent `who`) when none fits."""
         if isinstance(space, Discrete):
-            return cls("tabular", (int(space.n),))
+            return cls("tabular", (), (int(space.n),))
         if isinstance(space, Box) and space.dtype == np.uint8 and len(space.shape) == 3:
-            if min(space.shape[1:]) < 36:
+            C, H, W = space.shape
+            if min(H, W) < 36 or H % 4 or W % 4:
                 raise UsageError(
-                    f"{who} got pictures of shape {list(space.shape)}; it needs [C, H, W] of at least 36 x 36 pixels"
+                    f"{who} got pictures of shape {list(space.shape)}; it needs [C, H, W] with sides divisible by 4, at least 36"
                 )
-            return cls("pixels", tuple(space.shape))
+            return cls("pixels", (C, H, W), (H // 4, W // 4, 16 * C))
         if isinstance(space, Box):
-            return cls("vector", (int(np.prod(space.shape)),))
+            return cls("vector", tuple(space.shape), (int(np.prod(space.shape)),))
         raise UsageError(f"{who} needs Box or Discrete observations; these are {space}")
 
     def encode(self, obs: np.ndarray) -> np.ndarray:
         """Return [N, *shape] for observations [N, ...]."""
         if self.kind == "pixels":
-            return obs
+            return blocks(obs)
         if self.kind == "tabular":
             return np.eye(self.shape[0], dtype=np.float32)[obs]
         return np.asarray(obs, np.float32).reshape(len(obs), self.shape[0])

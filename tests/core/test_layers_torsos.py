@@ -3,16 +3,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from core.layers.torsos import NumpyMLP, PixelConv, Standardize, a3c_cnn, dense, mlp, nature_cnn
+from core.layers.torsos import BlockConv, NumpyMLP, Standardize, a3c_cnn, blocks, dense, mlp, nature_cnn
 
 
-def test_pixel_conv_is_the_8x8_stride_4_convolution_of_pixels_over_255() -> None:
+def test_block_conv_is_the_8x8_stride_4_convolution_of_pixels_over_255() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 84, 84), dtype=np.uint8)
-    ours = PixelConv(32, 8, 4)
-    ours.build((None, 4, 84, 84))
+    ours = BlockConv(32, 8, 4)
+    ours.build((None, 21, 21, 64))
     ours.bias.assign(np.linspace(-0.1, 0.1, 32))
     with tf.GradientTape() as tape:
-        out = ours(pixels)
+        out = ours(blocks(pixels))
         loss = tf.reduce_sum(out**2)
     x = tf.cast(tf.transpose(pixels, (0, 2, 3, 1)), tf.float32) / 255
     with tf.GradientTape() as plain_tape:
@@ -34,7 +34,7 @@ def test_the_nature_network_has_the_published_sizes() -> None:
         *((8, 8, 4, 32), (4, 4, 32, 64), (3, 3, 64, 64)),
         (3136, 512),
     ]
-    assert model(np.zeros((3, 4, 84, 84), np.uint8)).shape == (3, 512)
+    assert model(blocks(np.zeros((3, 4, 84, 84), np.uint8))).shape == (3, 512)
 
 
 def test_the_small_network_takes_42_pixels() -> None:
@@ -69,7 +69,7 @@ def test_the_numpy_mirror_equals_the_model_before_and_after_an_update(activation
 
 
 def test_a_convolution_cannot_be_mirrored() -> None:
-    with pytest.raises(ValueError, match="PixelConv"):
+    with pytest.raises(ValueError, match="BlockConv"):
         NumpyMLP(nature_cnn((4, 84, 84), seed=0))
 
 

@@ -1,0 +1,119 @@
+"""Flags of `actor-critic`. The defaults are synchronous n-step actor-critic on CartPole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from core.errors import require
+from core.plugin import register
+from envs.config import EnvConfig
+
+
+@register(
+    "actor-critic",
+    kind="agent",
+    build="agents.actor_critic.agent:ActorCritic",
+    headline="eval/return_mean",
+    goal="max",
+    clock="environment steps",
+    summary="Advantage actor-critic (A2C), one-step to n-step with GAE; clipped-surrogate epochs (PPO) as an option",
+    description="Plays a few steps in several environments, estimates how much better each action was than the value predicted, "
+    "and makes it likelier in proportion. One step in one environment is the textbook's online form; several epochs with a "
+    "clipped ratio are PPO. Discrete and continuous actions, pixels and vectors.",
+    paper="https://arxiv.org/abs/1602.01783",
+    subject="env.id",
+    tiny={
+        "env.id": "pongan/Catch-v0",
+        "envs": 3,
+        "n_steps": 4,
+        "epochs": 2,
+        "minibatches": 2,
+        "clip": 0.2,
+        "normalize_observations": True,
+        "normalize_returns": True,
+        "hidden": (8,),
+        "turn": 3,
+        "eval_episodes": 2,
+    },
+    run={"until": 500_000, "log_every": 5_000, "eval_every": 100_000, "save_every": 100_000},
+)
+@dataclass(frozen=True)
+class ActorCriticConfig:
+    """Advantage actor-critic."""
+
+    env: EnvConfig = EnvConfig(id="CartPole-v1")
+    """The environment; discrete or continuous actions."""
+    envs: int = 8
+    """Environments played side by side."""
+    n_steps: int = 5
+    """Steps per environment between two updates; 1 with gae_lambda 0 is the one-step TD form."""
+    gamma: float = 0.99
+    """Discount per step."""
+    gae_lambda: float = 1.0
+    """Decay of the generalised advantage estimate; 1 gives n-step returns, 0 one-step TD errors."""
+    optimizer: Literal["rmsprop", "adam"] = "rmsprop"
+    """rmsprop: average of squared gradients over `decay`, epsilon inside the square root; adam: epsilon outside."""
+    lr: float = 7e-4
+    """Step size."""
+    anneal: int = 0
+    """Clock at which the step size has fallen linearly to 0; 0 keeps it constant."""
+    decay: float = 0.99
+    """Decay of RMSProp's average of squared gradients."""
+    epsilon: float = 1e-5
+    """The optimiser's epsilon."""
+    max_gradient_norm: float = 0.5
+    """Gradients are scaled down to this global norm; 0 leaves them as they are."""
+    value_weight: float = 0.5
+    """Weight of the value loss (R - V)^2 / 2."""
+    entropy: float = 0.0
+    """Weight of the entropy bonus."""
+    epochs: int = 1
+    """Passes over each rollout; more than 1 needs clip above 0."""
+    minibatches: int = 1
+    """Parts a rollout is dealt into, at random, for one update each."""
+    clip: float = 0.0
+    """Bound of the surrogate objective's ratio, 0.1 or 0.2 in PPO; 0 is the plain policy gradient."""
+    normalize_advantages: bool = False
+    """Standardise the advantages over each minibatch."""
+    normalize_observations: bool = False
+    """Standardise vector observations by running statistics, which are part of the state."""
+    normalize_returns: bool = False
+    """Divide rewards by the running standard deviation of the discounted return."""
+    clip_rewards: Literal["auto", "yes", "no"] = "auto"
+    """Learn from the reward's sign; auto: on pixels. Scores are reported unclipped either way."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Units of the hidden layers for vector observations, for policy and value apart; pixels get the network of the DQN paper."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Of the hidden layers."""
+    log_std: float = 0.0
+    """Initial logarithm of the standard deviation of continuous actions, which is learned and the same in every state."""
+    turn: int = 32
+    """Steps per environment between two returns to the launcher, at most."""
+    eval_episodes: int = 20
+    """Episodes per evaluation."""
+    eval_actions: Literal["sampled", "greedy"] = "sampled"
+    """Draw from the policy in evaluation, or take its likeliest action."""
+
+    def __post_init__(self) -> None:
+        for name in ("envs", "n_steps", "epochs", "minibatches", "turn", "eval_episodes"):
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
+        require(all(units >= 1 for units in self.hidden), f"hidden is {list(self.hidden)}; layers have at least 1 unit")
+        require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")
+        require(self.anneal >= 0, f"anneal is {self.anneal}; it must be 0 (a constant step size) or a clock")
+        require(self.epsilon > 0, f"epsilon is {self.epsilon}; it must be above 0")
+        require(0 <= self.gamma <= 1, f"gamma is {self.gamma}; a discount lies between 0 and 1")
+        require(0 <= self.gae_lambda <= 1, f"gae_lambda is {self.gae_lambda}; it must lie between 0 and 1")
+        require(0 <= self.decay < 1, f"decay is {self.decay}; it must lie in [0, 1)")
+        require(0 <= self.clip < 1, f"clip is {self.clip}; it must be 0 (no clipping) or below 1, usually 0.1 or 0.2")
+        require(
+            self.epochs == 1 or self.clip > 0,
+            f"epochs is {self.epochs} with clip 0; several passes over a rollout need clip above 0, e.g. 0.2",
+        )
+        batch = self.envs * self.n_steps
+        require(
+            batch % self.minibatches == 0,
+            f"minibatches is {self.minibatches}; it must divide envs x n_steps = {batch}",
+        )
+        for name in ("max_gradient_norm", "value_weight", "entropy"):
+            require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")
