@@ -42,6 +42,7 @@ from envs import make
 __all__ = ["ActorCritic"]
 
 PLAIN = ("clock", "updates", "episodes", "t", "row", "score", "length", "recent", "rollout", "batch", "moments")
+CHUNK = 32  # minibatches of vectors in one call
 REWARD_LIMIT = 10.0  # of normalised rewards, in standard deviations
 
 
@@ -61,11 +62,12 @@ class ActorCritic:
             )
         self.clip_rewards = self.pixels if config.clip_rewards == "auto" else config.clip_rewards == "yes"
         self.discrete = isinstance(actions, Discrete)
+        self.action_type: type = np.int32
         if isinstance(actions, Box) and len(actions.shape) == 1:
             self.low, self.high = actions.low, actions.high
             self.num_actions, self.action_shape, self.action_type = actions.shape[0], actions.shape, np.float32
         elif isinstance(actions, Discrete):
-            self.num_actions, self.action_shape, self.action_type = int(actions.n), (), np.int32
+            self.num_actions, self.action_shape = int(actions.n), ()
         else:
             raise UsageError(
                 f"actor-critic needs discrete actions or a vector of them; those of {config.env.id} are {actions}"
@@ -80,9 +82,11 @@ class ActorCritic:
             else keras.optimizers.Adam(config.lr, epsilon=config.epsilon)
         )
         self.optimizer.build(self.weights)
+        self.tags = ["loss/policy", "loss/value", "policy/entropy", "optim/gradient_norm"]
+        self.tags += ["policy/kl", "policy/clipped"] if config.clip else []
         self._update = tf.function(
             self._minibatches, jit_compile=not self.pixels
-        )  # XLA: 0.3 ms instead of 0.8 on vectors
+        )  # XLA: less than half the time on vectors
 
         N = config.envs
         self.clock = 0
@@ -92,10 +96,10 @@ class ActorCritic:
         self.row = 0  # minibatches of the rollout that have been learned from
         self.score, self.length = np.zeros(N), np.zeros(N, int)  # of the episodes in progress
         self.recent: list[float] = []  # returns of the last 100 episodes
-        self.rollout = self._empty_rollout()
+        self.rollout = self._empty_rollout()  # arrays [T, N, ...], written anew step by step
         self.batch: dict[str, Any] | None = None  # x, a, log_pi, A, R [B, ...] and order [E * M, B / M] while learning
         D = self.observations.shape if config.normalize_observations else ()
-        self.moments = {  # running statistics: count, mean and variance
+        self.moments: dict[str, Any] = {  # running statistics: count, mean and variance
             "obs": [0, np.zeros(D), np.ones(D)],
             "return": [0, np.zeros(()), np.ones(())],
             "running_return": np.zeros(N),
@@ -165,29 +169,31 @@ class ActorCritic:
         return {"value/mean": o["v"].mean(), "value/explained_variance": 1 - A.var() / spread if spread > 0 else 0.0}
 
     def _learn(self) -> dict[str, Any]:
-        """Take one minibatch (pixels) or all of them (vectors) in one call of the update."""
+        """Learn from the next minibatches of the batch, a few in one call of the update."""
         batch, config = self.batch, self.config
         assert batch is not None
-        order = batch["order"][self.row : self.row + 1 if self.pixels else None]  # [K, M]
+        order = batch["order"][self.row : self.row + (1 if self.pixels else CHUNK)]  # [K, M]
         lr = config.lr * (max(0.0, 1 - self.clock / config.anneal) if config.anneal else 1.0)
-        parts = [batch[name][order] for name in ("x", "a", "log_pi", "A", "R")]
-        losses = self._update(*parts, np.float32(lr))
+        losses = self._update(*(batch[name][order] for name in ("x", "a", "log_pi", "A", "R")), np.float32(lr))
         self.row += len(order)
         self.updates += len(order)
+        self._copy_weights()
         if self.row == len(batch["order"]):
             if config.normalize_observations:
                 self._observe(batch["x"])
-            self.batch, self.rollout, self.t = None, self._empty_rollout(), 0
-        self._copy_weights()
-        return dict(losses)
+            self.batch, self.t = None, 0
+        return dict(zip(self.tags, losses, strict=True))
 
     def _minibatches(
         self, x: tf.Tensor, a: tf.Tensor, log_pi: tf.Tensor, A: tf.Tensor, R: tf.Tensor, lr: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """One optimiser step for each of K minibatches: x [K, M, ...], the others [K, M]; return the last one's losses."""
+    ) -> list[tf.Tensor]:
+        """One optimiser step for each of K minibatches: x [K, M, ...], the others [K, M]; return means of `tags`."""
         self.optimizer.learning_rate.assign(lr)
-        losses = [self._minibatch(x[k], a[k], log_pi[k], A[k], R[k]) for k in range(x.shape[0])]
-        return {tag: tf.reduce_mean(tf.stack([each[tag] for each in losses])) for tag in losses[0]}
+        total = tf.zeros(len(self.tags))
+        for k in tf.range(x.shape[0]):
+            losses = self._minibatch(x[k], a[k], log_pi[k], A[k], R[k])
+            total += tf.stack([losses[tag] for tag in self.tags])
+        return tf.unstack(total / x.shape[0])
 
     def _minibatch(
         self, s: tf.Tensor, a: tf.Tensor, log_pi_old: tf.Tensor, A: tf.Tensor, R: tf.Tensor

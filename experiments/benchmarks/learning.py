@@ -35,31 +35,32 @@ def main() -> None:
     parser.add_argument("preset")
     parser.add_argument("--seeds", type=int, default=3, help="seeds 1 to N")
     parser.add_argument("--folder", default="runs", help="root of the run folders")
-    parser.add_argument(
-        "--curve", default="rollout/return_last100", help="tag drawn and searched for the first value above 0"
-    )
+    parser.add_argument("--name", default="", help="name of the result files, if not the preset's")
+    parser.add_argument("--curve", default="rollout/return_last100", help="tag that is drawn")
+    parser.add_argument("--threshold", type=float, default=0.0, help="say when the curve first lay above this value")
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="flags for every run; must come last")
     arguments = parser.parse_args()
     spec, _ = catalogue().find(arguments.preset)
     runs = [_run(arguments.preset, seed, arguments.folder, arguments.flags) for seed in range(1, arguments.seeds + 1)]
-    rows = [_row(run, arguments.curve) for run in runs]
+    rows = [_row(run, arguments.curve, arguments.threshold) for run in runs]
     RESULTS.mkdir(exist_ok=True)
-    stem = RESULTS / arguments.preset
+    stem = RESULTS / (arguments.name or arguments.preset)
     finals = [row["final"] for row in rows]
     spread = f"{statistics.mean(finals):.1f} +- {statistics.stdev(finals) if len(finals) > 1 else 0:.1f}"
     lines = [
         f"| seed | final {spec.headline} | episodes | best | {spec.clock} | minutes | steps/s "
-        f"| {arguments.curve} above 0 after |",
+        f"| {arguments.curve} above {arguments.threshold:g} after |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         *(
             f"| {r['seed']} | {r['final']:.1f} | {r['episodes']} | {r['best']:.1f} | {r['clock']:,} | {r['minutes']:.1f} "
-            f"| {r['steps_per_second']:,.0f} | {r['above_0']} |"
+            f"| {r['steps_per_second']:,.0f} | {r['above']} |"
             for r in rows
         ),
         "",
         f"Final over {len(rows)} seeds: {spread} (mean +- std). {rows[0]['protocol']}. Minutes are wall-clock with evaluations, "
         f"{platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}. "
         f"`python -m experiments.benchmarks.learning {arguments.preset} --seeds {arguments.seeds}"
+        + (f" --threshold {arguments.threshold:g}" if arguments.threshold else "")
         + (f" --flags {' '.join(arguments.flags)}`" if arguments.flags else "`"),
     ]
     stem.with_suffix(".md").write_text("\n".join(lines) + "\n")
@@ -80,11 +81,11 @@ def _run(preset: str, seed: int, folder: str, flags: list[str]) -> Path:
     return new
 
 
-def _row(run: Path, curve: str) -> dict[str, Any]:
+def _row(run: Path, curve: str, threshold: float) -> dict[str, Any]:
     results = json.loads((run / "results.json").read_text())
     scalars = read_scalars(run)
     elapsed = dict(scalars["time/elapsed"])
-    first = next((step for step, value in scalars.get(curve, []) if value > 0), None)
+    first = next((step for step, value in scalars.get(curve, []) if value > threshold), None)
     above = f"{first:,} steps, {elapsed[first] / 60:.1f} min" if first is not None else "never"
     return {
         "seed": results["seed"],
@@ -94,7 +95,7 @@ def _row(run: Path, curve: str) -> dict[str, Any]:
         "clock": results["clock"]["value"],
         "minutes": results["wall_clock_seconds"] / 60,
         "steps_per_second": results["steps_per_second"],
-        "above_0": above,
+        "above": above,
         "protocol": results["evaluation"]["eval/protocol"],
         "config": yaml.safe_load((run / "config.yaml").read_text()),
         "commit": results["git"]["commit"],
