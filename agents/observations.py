@@ -22,15 +22,20 @@ class Observations:
     seen: tuple[int, ...]
     """Shape of one observation, as the environment gives it."""
     shape: tuple[int, ...]
-    """Shape of one network input: [H/4, W/4, 16 C] uint8 (see `core.layers.torsos.blocks`) or [D] float32."""
+    """Shape of one network input: [H/4, W/4, 16 C] uint8 (see `core.layers.torsos.blocks`), [C, H, W] uint8, or [D] float32."""
 
     @classmethod
-    def of(cls, space: Space, who: str) -> Observations:
-        """Read the kind off an observation space; UsageError (naming the agent `who`) when none fits."""
+    def of(cls, space: Space, who: str, *, in_blocks: bool = True) -> Observations:
+        """Read the kind off an observation space; UsageError (naming the agent `who`) when none fits.
+
+        Without `in_blocks` pictures reach the network as they are.
+        """
         if isinstance(space, Discrete):
             return cls("tabular", (), (int(space.n),))
         if isinstance(space, Box) and space.dtype == np.uint8 and len(space.shape) == 3:
             C, H, W = space.shape
+            if not in_blocks:
+                return cls("pixels", (C, H, W), (C, H, W))
             if min(H, W) < 36 or H % 4 or W % 4:
                 raise UsageError(
                     f"{who} got pictures of shape {list(space.shape)}; it needs [C, H, W] with sides divisible by 4, at least 36"
@@ -43,7 +48,7 @@ class Observations:
     def encode(self, obs: np.ndarray) -> np.ndarray:
         """Return [N, *shape] for observations [N, ...]."""
         if self.kind == "pixels":
-            return blocks(obs)
+            return blocks(obs) if self.shape != self.seen else obs
         if self.kind == "tabular":
             return np.eye(self.shape[0], dtype=np.float32)[obs]
         return np.asarray(obs, np.float32).reshape(len(obs), self.shape[0])

@@ -16,6 +16,7 @@ from envs.vector import Received
 __all__ = ["DEFAULT_FRAME_LIMIT", "AtariBank", "pong_objects"]
 
 DEFAULT_FRAME_LIMIT = 108_000  # 30 minutes of play
+FRAME_SIDES = {"frames84": 84, "frames42": 42}  # pixels
 PONG_BACKGROUND = (87, 107)  # grey values of (144, 72, 17) and of (109, 118, 43), the field during and before play
 
 
@@ -30,11 +31,12 @@ def pong_objects(screen: np.ndarray) -> np.ndarray:
 
 
 class AtariBank:
-    """`size` games. Observations: frames84 [4, 84, 84] uint8, pong80 [80, 80] int8 in {-1, 0, 1}, raw [210, 160] uint8
-    grey, or, with `rgb`, the coloured screen [210, 160, 3] for filming."""
+    """`size` games. Observations: frames84 [4, 84, 84] and frames42 [4, 42, 42] uint8, pong80 [80, 80] int8 in {-1, 0, 1}, raw
+    [210, 160] uint8 grey, or, with `rgb`, the coloured screen [210, 160, 3] for filming."""
 
     def __init__(self, config: EnvConfig, game: str, observation: str, size: int = 1, *, rgb: bool = False):
-        stacked = observation == "frames84" and not rgb
+        side = FRAME_SIDES.get(observation, 0) if not rgb else 0
+        stacked = side > 0
         self.size = size
         self._observation = "rgb" if rgb else observation
         self._noop_max = config.noop_max
@@ -44,8 +46,8 @@ class AtariBank:
             game,
             size,
             num_threads=1,
-            img_height=84 if stacked else 210,
-            img_width=84 if stacked else 160,
+            img_height=side or 210,
+            img_width=side or 160,
             stack_num=4 if stacked else 1,
             maxpool=stacked,
             grayscale=not rgb,
@@ -68,6 +70,7 @@ class AtariBank:
         self.action_space = Discrete(len(chosen))
         self.observation_space = {
             "frames84": Box(0, 255, (4, 84, 84), np.uint8),
+            "frames42": Box(0, 255, (4, 42, 42), np.uint8),
             "pong80": Box(-1, 1, (80, 80), np.int8),
             "raw": Box(0, 255, (210, 160), np.uint8),
             "rgb": Box(0, 255, (210, 160, 3), np.uint8),
@@ -85,7 +88,7 @@ class AtariBank:
                 if terminated[0] or truncated[0]:
                     native = self._reset(i, seed)
         self._taken[i] = 0
-        if self._observation == "frames84":
+        if self._observation in FRAME_SIDES:
             return native[i]
         if self._observation == "pong80":  # there is no previous picture, so nothing moved
             self._objects[i] = pong_objects(native[i, 0])
@@ -101,7 +104,7 @@ class AtariBank:
         native, reward, terminated, truncated, _ = self._env.ale.recv()
         self._taken += 1
         truncated = (truncated | (self._taken >= self._limit)) & ~terminated
-        if self._observation == "frames84":
+        if self._observation in FRAME_SIDES:
             return native, reward, terminated, truncated
         screens = native[:, 0]
         if self._observation == "pong80":

@@ -16,13 +16,13 @@ class EnvConfig:
 
     id: str = "CartPole-v1"
     """Gymnasium id, e.g. CartPole-v1, ALE/Pong-v5, or package.module:MyEnv-v0 for your own."""
-    observation: Literal["auto", "raw", "frames84", "pong80"] = "auto"
-    """raw: as the environment gives it; frames84: Atari, four grey frames [4, 84, 84]; pong80: Karpathy's 80x80
-    difference frame; auto: frames84 for Atari, raw for the rest."""
+    observation: Literal["auto", "raw", "frames84", "frames42", "pong80"] = "auto"
+    """raw: as the environment gives it; frames84, frames42: Atari, four grey frames [4, 84, 84] or [4, 42, 42]; pong80:
+    Karpathy's 80x80 difference frame; auto: frames84 for Atari, raw for the rest."""
     actions: tuple[int, ...] = ()
     """Discrete actions the agent may use, as the environment numbers them; empty for all."""
     frame_skip: int = 4
-    """Emulator frames an action lasts (Atari only; frames84 shows the maximum of the last two)."""
+    """Emulator frames an action lasts (Atari only; frames84 and frames42 show the maximum of the last two)."""
     sticky_actions: float = 0.0
     """Probability that the emulator repeats the previous action instead (Atari only)."""
     noop_max: int = 30

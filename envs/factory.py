@@ -128,7 +128,7 @@ def _instance(config: EnvConfig, spec: EnvSpec, **kwargs: str) -> Callable[[], g
 
 
 def _classic(config: EnvConfig, spec: EnvSpec) -> tuple[Callable[[], Bank], str]:
-    if config.observation in ("frames84", "pong80"):
+    if config.observation in ("frames84", "frames42", "pong80"):
         raise UsageError(f"observation {config.observation!r} is for Atari games; {config.id} needs 'raw' or 'auto'")
     limit = config.time_limit or spec.max_episode_steps
     protocol = f"{config.id}, " + (f"time limit {limit} steps" if limit else "no time limit")

@@ -168,8 +168,12 @@ class NumpyMLP:
         self._activations = [ACTIVATIONS[keras.activations.serialize(layer.activation)] for layer in self._dense]
         self.copy_weights()
 
+    def use(self, weights: Sequence[np.ndarray]) -> None:
+        """Compute with these arrays, kernel and bias of each dense layer in turn, instead of the layers' own."""
+        self._weights = list(zip(weights[::2], weights[1::2], strict=True))
+
     def copy_weights(self) -> None:
-        """Take over the present weights."""
+        """Take over the layers' present weights."""
         self._weights = [(layer.kernel.numpy(), layer.bias.numpy()) for layer in self._dense]
         if self._standardize is not None:
             self._mean, self._std = self._standardize.mean.numpy(), self._standardize.std.numpy()

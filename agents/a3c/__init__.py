@@ -1,0 +1,1 @@
+"""Asynchronous advantage actor-critic: workers that update shared parameters without waiting for each other."""

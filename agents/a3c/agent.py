@@ -1,0 +1,124 @@
+"""A3C as the launcher sees it: let the workers make the next K updates, report, evaluate, save. The algorithm is in worker.py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from agents.a3c.config import A3CConfig
+from agents.a3c.local import Backend, Processes, Threads
+from agents.a3c.worker import LOSSES, Network
+from agents.evaluation import evaluate
+from core.plugin import Context
+from envs import make
+
+__all__ = ["A3C"]
+
+PLAIN = ("clock", "updates", "episodes", "recent")
+
+
+class A3C:
+    """The agent. The workers stand still whenever `step` is not running, so a checkpoint catches them between two updates."""
+
+    def __init__(self, config: A3CConfig, context: Context):
+        self.config, self.context = config, context
+        probe = make(config.env, 1, 0)
+        self.network = Network(config, probe.observation_space, probe.action_space, context.seed)
+        probe.close()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.workers = config.workers or cores
+        self._backend: Backend | None = None
+        self._states: list[dict[str, Any] | None] = [None] * self.workers  # of workers that have not been started yet
+        P = self.network.initial.shape
+        self.theta = keras.Variable(self.network.initial, trainable=False, name="theta")  # [P] as of the last turn
+        self.g = np.zeros(P, np.float32)
+        self.act_rng = np.random.default_rng([context.seed, 2])  # of `act`, which is no part of training
+        self.clock = 0
+        self.updates = 0
+        self.episodes = 0
+        self.recent: list[float] = []  # returns of the last 100 episodes
+
+    @property
+    def backend(self) -> Backend:
+        """The workers, started when they are first needed: `play` needs none."""
+        if self._backend is None:
+            config, seed, theta = self.config, self.context.seed, self.theta.numpy()
+            if config.backend == "threads":
+                self._backend = Threads(config, seed, self.workers, theta)
+            elif config.backend == "processes":
+                self._backend = Processes(config, seed, self.workers, theta, self.context.precision, self.context.say)
+            else:
+                from agents.a3c.on_ray import Ray
+
+                self._backend = Ray(config, seed, self.workers, theta, self.context.precision, self.context.say)
+            self._backend.load_weights(theta, self.g)
+            self._backend.load_states(self._states)
+        return self._backend
+
+    def step(self) -> Mapping[str, Any]:
+        """Let the workers make the next `turn` updates together."""
+        config = self.config
+        lr = config.lr * (max(0.0, 1 - self.clock / config.anneal) if config.anneal else 1.0)
+        reports = self.backend.run(config.turn, lr)
+        theta, self.g = self.backend.weights()
+        self.theta.assign(theta)
+        updates = sum(report.updates for report in reports)
+        self.updates += updates
+        self.clock += updates * config.n_steps
+        returns = [score for report in reports for score in report.returns]
+        self.episodes += len(returns)
+        self.recent = [*self.recent, *returns][-100:]
+        losses = np.array([row for report in reports for row in report.losses])  # [updates, LOSSES]
+        scalars = dict(zip(LOSSES, losses.T, strict=True))
+        scalars["optim/staleness"] = np.array([number for report in reports for number in report.staleness])
+        if returns:
+            scalars["rollout/return"] = np.array(returns)
+            scalars["rollout/length"] = np.array([length for report in reports for length in report.lengths])
+            scalars["rollout/return_last100"] = np.mean(self.recent)
+        return scalars
+
+    # --- the contract ---------------------------------------------------------------------------------------------------
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        """Return actions [N] or [N, A] for observations [N, ...], drawn from the policy or its likeliest (`eval_actions`)."""
+        network = self.network
+        policy, _ = network.forward(network.observations.encode(observations))
+        if self.config.eval_actions == "sampled":
+            return network.to_env(network.sample(policy, self.act_rng))
+        return policy.argmax(axis=1) if network.discrete else network.to_env(policy)
+
+    def evaluate(self) -> Mapping[str, Any]:
+        self.network.use(self.theta.numpy())
+        self.act_rng = np.random.default_rng([self.context.seed, 2, self.clock])
+        config = self.config
+        return evaluate(config.env, self.act, config.eval_episodes, self.context.seed, acting=config.eval_actions)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "theta": self.theta,
+            "g": self.g,
+            "workers": self._states if self._backend is None else self._backend.states(),
+            **{name: getattr(self, name) for name in PLAIN},
+        }
+
+    def load_state(self, tree: dict[str, Any]) -> None:
+        for name in PLAIN:
+            setattr(self, name, tree[name])
+        self.g = tree["g"]
+        self.network.use(self.theta.numpy())
+        saved = tree["workers"]
+        if len(saved) > 1 or self.workers > 1:
+            self.context.say(
+                "a3c goes on from here, but not bit for bit: the order of several workers is the scheduler's"
+            )
+        self._states = [saved[i] if i < len(saved) else None for i in range(self.workers)]
+        self.close()  # workers start anew from their states, when they are needed
+
+    def close(self) -> None:
+        if self._backend is not None:
+            self._backend.close()
+            self._backend = None

@@ -1,0 +1,100 @@
+"""Flags of `a3c`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from core.errors import require
+from core.plugin import register
+from envs.config import EnvConfig
+
+
+@register(
+    "a3c",
+    kind="agent",
+    build="agents.a3c.agent:A3C",
+    headline="eval/return_mean",
+    goal="max",
+    clock="environment steps",
+    summary="Asynchronous advantage actor-critic (A3C) in threads, processes or on a Ray cluster",
+    description="Each worker copies the shared weights, plays a few steps in its own environment, and applies its gradient to "
+    "the shared weights and the shared RMSProp statistics without waiting for the others. Discrete and continuous actions.",
+    paper="https://arxiv.org/abs/1602.01783",
+    subject="env.id",
+    tiny={
+        "env.id": "pongan/Catch-v0",
+        "workers": 1,
+        "backend": "threads",
+        "hidden": (8,),
+        "turn": 3,
+        "eval_episodes": 2,
+    },
+    run={"until": 500_000, "log_every": 5_000, "eval_every": 100_000, "save_every": 100_000},
+)
+@dataclass(frozen=True)
+class A3CConfig:
+    """Asynchronous advantage actor-critic."""
+
+    env: EnvConfig = EnvConfig(id="CartPole-v1")
+    """The environment; discrete or continuous actions. frames42 brings a smaller network than frames84."""
+    workers: int = 0
+    """Actor-learners; 0 for one per core. Only one worker can be resumed bit for bit: the order of several is the scheduler's."""
+    backend: Literal["processes", "threads", "ray"] = "processes"
+    """Where workers run: processes or threads of this machine, or Ray actors (extra `ray`)."""
+    ray_address: str = ""
+    """Ray cluster to connect to, e.g. auto or 10.0.0.1:6379; empty starts one on this machine."""
+    n_steps: int = 20
+    """Steps a worker plays between two updates (t_max in the paper)."""
+    gamma: float = 0.99
+    """Discount per step."""
+    gae_lambda: float = 1.0
+    """Decay of the generalised advantage estimate; 1 gives the paper's n-step returns."""
+    lr: float = 7e-4
+    """Step size."""
+    anneal: int = 0
+    """Clock at which the step size has fallen linearly to 0; 0 keeps it constant."""
+    decay: float = 0.99
+    """Decay of the shared average of squared gradients."""
+    epsilon: float = 1e-5
+    """RMSProp's epsilon, inside the square root."""
+    max_gradient_norm: float = 40.0
+    """Gradients are scaled down to this global norm; 0 leaves them as they are."""
+    value_weight: float = 0.5
+    """Weight of the value loss (R - V)^2 / 2."""
+    entropy: float = 0.01
+    """Weight of the entropy bonus."""
+    reward_floor: float = -1e9
+    """Learn from rewards no lower than this; scores are reported as they are."""
+    clip_rewards: Literal["auto", "yes", "no"] = "auto"
+    """Learn from the reward's sign; auto: on pixels. Scores are reported unclipped either way."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Units of the hidden layers for vector observations, for policy and value apart."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Of the hidden layers."""
+    log_std: float = 0.0
+    """Initial logarithm of the standard deviation of continuous actions, which is learned and the same in every state."""
+    turn: int = 50
+    """Updates, by all workers together, between two returns to the launcher."""
+    eval_episodes: int = 20
+    """Episodes per evaluation."""
+    eval_actions: Literal["sampled", "greedy"] = "sampled"
+    """Draw from the policy in evaluation, or take its likeliest action."""
+
+    def __post_init__(self) -> None:
+        for name in ("n_steps", "turn", "eval_episodes"):
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
+        require(self.workers >= 0, f"workers is {self.workers}; it must be 0 (one per core) or more")
+        require(
+            not self.ray_address or self.backend == "ray",
+            f"ray_address is {self.ray_address!r} with backend {self.backend}; it needs backend ray",
+        )
+        require(all(units >= 1 for units in self.hidden), f"hidden is {list(self.hidden)}; layers have at least 1 unit")
+        require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")
+        require(self.anneal >= 0, f"anneal is {self.anneal}; it must be 0 (a constant step size) or a clock")
+        require(self.epsilon > 0, f"epsilon is {self.epsilon}; it must be above 0")
+        require(0 <= self.gamma <= 1, f"gamma is {self.gamma}; a discount lies between 0 and 1")
+        require(0 <= self.gae_lambda <= 1, f"gae_lambda is {self.gae_lambda}; it must lie between 0 and 1")
+        require(0 <= self.decay < 1, f"decay is {self.decay}; it must lie in [0, 1)")
+        for name in ("max_gradient_norm", "value_weight", "entropy"):
+            require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")

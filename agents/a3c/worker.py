@@ -1,0 +1,253 @@
+"""One actor-learner of A3C: Mnih et al. (2016), Algorithm S3. Runs unchanged in a thread, a process or a Ray actor.
+
+One update, in the notation of the paper:
+
+    theta' <- theta                                        a copy of the shared weights
+    play t_max steps with pi_theta'                        s_t, a_t, r_t
+    R_t = r_t + gamma R_{t+1}                              from V_theta' of the last state; through truncation, not termination
+    d theta = grad mean_t [ -(R_t - V_t) log pi(a_t|s_t) + c_v (R_t - V_t)^2 / 2 - c_e H(pi) ]
+    g <- alpha g + (1 - alpha) d theta^2                   shared by all workers, without a lock
+    theta <- theta - eta d theta / sqrt(g + epsilon)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from gymnasium.spaces import Box, Discrete, Space
+
+from agents.a3c.config import A3CConfig
+from agents.observations import Observations
+from core.errors import UsageError
+from core.layers.torsos import NumpyMLP, a3c_cnn, dense, mlp, nature_cnn
+from core.losses.reinforcement import (
+    categorical_entropy,
+    categorical_log_prob,
+    gaussian_entropy,
+    gaussian_log_prob,
+    policy_gradient,
+    squared_error,
+)
+from core.returns import generalized_advantage
+from envs import make
+
+__all__ = ["Network", "Report", "Worker", "rmsprop"]
+
+LOSSES = ("loss/policy", "loss/value", "policy/entropy", "optim/gradient_norm")
+
+
+@dataclass
+class Report:
+    """What a worker has done since the last one."""
+
+    updates: int = 0
+    returns: list[float] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    losses: list[np.ndarray] = field(default_factory=list)  # LOSSES of each update
+    staleness: list[int] = field(
+        default_factory=list
+    )  # updates by others between copying theta and applying the gradient
+
+
+def rmsprop(theta: np.ndarray, g: np.ndarray, gradient: np.ndarray, lr: float, decay: float, epsilon: float) -> None:
+    """Apply a gradient [P] to shared weights theta [P] and shared statistics g [P] in place (Mnih et al., 2016, eq. S2, S3).
+
+    Other workers may do the same at this moment; an element may then lose one of two updates, as in Hogwild (Recht et al., 2011).
+    """
+    g *= decay
+    g += (1 - decay) * np.square(gradient)
+    theta -= lr * gradient / np.sqrt(g + epsilon)
+
+
+class Network:
+    """Policy and value as functions of one flat vector theta [P] of weights: small to send, and one array to update.
+
+    Vectors have a network for the policy and another for the value; pixels have one torso with two heads.
+    """
+
+    def __init__(self, config: A3CConfig, space: Space, actions: Space, seed: int):
+        self.config = config
+        small = config.env.observation == "frames42"
+        self.observations = Observations.of(space, "a3c", in_blocks=not small)
+        self.pixels = self.observations.kind == "pixels"
+        self.discrete = isinstance(actions, Discrete)
+        if isinstance(actions, Box) and len(actions.shape) == 1:
+            self.low, self.high = actions.low, actions.high
+            self.num_actions = actions.shape[0]
+        elif isinstance(actions, Discrete):
+            self.num_actions = int(actions.n)
+        else:
+            raise UsageError(f"a3c needs discrete actions or a vector of them; those of {config.env.id} are {actions}")
+        policy, value = dense(self.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
+        shape = self.observations.shape
+        if self.pixels:
+            x = keras.Input(shape, dtype="uint8")
+            h = (a3c_cnn if small else nature_cnn)(self.observations.seen, seed)(x)
+            chains = [[policy], [value]]
+            outputs = {"policy": policy(h), "value": value(h)}
+        else:
+            x = keras.Input(shape)
+            chains = [
+                [mlp(shape[0], config.hidden, config.activation, seed, "actor"), policy],
+                [mlp(shape[0], config.hidden, config.activation, seed, "critic"), value],
+            ]
+            outputs = {"policy": policy(chains[0][0](x)), "value": value(chains[1][0](x))}
+        self.model = keras.Model(x, outputs, name="a3c")
+        self._variables = list(self.model.trainable_variables)
+        if not self.pixels:
+            self._mirrors = [NumpyMLP(*chain) for chain in chains]
+            self._order = [  # of each mirror's weights in theta
+                [self._index(v) for layer in chain for v in layer.trainable_variables] for chain in chains
+            ]
+        self._shapes = [tuple(v.shape) for v in self._variables]
+        self.initial = np.concatenate([v.numpy().ravel() for v in self._variables])
+        if not self.discrete:  # the last weights of theta
+            self._shapes.append((self.num_actions,))
+            self.initial = np.concatenate([self.initial, np.full(self.num_actions, config.log_std, np.float32)])
+        self._sizes = [int(np.prod(shape)) for shape in self._shapes]
+        self._gradient = tf.function(self._loss_gradient, jit_compile=not self.pixels)
+        self.use(self.initial)
+
+    def _index(self, variable: Any) -> int:
+        return next(i for i, v in enumerate(self._variables) if v is variable)
+
+    def use(self, theta: np.ndarray) -> None:
+        """Act with the weights theta [P] from now on."""
+        self.theta = tf.constant(theta)
+        weights = np.split(theta, np.cumsum(self._sizes)[:-1])
+        arrays = [array.reshape(shape) for array, shape in zip(weights, self._shapes, strict=True)]
+        if not self.pixels:
+            for mirror, order in zip(self._mirrors, self._order, strict=True):
+                mirror.use([arrays[i] for i in order])
+        if not self.discrete:
+            self.std = np.exp(arrays[-1])  # [A]
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits or means [N, A] and values [N] for network inputs x [N, ...]."""
+        if self.pixels:
+            policy, value = self._forward_on_pixels(self.theta, tf.constant(x))
+            return policy.numpy(), value.numpy()
+        return self._mirrors[0](x), self._mirrors[1](x)[:, 0]
+
+    def sample(self, policy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw actions [N] or [N, A]; continuous ones are clipped to the environment's bounds by `to_env` only."""
+        if not self.discrete:
+            return policy + self.std * rng.standard_normal(policy.shape, np.float32)
+        p = np.exp(policy - policy.max(axis=1, keepdims=True))
+        ceiling = np.cumsum(p, axis=1)  # inverse of the distribution function
+        return (rng.random((len(p), 1)) * ceiling[:, -1:] >= ceiling).sum(axis=1)
+
+    def to_env(self, action: np.ndarray) -> np.ndarray:
+        return action if self.discrete else np.clip(action, self.low, self.high)
+
+    def gradient(self, x: np.ndarray, a: np.ndarray, A: np.ndarray, R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return d theta [P] and LOSSES for a rollout x [T, ...], a, A, R [T] under the weights in use."""
+        gradient, losses = self._gradient(self.theta, *(tf.constant(array) for array in (x, a, A, R)))
+        return gradient.numpy(), losses.numpy()
+
+    def _loss_gradient(
+        self, theta: tf.Tensor, s: tf.Tensor, a: tf.Tensor, A: tf.Tensor, R: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        config = self.config
+        with tf.GradientTape() as tape:
+            tape.watch(theta)
+            policy, V, log_std = self._networks(theta, s)
+            if log_std is None:
+                log_pi, H = categorical_log_prob(policy, a), tf.reduce_mean(categorical_entropy(policy))
+            else:
+                log_pi, H = gaussian_log_prob(policy, log_std, a), gaussian_entropy(log_std)
+            L_policy = tf.reduce_mean(policy_gradient(log_pi, A))
+            L_value = tf.reduce_mean(squared_error(V, R))
+            L = L_policy + config.value_weight * L_value - config.entropy * H
+        gradient = tape.gradient(L, theta)  # [P]
+        norm = tf.norm(gradient)
+        if config.max_gradient_norm:
+            gradient *= tf.minimum(1.0, config.max_gradient_norm / (norm + 1e-12))
+        return gradient, tf.stack([L_policy, L_value, H, norm])
+
+    def _networks(self, theta: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+        weights = [tf.reshape(w, s) for w, s in zip(tf.split(theta, self._sizes), self._shapes, strict=True)]
+        log_std = None if self.discrete else weights.pop()
+        outputs, _ = self.model.stateless_call(weights, [], x, training=True)
+        return outputs["policy"], outputs["value"][:, 0], log_std
+
+    @tf.function(reduce_retracing=True)
+    def _forward_on_pixels(self, theta: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        policy, value, _ = self._networks(theta, x)
+        return policy, value
+
+
+class Worker:
+    """Plays in an environment of its own and turns what it saw into gradients."""
+
+    def __init__(self, config: A3CConfig, seed: int, number: int):
+        self.config = config
+        env_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+        self.env = make(config.env, 1, env_seed)
+        self.env.reset()
+        self.network = Network(config, self.env.observation_space, self.env.action_space, seed)
+        self.rng = np.random.default_rng([seed, 1, number])
+        self.score, self.length = 0.0, 0
+        clip = config.clip_rewards
+        self.clip_rewards = self.network.pixels if clip == "auto" else clip == "yes"
+
+    def learn(self, theta: np.ndarray, report: Report) -> np.ndarray:
+        """Play t_max steps with the weights theta [P] and return the gradient [P]; add to the report."""
+        config, network, T = self.config, self.network, self.config.n_steps
+        network.use(theta)
+        rollout: dict[str, list[Any]] = {key: [] for key in ("x", "a", "r", "v", "v_final", "terminated", "done")}
+        x = network.observations.encode(self.env.obs)  # [1, ...]
+        for _ in range(T):
+            policy, v = network.forward(x)
+            a = network.sample(policy, self.rng)
+            step = self.env.step(network.to_env(a))
+            self.score += float(step.reward[0])
+            self.length += 1
+            r = np.sign(step.reward) if self.clip_rewards else np.maximum(step.reward, config.reward_floor)
+            v_final = np.zeros(1, np.float32)
+            if step.truncated[0]:  # a time limit is no end: the value of the last observation goes on
+                v_final = network.forward(network.observations.encode(step.final_obs))[1]
+            for key, value in zip(rollout, (x, a, r, v, v_final, step.terminated, step.done), strict=True):
+                rollout[key].append(value)
+            if step.done[0]:
+                report.returns.append(self.score)
+                report.lengths.append(self.length)
+                self.score, self.length = 0.0, 0
+            x = network.observations.encode(step.obs)
+        o = {key: np.stack(values) for key, values in rollout.items()}  # [T, 1, ...]
+        following = np.concatenate([o["v"][1:], network.forward(x)[1][None]])
+        following = np.where(o["done"], o["v_final"], following)
+        A = generalized_advantage(
+            o["r"], o["v"], following, o["terminated"], o["done"], config.gamma, config.gae_lambda
+        )
+        a = o["a"][:, 0].astype(np.int32 if network.discrete else np.float32)
+        gradient, losses = network.gradient(o["x"][:, 0], a, A[:, 0], (A + o["v"])[:, 0])
+        report.losses.append(losses)
+        report.updates += 1
+        return gradient
+
+    def state(self) -> dict[str, Any]:
+        """Return plain values and arrays: a worker may live in another process, where nothing can be restored in place."""
+        env = self.env.state()
+        rngs = [rng.bit_generator.state for rng in env.pop("rngs")]
+        return {
+            "env": env,
+            "env_rngs": rngs,
+            "rng": self.rng.bit_generator.state,
+            "score": self.score,
+            "length": self.length,
+        }
+
+    def load_state(self, tree: dict[str, Any]) -> None:
+        for rng, state in zip(self.env.state()["rngs"], tree["env_rngs"], strict=True):
+            rng.bit_generator.state = state
+        self.rng.bit_generator.state = tree["rng"]
+        self.env.load_state(tree["env"])
+        self.score, self.length = tree["score"], tree["length"]
+
+    def close(self) -> None:
+        self.env.close()
