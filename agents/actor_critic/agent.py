@@ -177,11 +177,11 @@ class ActorCritic:
         losses = self._update(*(batch[name][order] for name in ("x", "a", "log_pi", "A", "R")), np.float32(lr))
         self.row += len(order)
         self.updates += len(order)
-        self._copy_weights()
         if self.row == len(batch["order"]):
             if config.normalize_observations:
                 self._observe(batch["x"])
             self.batch, self.t = None, 0
+        self._copy_weights()
         return dict(zip(self.tags, losses, strict=True))
 
     def _minibatches(

@@ -159,6 +159,8 @@ def test_rewards_are_divided_by_the_deviation_of_the_discounted_return() -> None
 def test_the_standardised_network_sees_the_statistics() -> None:
     a = agent(env=WALK, normalize_observations=True)
     a.step()
+    x = a.env.obs
+    np.testing.assert_allclose(a._forward(x)[0], a._networks(x)[0], atol=1e-5)  # the mirror has them, too
     _, mean, variance = a.moments["obs"]
     np.testing.assert_allclose(a.standardize.mean.numpy(), mean, rtol=1e-5)
     np.testing.assert_allclose(a.standardize.std.numpy(), np.sqrt(variance), rtol=1e-4)

@@ -14,50 +14,39 @@ from core import checkpoint
 from experiments.tensorboard import read_scalars
 from tests.conftest import only_run
 
-CARTPOLE = (
-    "policy-gradient-cartpole",
-    "--agent.eval-episodes",
-    4,
-    "--agent.hidden",
-    32,
-    "--run.until",
-    120_000,
-    "--run.save-every",
-    3_000,
-    "--run.eval-every",
-    20_000,
-    "--run.log-every",
-    1_000,
-)
-PONG = (
-    "pong-pg-fast",
-    "--agent.eval-episodes",
-    2,
-    "--run.until",
-    40_000,
-    "--run.save-every",
-    4_000,
-    "--run.eval-every",
-    15_000,
-    "--run.log-every",
-    1_000,
-)
-CLASSIC_PONG = (
-    "policy-gradient",
-    "--agent.eval-episodes",
-    2,
-    "--run.until",
-    45_000,
-    "--run.save-every",
-    4_000,
-    "--run.eval-every",
-    0,
-    "--run.log-every",
-    1_000,
-)
+
+def experiment(preset: str, flags: str, until: int, save: int, evaluate: int, log: int = 1_000) -> list[str]:
+    every = f"--run.until {until} --run.save-every {save} --run.eval-every {evaluate} --run.log-every {log}"
+    return [preset, *flags.split(), *every.split()]
 
 
-def check_killed_equals_undisturbed(launch, tmp_path: Path, experiment: tuple, kills: int, seed: int) -> None:
+SHORT = "--agent.eval-episodes 4 --agent.hidden 32"
+ATARI = "--agent.env.id ALE/Pong-v5 --agent.env.actions 0 2 3 --agent.eval-episodes 1 --agent.env.time-limit 300"
+FAST = {
+    "policy-gradient": experiment("policy-gradient-cartpole", SHORT, 120_000, 3_000, 20_000),
+    "actor-critic": experiment(  # in the middle of rollouts and of epochs, with running statistics
+        "actor-critic-lunarlander",
+        f"{SHORT} --agent.n-steps 160 --agent.turn 16 --agent.normalize-observations True",
+        24_000,
+        1_000,
+        9_000,
+        500,
+    ),
+    "a3c": experiment("a3c-cartpole", f"{SHORT} --agent.workers 1 --agent.turn 10", 30_000, 1_000, 10_000, 500),
+}
+SLOW = {
+    "pong-pg-fast": experiment("pong-pg-fast", "--agent.eval-episodes 2", 40_000, 4_000, 15_000),
+    "pong-pg-classic": experiment("policy-gradient", "--agent.eval-episodes 2", 45_000, 4_000, 0),
+    "actor-critic-atari": experiment("actor-critic", f"{ATARI} --agent.envs 4", 12_000, 800, 4_000, 200),
+    "ppo-atari": experiment(
+        "actor-critic",
+        f"{ATARI} --agent.envs 4 --agent.n-steps 64 --agent.turn 16 --agent.epochs 2 --agent.minibatches 2 --agent.clip 0.1",
+        *(10_000, 700, 4_000, 200),
+    ),
+}
+
+
+def check_killed_equals_undisturbed(launch, tmp_path: Path, experiment: list[str], kills: int, seed: int) -> None:
     def finish(process) -> None:
         out, err = process.communicate(timeout=1200)
         assert process.returncode == 0, out + err
@@ -101,11 +90,12 @@ def check_killed_equals_undisturbed(launch, tmp_path: Path, experiment: tuple, k
     assert len(curves_a["rollout/return"]) > 10
 
 
-def test_cartpole_killed_at_random_moments(launch, tmp_path: Path) -> None:
-    check_killed_equals_undisturbed(launch, tmp_path, CARTPOLE, kills=3, seed=1)
+@pytest.mark.parametrize("name", FAST)
+def test_killed_at_random_moments(launch, tmp_path: Path, name: str) -> None:
+    check_killed_equals_undisturbed(launch, tmp_path, FAST[name], kills=3, seed=1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("experiment", [PONG, CLASSIC_PONG], ids=["fast", "classic"])
-def test_pong_killed_at_random_moments(launch, tmp_path: Path, experiment: tuple) -> None:
-    check_killed_equals_undisturbed(launch, tmp_path, experiment, kills=4, seed=2)
+@pytest.mark.parametrize("name", SLOW)
+def test_atari_killed_at_random_moments(launch, tmp_path: Path, name: str) -> None:
+    check_killed_equals_undisturbed(launch, tmp_path, SLOW[name], kills=4, seed=2)

@@ -1,0 +1,256 @@
+"""Environment steps per second of `actor-critic` and `dqn` beside Stable-Baselines3, while both learn.
+
+    python -m experiments.benchmarks.agents [TASK...] [--seconds 20] [--rounds 5]
+
+Same network, same hyper-parameters, same environment (no sticky actions, frame skip 4, up to 30 no-ops), each contender in a
+process of its own, interleaved. The peer runs as its users run it, with `make_atari_env` or `make_vec_env` and DummyVecEnv or
+SubprocVecEnv; in further rows it gets ale-py's native vector environment through an adapter. Peers come from the extra
+`peers`. A measurement begins after the first updates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["main"]
+
+RESULTS = Path(__file__).parent / "results" / "agents_speed"
+PONG = "--agent.env.id ALE/Pong-v5 --agent.env.actions 0 1 2 3 4 5"
+DQN_PONG = (
+    f"{PONG} --agent.envs 8 --agent.batch 32 --agent.train-every 4 --agent.learning-starts 2000 --agent.capacity 20000"
+)
+DQN_CARTPOLE = (
+    "--agent.env.id CartPole-v1 --agent.envs 4 --agent.batch 64 --agent.train-every 4 --agent.learning-starts 500"
+)
+OURS = {  # task -> (plugin, flags)
+    "actor-critic-pong": ("actor-critic", f"{PONG} --agent.envs 16 --agent.entropy 0.01"),
+    "actor-critic-cartpole": ("actor-critic", "--agent.envs 8"),
+    "dqn-pong": ("dqn", DQN_PONG),
+    "dqn-cartpole": ("dqn", DQN_CARTPOLE),
+}
+TARGETS = {
+    ("actor-critic-pong", "float32"): 2.0,
+    ("actor-critic-pong", "bfloat16"): 3.0,
+    ("actor-critic-cartpole", "float32"): 2.0,
+    ("dqn-pong", "float32"): 1.3,
+    ("dqn-pong", "bfloat16"): 2.0,
+    ("dqn-cartpole", "float32"): 2.0,
+}
+
+
+def contenders(task: str) -> dict[str, str]:
+    """Return name -> title of what runs in a task."""
+    peers = {"dummy": "Stable-Baselines3, DummyVecEnv", "subproc": "Stable-Baselines3, SubprocVecEnv"}
+    ours = {"float32": "pongan"}
+    if task.endswith("pong"):
+        peers["native"] = "Stable-Baselines3 over AtariVectorEnv (our adapter)"
+        ours["bfloat16"] = "pongan, bfloat16 (cross-precision)"
+    return peers | ours
+
+
+def pongan(task: str, precision: str, seconds: float) -> float:
+    """Return steps per second of our agent."""
+    from core.runtime import configure
+    from experiments.catalogue import catalogue
+    from experiments.configuration import RunConfig, parse
+    from experiments.run import make_plugin
+
+    name, flags = OURS[task]
+    spec, _ = catalogue().find(name)
+    config = parse(spec, [], flags.split(), prog=name, usage="").agent
+    configure(device="cpu", precision=precision)  # type: ignore[arg-type]
+    settings = RunConfig(precision=precision)  # type: ignore[arg-type]
+    agent = make_plugin(spec, config, settings, Path(tempfile.mkdtemp()), lambda line: None)
+    warm = 4_000
+    while agent.clock < warm:
+        agent.step()
+    begun, clock = time.perf_counter(), agent.clock
+    while time.perf_counter() - begun < seconds:
+        agent.step()
+    rate = (agent.clock - clock) / (time.perf_counter() - begun)
+    agent.close()
+    return rate
+
+
+def stable_baselines3(task: str, how: str, seconds: float) -> float:
+    """Return steps per second of the peer."""
+    import torch
+    from stable_baselines3 import A2C, DQN
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_atari_env, make_vec_env
+    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    algorithm, game = task.rsplit("-", 1)
+    envs = {"actor-critic-pong": 16, "actor-critic-cartpole": 8, "dqn-pong": 8, "dqn-cartpole": 4}[task]
+    vector: Any = SubprocVecEnv if how == "subproc" else DummyVecEnv
+    if how == "native":
+        env: Any = native(envs)
+    elif game == "pong":
+        import ale_py
+        import gymnasium
+
+        gymnasium.register_envs(ale_py)
+        options = {"frameskip": 1, "repeat_action_probability": 0.0}
+        stacked = make_atari_env("ALE/Pong-v5", envs, seed=0, vec_env_cls=vector, env_kwargs=options)
+        env = VecFrameStack(stacked, 4)
+    else:
+        env = make_vec_env("CartPole-v1", envs, seed=0, vec_env_cls=vector)
+    policy = "CnnPolicy" if game == "pong" else "MlpPolicy"
+    if algorithm == "actor-critic":
+        model: Any = A2C(policy, env, n_steps=5, ent_coef=0.01 if game == "pong" else 0.0, vf_coef=0.25)
+    elif game == "pong":
+        model = DQN(
+            policy,
+            env,
+            buffer_size=20_000,
+            learning_starts=2_000,
+            batch_size=32,
+            train_freq=1,
+            gradient_steps=envs // 4,
+        )
+    else:
+        model = DQN(
+            policy, env, buffer_size=50_000, learning_starts=500, batch_size=64, train_freq=1, gradient_steps=envs // 4
+        )
+
+    class Stop(BaseCallback):
+        deadline = float("inf")
+
+        def _on_step(self) -> bool:
+            return time.perf_counter() < self.deadline
+
+    callback = Stop()
+    model.learn(4_000, callback=callback)
+    begun, steps = time.perf_counter(), model.num_timesteps
+    callback.deadline = begun + seconds
+    model.learn(10**9, callback=callback, reset_num_timesteps=False)
+    rate = (model.num_timesteps - steps) / (time.perf_counter() - begun)
+    env.close()
+    return rate
+
+
+def native(envs: int) -> Any:
+    """Return Pong through ale-py's native vector environment in the form that Stable-Baselines3 expects."""
+    from ale_py.vector_env import AtariVectorEnv
+    from gymnasium.spaces import Box, Discrete
+    from stable_baselines3.common.vec_env import VecEnv
+
+    class Adapter(VecEnv):
+        def __init__(self) -> None:
+            self.native = AtariVectorEnv(
+                "pong", envs, frameskip=4, repeat_action_probability=0.0, noop_max=30, reward_clipping=True
+            )
+            super().__init__(envs, Box(0, 255, (4, 84, 84), np.uint8), Discrete(6))
+            self.score = np.zeros(envs)
+
+        def reset(self) -> Any:
+            return self.native.reset()[0]
+
+        def step_async(self, actions: np.ndarray) -> None:
+            self.actions = actions
+
+        def step_wait(self) -> Any:
+            obs, reward, terminated, truncated, _ = self.native.step(self.actions)
+            done = terminated | truncated
+            infos: list[dict[str, Any]] = [
+                {"terminal_observation": obs[i], "TimeLimit.truncated": False} if done[i] else {} for i in range(envs)
+            ]
+            return obs, np.asarray(reward, np.float32), done, infos
+
+        def close(self) -> None:
+            self.native.close()
+
+        def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+            return [None] * envs
+
+        def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+            raise AttributeError(attr_name)
+
+        def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+            raise AttributeError(method_name)
+
+        def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+            return [False] * envs
+
+    return Adapter()
+
+
+def measure(task: str, contender: str, seconds: float) -> float:
+    """Run one contender in a process of its own and return its steps per second."""
+    command = [sys.executable, "-m", __spec__.name, task, "--worker", contender, "--seconds", str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{task}, {contender} failed:\n{done.stderr[-3000:]}")
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    """Measure all contenders of the tasks in turn, `rounds` times, and write the table of medians."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("tasks", nargs="*", default=list(OURS), help=f"of {', '.join(OURS)}")
+    parser.add_argument("--seconds", type=float, default=20.0, help="time of one measurement")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each contender, interleaved")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    unknown = [task for task in arguments.tasks if task not in OURS]
+    if unknown:
+        parser.error(f"there is no task {unknown[0]!r}; choose from {', '.join(OURS)}")
+    if arguments.worker:
+        (task,), name = arguments.tasks, arguments.worker
+        run: Callable[..., float] = pongan if name in ("float32", "bfloat16") else stable_baselines3
+        print(json.dumps(run(task, name, arguments.seconds)))
+        return
+    file = RESULTS.with_suffix(".json")
+    kept = json.loads(file.read_text()) if file.exists() else {}
+    for task in arguments.tasks:
+        rates: dict[str, list[float]] = {name: [] for name in contenders(task)}
+        for number in range(arguments.rounds):
+            for name in rates:
+                rates[name].append(measure(task, name, arguments.seconds))
+                print(f"{task}, round {number + 1}: {name} {rates[name][-1]:,.0f} steps/s", flush=True)
+        note = (
+            f"{arguments.rounds} interleaved rounds of {arguments.seconds:g} s, {platform.machine()}, {os.cpu_count()} cores, "
+            f"{time.strftime('%Y-%m-%d')}"
+        )
+        kept[task] = {"steps_per_second": rates, "protocol": note}
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(kept, indent=2) + "\n")
+    RESULTS.with_suffix(".md").write_text(table(kept))
+    print(table(kept))
+
+
+def table(measured: dict[str, Any]) -> str:
+    """Return the results as Markdown; ratios are to the better of the peer's two usual ways, round by round."""
+    lines = [
+        "| task | contender | steps/s, median | ratio, median of rounds | target |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for task, entry in measured.items():
+        rates = entry["steps_per_second"]
+        best = [max(pair) for pair in zip(rates["dummy"], rates["subproc"], strict=True)]
+        for name, title in contenders(task).items():
+            ratio = statistics.median(a / b for a, b in zip(rates[name], best, strict=True))
+            target = f">= {TARGETS[task, name]:g}" if (task, name) in TARGETS else ""
+            lines.append(f"| {task} | {title} | {statistics.median(rates[name]):,.0f} | {ratio:.2f} | {target} |")
+    notes = sorted({f"{task}: {entry['protocol']}" for task, entry in measured.items()})
+    return (
+        "\n".join([*lines, "", *[f"{note}." for note in notes], "", "`python -m experiments.benchmarks.agents`"]) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from agents.a3c.agent import A3C
+from agents.a3c.config import A3CConfig
+from agents.a3c.local import Processes
+from agents.a3c.worker import Network, Report, Worker, rmsprop
+from core.errors import UsageError
+from core.losses.reinforcement import (
+    categorical_entropy,
+    categorical_log_prob,
+    gaussian_entropy,
+    gaussian_log_prob,
+    policy_gradient,
+    squared_error,
+)
+from core.plugin import Context
+from envs import EnvConfig
+
+CATCH, WALK = EnvConfig("pongan/Catch-v0"), EnvConfig("pongan/Walk-v0")
+
+
+def config(**fields: Any) -> A3CConfig:
+    defaults = {"env": CATCH, "workers": 1, "backend": "threads", "n_steps": 6, "hidden": (8,), "turn": 4}
+    return A3CConfig(**(defaults | {"eval_episodes": 4} | fields))
+
+
+@contextmanager
+def agent(seed: int = 0, say: Any = print, **fields: Any) -> Iterator[A3C]:
+    a = A3C(config(**fields), Context(seed=seed, folder=Path("."), say=say))
+    try:
+        yield a
+    finally:
+        a.close()
+
+
+def test_rmsprop_by_hand() -> None:
+    theta, g = np.array([1.0, 2.0], np.float32), np.array([0.0, 4.0], np.float32)
+    rmsprop(theta, g, np.array([3.0, -2.0], np.float32), lr=0.1, decay=0.75, epsilon=0.0)
+    np.testing.assert_allclose(g, [2.25, 4.0])
+    np.testing.assert_allclose(theta, [1 - 0.1 * 3 / 1.5, 2 + 0.1 * 2 / 2])
+
+
+@pytest.mark.parametrize("env", [CATCH, WALK], ids=["categorical", "gaussian"])
+def test_the_flat_gradient_is_that_of_the_model(env: EnvConfig) -> None:
+    c = config(env=env, entropy=0.05, value_weight=0.7, max_gradient_norm=0.0)
+    worker = Worker(c, seed=0, number=0)
+    network, rng = worker.network, np.random.default_rng(0)
+    theta = network.initial + rng.normal(0, 0.1, network.initial.shape).astype(np.float32)
+    network.use(theta)
+    x = rng.normal(size=(5, *network.observations.shape)).astype(np.float32)
+    A, R = rng.normal(size=(2, 5)).astype(np.float32)
+    a = rng.integers(0, 3, 5).astype(np.int32) if network.discrete else rng.normal(size=(5, 1)).astype(np.float32)
+    gradient, losses = network.gradient(x, a, A, R)
+
+    model, end = network.model, 0
+    for v in model.trainable_variables:
+        end += v.numpy().size
+        v.assign(theta[end - v.numpy().size : end].reshape(v.shape))
+    log_std = tf.Variable(theta[end:])
+    with tf.GradientTape() as tape:
+        outputs = model(x)
+        policy, value = outputs["policy"], outputs["value"][:, 0]
+        if network.discrete:
+            log_pi, H = categorical_log_prob(policy, a), tf.reduce_mean(categorical_entropy(policy))
+        else:
+            log_pi, H = gaussian_log_prob(policy, log_std, a), gaussian_entropy(log_std)
+        parts = [tf.reduce_mean(policy_gradient(log_pi, A)), tf.reduce_mean(squared_error(value, R)), H]
+        loss = parts[0] + 0.7 * parts[1] - 0.05 * parts[2]
+    weights = [v.value for v in model.trainable_variables] + ([] if network.discrete else [log_std])
+    expected = np.concatenate([np.ravel(g) for g in tape.gradient(loss, weights)])
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(losses, [*map(float, parts), np.linalg.norm(expected)], rtol=1e-4)
+
+    np.testing.assert_allclose(network.forward(x)[0], policy, atol=1e-5)  # the numpy mirror acts as the model does
+    np.testing.assert_allclose(network.forward(x)[1], value, atol=1e-5)
+
+
+def test_the_gradient_is_cut_to_the_norm() -> None:
+    norms = {}
+    for limit in (0.0, 0.01):
+        worker = Worker(config(max_gradient_norm=limit), seed=0, number=0)
+        gradient = worker.learn(worker.network.initial, Report())
+        norms[limit] = np.linalg.norm(gradient)
+    assert norms[0.0] > 0.05 and norms[0.01] == pytest.approx(0.01, rel=1e-4)
+
+
+def test_the_small_network_plays_pong_at_42_pixels() -> None:
+    pong = EnvConfig("ALE/Pong-v5", observation="frames42", actions=(0, 2, 3), noop_max=0)
+    worker = Worker(config(env=pong), seed=0, number=0)
+    report = Report()
+    gradient = worker.learn(worker.network.initial, report)
+    assert worker.network.observations.shape == (4, 42, 42) and worker.clip_rewards
+    assert gradient.shape == worker.network.initial.shape and np.isfinite(gradient).all() and np.any(gradient)
+
+
+def test_one_update_of_one_worker_is_rmsprop_on_its_gradient() -> None:
+    c = config()
+    with agent(turn=1) as a:
+        a.step()
+        twin = Worker(c, seed=0, number=0)
+        gradient = twin.learn(a.network.initial, Report())
+        g = 0.01 * gradient**2
+        np.testing.assert_allclose(a.theta.numpy(), a.network.initial - 7e-4 * gradient / np.sqrt(g + 1e-5), atol=1e-7)
+        assert (a.clock, a.updates) == (6, 1)
+
+
+def test_one_worker_in_a_process_does_exactly_what_one_in_a_thread_does() -> None:
+    results = []
+    for backend in ("threads", "processes"):
+        with agent(backend=backend) as a:
+            for _ in range(3):
+                a.step()
+            results.append((a.theta.numpy(), a.g, a.state()["workers"][0]["rng"]))
+    (theta_1, g_1, rng_1), (theta_2, g_2, rng_2) = results
+    np.testing.assert_array_equal(theta_1, theta_2)
+    np.testing.assert_array_equal(g_1, g_2)
+    assert rng_1 == rng_2
+
+
+def test_several_workers_share_the_weights_and_their_delay_is_seen() -> None:
+    with agent(workers=3, turn=30) as a:
+        scalars = [a.step() for _ in range(4)]
+        done = a.backend._shared.done  # type: ignore[attr-defined]
+        assert (done > 0).all() and done.sum() == a.updates >= 120
+        delays = np.concatenate([s["optim/staleness"] for s in scalars])
+        assert len(delays) == a.updates and delays.min() >= 0 and delays.max() >= 1
+        assert a.clock == a.updates * 6
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_it_learns_to_catch(workers: int) -> None:
+    fields = {"lr": 0.004, "n_steps": 20, "hidden": (32,), "turn": 50, "eval_episodes": 50, "eval_actions": "greedy"}
+    with agent(workers=workers, **fields) as a:
+        untrained = a.evaluate()["eval/return_mean"]
+        while a.clock < 40_000:
+            a.step()
+        assert untrained < 0.5 and a.evaluate()["eval/return_mean"] > 0.9
+
+
+def test_a_worker_process_that_dies_is_named_and_the_others_go_on() -> None:
+    said: list[str] = []
+    with agent(backend="processes", workers=2, say=said.append) as a:
+        a.step()
+        backend = a.backend
+        assert isinstance(backend, Processes)
+        os.kill(backend._processes[1].pid or 0, signal.SIGKILL)
+        before = a.updates
+        a.step()
+        assert a.updates >= before + 4
+        assert any("worker 1 ended with exit code -9; training goes on with 1" in line for line in said)
+        first, second = a.state()["workers"]
+        assert first is not None and second is None
+        os.kill(backend._processes[0].pid or 0, signal.SIGKILL)
+        with pytest.raises(UsageError, match="there is none left"):
+            a.step()
+
+
+def test_a_failure_in_a_worker_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Worker, theta: np.ndarray, report: Report) -> np.ndarray:
+        raise ArithmeticError("the worker broke")
+
+    with agent(workers=2) as a:
+        a.step()
+        monkeypatch.setattr(Worker, "learn", fail)
+        with pytest.raises(ArithmeticError, match="the worker broke"):
+            a.step()
+
+
+def test_resuming_several_workers_says_that_it_is_not_exact() -> None:
+    said: list[str] = []
+    with agent(workers=2) as a, agent(workers=2, seed=1, say=said.append) as b:
+        a.step()
+        b.theta.assign(a.theta)
+        b.load_state(a.state())
+        assert any("not bit for bit" in line for line in said)
+        b.step()
+        assert b.clock > a.clock
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"workers": -1}, "workers is -1"),
+        ({"ray_address": "auto"}, "it needs backend ray"),
+        ({"turn": 0}, "turn is 0"),
+        ({"decay": 1.0}, "decay is 1.0"),
+    ],
+)
+def test_what_does_not_fit_gets_a_sentence(fields: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        config(**fields)
+
+
+def test_a_network_for_other_actions_is_refused() -> None:
+    from gymnasium.spaces import Box, MultiDiscrete
+
+    with pytest.raises(UsageError, match="a3c needs discrete actions"):
+        Network(config(), Box(-1, 1, (3,), np.float32), MultiDiscrete([2, 2]), 0)
+
+
+@pytest.mark.slow
+def test_ray_goes_on_when_a_node_is_killed() -> None:
+    """Two nodes with one CPU each, one worker on each; the second node is killed in mid-training."""
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    said: list[str] = []
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    node = cluster.add_node(num_cpus=1)
+    ray.init(address=cluster.address, log_to_driver=False)
+    try:
+        with agent(backend="ray", workers=2, turn=20, say=said.append) as a:
+            scalars = a.step()
+            assert a.updates == 20 and len(scalars["optim/staleness"]) == 20
+            assert all(state is not None for state in a.state()["workers"])
+            cluster.remove_node(node, allow_graceful=False)
+            theta = a.theta.numpy()
+            for _ in range(3):
+                a.step()
+            assert a.updates == 80 and not np.array_equal(theta, a.theta.numpy())
+            assert any("was lost" in line and "training goes on with 1" in line for line in said), said
+            assert sum(state is None for state in a.state()["workers"]) == 1
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
