@@ -122,7 +122,7 @@ class Network:
         arrays = [array.reshape(shape) for array, shape in zip(weights, self._shapes, strict=True)]
         if not self.pixels:
             for mirror, order in zip(self._mirrors, self._order, strict=True):
-                mirror.use([arrays[i] for i in order])
+                mirror.take_weights([arrays[i] for i in order])
         if not self.discrete:
             self.std = np.exp(arrays[-1])  # [A]
 

@@ -13,6 +13,7 @@ One update, in the notation of the papers:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -174,26 +175,30 @@ class ActorCritic:
         assert batch is not None
         order = batch["order"][self.row : self.row + (1 if self.pixels else CHUNK)]  # [K, M]
         lr = config.lr * (max(0.0, 1 - self.clock / config.anneal) if config.anneal else 1.0)
-        losses = self._update(*(batch[name][order] for name in ("x", "a", "log_pi", "A", "R")), np.float32(lr))
+        rest = np.stack([batch["log_pi"][order], batch["A"][order], batch["R"][order]], axis=-1)  # one array: [K, M, 3]
+        losses, theta = self._update(batch["x"][order], batch["a"][order], rest, np.float32(lr))
         self.row += len(order)
         self.updates += len(order)
+        self._mirror_weights(theta.numpy())
         if self.row == len(batch["order"]):
             if config.normalize_observations:
                 self._observe(batch["x"])
+                self._copy_weights()
             self.batch, self.t = None, 0
-        self._copy_weights()
-        return dict(zip(self.tags, losses, strict=True))
+        return dict(zip(self.tags, losses.numpy().tolist(), strict=True))
 
-    def _minibatches(
-        self, x: tf.Tensor, a: tf.Tensor, log_pi: tf.Tensor, A: tf.Tensor, R: tf.Tensor, lr: tf.Tensor
-    ) -> list[tf.Tensor]:
-        """One optimiser step for each of K minibatches: x [K, M, ...], the others [K, M]; return means of `tags`."""
+    def _minibatches(self, x: tf.Tensor, a: tf.Tensor, rest: tf.Tensor, lr: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """One optimiser step for each of K minibatches: x [K, M, ...], a [K, M, ...], rest (log pi, A, R) [K, M, 3].
+
+        Return the means of `tags` [L] and, as one vector, the new weights for the mirrors.
+        """
         self.optimizer.learning_rate.assign(lr)
         total = tf.zeros(len(self.tags))
         for k in tf.range(x.shape[0]):
-            losses = self._minibatch(x[k], a[k], log_pi[k], A[k], R[k])
+            losses = self._minibatch(x[k], a[k], *tf.unstack(rest[k], axis=-1))
             total += tf.stack([losses[tag] for tag in self.tags])
-        return tf.unstack(total / x.shape[0])
+        mirrored = [tf.reshape(v, [-1]) for v in self.mirrored]
+        return total / x.shape[0], tf.concat(mirrored, axis=0) if mirrored else tf.zeros(0)
 
     def _minibatch(
         self, s: tf.Tensor, a: tf.Tensor, log_pi_old: tf.Tensor, A: tf.Tensor, R: tf.Tensor
@@ -227,6 +232,7 @@ class ActorCritic:
         """Pixels: one torso with two heads. Vectors: a network for the policy and another for the value."""
         config, seed, shape = self.config, self.context.seed, self.observations.shape
         policy, value = dense(self.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
+        self.mirrors: list[NumpyMLP] = []
         if self.pixels:
             x = keras.Input(shape, dtype="uint8")
             h = nature_cnn(self.observations.seen, seed)(x)
@@ -246,6 +252,8 @@ class ActorCritic:
         if not self.discrete:
             self.log_std = keras.Variable(np.full(self.num_actions, config.log_std, np.float32), name="log_std")
             self.weights.append(self.log_std)
+        self.mirrored = [v for mirror in self.mirrors for v in mirror.variables]  # what acting needs in numpy
+        self.mirrored += [] if self.log_std is None else [self.log_std]
         self._copy_weights()
 
     def _networks(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -265,11 +273,21 @@ class ActorCritic:
         return self.mirrors[0](x), self.mirrors[1](x)[:, 0]
 
     def _copy_weights(self) -> None:
-        if not self.pixels:
-            for mirror in self.mirrors:
-                mirror.copy_weights()
+        """Bring the mirrors up to date with the model, e.g. after a restore."""
+        self._mirror_weights(
+            np.concatenate([np.zeros(0), *(v.numpy().ravel() for v in self.mirrored)], dtype=np.float32)
+        )
+
+    def _mirror_weights(self, theta: np.ndarray) -> None:
+        """Take over the values of `mirrored`, all in one vector."""
+        ends = np.cumsum([math.prod(v.shape) for v in self.mirrored], dtype=int)
+        values = [part.reshape(v.shape) for part, v in zip(np.split(theta, ends[:-1]), self.mirrored, strict=False)]
+        for mirror in self.mirrors:
+            count = len(mirror.variables)
+            mirror.take_weights(values[:count])
+            values = values[count:]
         if self.log_std is not None:
-            self.std = np.exp(self.log_std.numpy())  # [A]
+            self.std = np.exp(values[0])  # [A]
 
     def _log_prob_and_entropy(self, policy: tf.Tensor, a: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return log pi(a) [B] and the mean entropy []."""

@@ -152,7 +152,8 @@ class Standardize(keras.layers.Layer):
 class NumpyMLP:
     """A small network's forward pass in numpy: a TensorFlow call costs 0.3 ms, two layers of 64 units 0.02 ms.
 
-    Mirrors a chain of dense layers, optionally behind a `Standardize`; call `copy_weights` after each change of them.
+    Mirrors a chain of dense layers, optionally behind a `Standardize`. After each change of them call `copy_weights`, or
+    `take_weights` with values that a traced function returned together with its result.
     """
 
     def __init__(self, *chain: keras.layers.Layer):
@@ -168,15 +169,21 @@ class NumpyMLP:
         self._activations = [ACTIVATIONS[keras.activations.serialize(layer.activation)] for layer in self._dense]
         self.copy_weights()
 
-    def use(self, weights: Sequence[np.ndarray]) -> None:
-        """Compute with these arrays, kernel and bias of each dense layer in turn, instead of the layers' own."""
-        self._weights = list(zip(weights[::2], weights[1::2], strict=True))
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The weights that are mirrored, in the order of `take_weights`."""
+        own = [] if self._standardize is None else [self._standardize.mean, self._standardize.std]
+        return own + [v for layer in self._dense for v in (layer.kernel, layer.bias)]
 
     def copy_weights(self) -> None:
-        """Take over the layers' present weights."""
-        self._weights = [(layer.kernel.numpy(), layer.bias.numpy()) for layer in self._dense]
+        """Take over the present weights: 0.2 ms, since TensorFlow is asked for each."""
+        self.take_weights([v.numpy() for v in self.variables])
+
+    def take_weights(self, values: Sequence[np.ndarray]) -> None:
+        """Take over these values of `variables`."""
         if self._standardize is not None:
-            self._mean, self._std = self._standardize.mean.numpy(), self._standardize.std.numpy()
+            (self._mean, self._std), values = values[:2], values[2:]
+        self._weights = list(zip(values[::2], values[1::2], strict=True))
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return the last layer's output [B, units] float32 for x [B, inputs] float32."""

@@ -1,6 +1,6 @@
-"""Environment steps per second of `actor-critic` and `dqn` beside Stable-Baselines3, while both learn.
+"""Environment steps per second of `actor-critic` beside Stable-Baselines3, while both learn.
 
-    python -m experiments.benchmarks.agents [TASK...] [--seconds 20] [--rounds 5]
+    python -m experiments.benchmarks.actor_critic [TASK...] [--seconds 20] [--rounds 5]
 
 Same network, same hyper-parameters, same environment (no sticky actions, frame skip 4, up to 30 no-ops), each contender in a
 process of its own, interleaved. The peer runs as its users run it, with `make_atari_env` or `make_vec_env` and DummyVecEnv or
@@ -27,27 +27,16 @@ import numpy as np
 
 __all__ = ["main"]
 
-RESULTS = Path(__file__).parent / "results" / "agents_speed"
+RESULTS = Path(__file__).parent / "results" / "actor_critic_speed"
 PONG = "--agent.env.id ALE/Pong-v5 --agent.env.actions 0 1 2 3 4 5"
-DQN_PONG = (
-    f"{PONG} --agent.envs 8 --agent.batch 32 --agent.train-every 4 --agent.learning-starts 2000 --agent.capacity 20000"
-)
-DQN_CARTPOLE = (
-    "--agent.env.id CartPole-v1 --agent.envs 4 --agent.batch 64 --agent.train-every 4 --agent.learning-starts 500"
-)
-OURS = {  # task -> (plugin, flags)
-    "actor-critic-pong": ("actor-critic", f"{PONG} --agent.envs 16 --agent.entropy 0.01"),
-    "actor-critic-cartpole": ("actor-critic", "--agent.envs 8"),
-    "dqn-pong": ("dqn", DQN_PONG),
-    "dqn-cartpole": ("dqn", DQN_CARTPOLE),
+OURS = {  # task -> flags
+    "pong": f"{PONG} --agent.envs 16 --agent.entropy 0.01",
+    "cartpole": "--agent.envs 8",
 }
 TARGETS = {
-    ("actor-critic-pong", "float32"): 2.0,
-    ("actor-critic-pong", "bfloat16"): 3.0,
-    ("actor-critic-cartpole", "float32"): 2.0,
-    ("dqn-pong", "float32"): 1.3,
-    ("dqn-pong", "bfloat16"): 2.0,
-    ("dqn-cartpole", "float32"): 2.0,
+    ("pong", "float32"): 2.0,
+    ("pong", "bfloat16"): 3.0,
+    ("cartpole", "float32"): 2.0,
 }
 
 
@@ -55,7 +44,7 @@ def contenders(task: str) -> dict[str, str]:
     """Return name -> title of what runs in a task."""
     peers = {"dummy": "Stable-Baselines3, DummyVecEnv", "subproc": "Stable-Baselines3, SubprocVecEnv"}
     ours = {"float32": "pongan"}
-    if task.endswith("pong"):
+    if task == "pong":
         peers["native"] = "Stable-Baselines3 over AtariVectorEnv (our adapter)"
         ours["bfloat16"] = "pongan, bfloat16 (cross-precision)"
     return peers | ours
@@ -68,9 +57,8 @@ def pongan(task: str, precision: str, seconds: float) -> float:
     from experiments.configuration import RunConfig, parse
     from experiments.run import make_plugin
 
-    name, flags = OURS[task]
-    spec, _ = catalogue().find(name)
-    config = parse(spec, [], flags.split(), prog=name, usage="").agent
+    spec, _ = catalogue().find("actor-critic")
+    config = parse(spec, [], OURS[task].split(), prog=spec.name, usage="").agent
     configure(device="cpu", precision=precision)  # type: ignore[arg-type]
     settings = RunConfig(precision=precision)  # type: ignore[arg-type]
     agent = make_plugin(spec, config, settings, Path(tempfile.mkdtemp()), lambda line: None)
@@ -88,18 +76,17 @@ def pongan(task: str, precision: str, seconds: float) -> float:
 def stable_baselines3(task: str, how: str, seconds: float) -> float:
     """Return steps per second of the peer."""
     import torch
-    from stable_baselines3 import A2C, DQN
+    from stable_baselines3 import A2C
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.env_util import make_atari_env, make_vec_env
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack
 
     torch.set_num_threads(os.cpu_count() or 1)
-    algorithm, game = task.rsplit("-", 1)
-    envs = {"actor-critic-pong": 16, "actor-critic-cartpole": 8, "dqn-pong": 8, "dqn-cartpole": 4}[task]
+    envs = {"pong": 16, "cartpole": 8}[task]
     vector: Any = SubprocVecEnv if how == "subproc" else DummyVecEnv
     if how == "native":
         env: Any = native(envs)
-    elif game == "pong":
+    elif task == "pong":
         import ale_py
         import gymnasium
 
@@ -109,23 +96,8 @@ def stable_baselines3(task: str, how: str, seconds: float) -> float:
         env = VecFrameStack(stacked, 4)
     else:
         env = make_vec_env("CartPole-v1", envs, seed=0, vec_env_cls=vector)
-    policy = "CnnPolicy" if game == "pong" else "MlpPolicy"
-    if algorithm == "actor-critic":
-        model: Any = A2C(policy, env, n_steps=5, ent_coef=0.01 if game == "pong" else 0.0, vf_coef=0.25)
-    elif game == "pong":
-        model = DQN(
-            policy,
-            env,
-            buffer_size=20_000,
-            learning_starts=2_000,
-            batch_size=32,
-            train_freq=1,
-            gradient_steps=envs // 4,
-        )
-    else:
-        model = DQN(
-            policy, env, buffer_size=50_000, learning_starts=500, batch_size=64, train_freq=1, gradient_steps=envs // 4
-        )
+    policy = "CnnPolicy" if task == "pong" else "MlpPolicy"
+    model: Any = A2C(policy, env, n_steps=5, ent_coef=0.01 if task == "pong" else 0.0, vf_coef=0.25)
 
     class Stop(BaseCallback):
         deadline = float("inf")
@@ -248,7 +220,8 @@ def table(measured: dict[str, Any]) -> str:
             lines.append(f"| {task} | {title} | {statistics.median(rates[name]):,.0f} | {ratio:.2f} | {target} |")
     notes = sorted({f"{task}: {entry['protocol']}" for task, entry in measured.items()})
     return (
-        "\n".join([*lines, "", *[f"{note}." for note in notes], "", "`python -m experiments.benchmarks.agents`"]) + "\n"
+        "\n".join([*lines, "", *[f"{note}." for note in notes], "", "`python -m experiments.benchmarks.actor_critic`"])
+        + "\n"
     )
 
 
