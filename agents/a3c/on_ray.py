@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -83,13 +83,11 @@ class Ray:
         self._say = say
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
-            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+            _check(config.ray_address)
             try:
-                ray.init(address=config.ray_address or None, include_dashboard=None, log_to_driver=False)
+                ray.init(address=config.ray_address or None, log_to_driver=False)
             except (ConnectionError, ValueError, RuntimeError) as error:
-                raise UsageError(
-                    f"ray_address {config.ray_address!r} cannot be reached: {str(error).splitlines()[0]}"
-                ) from error
+                raise UsageError(_unreachable(config.ray_address, str(error).splitlines()[0])) from error
         free = int(ray.available_resources().get("CPU", 0))
         if workers > free:
             self.close()
@@ -179,3 +177,18 @@ class Ray:
         self._workers, self._parameters = [], None
         if self._started_ray:
             ray.shutdown()
+
+
+def _check(address: str) -> None:
+    """Refuse host:port where nobody listens: Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():  # empty or `auto`: Ray answers at once
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(_unreachable(address, str(error))) from error
+
+
+def _unreachable(address: str, reason: str) -> str:
+    return f"ray_address {address!r} cannot be reached ({reason}); give host:port of a running cluster, or auto"

@@ -209,6 +209,13 @@ def test_a_network_for_other_actions_is_refused() -> None:
         Network(config(), Box(-1, 1, (3,), np.float32), MultiDiscrete([2, 2]), 0)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999"])
+def test_a_ray_address_where_nobody_listens_is_refused_at_once(address: str) -> None:
+    pytest.importorskip("ray")
+    with agent(backend="ray", ray_address=address) as a, pytest.raises(UsageError, match="cannot be reached"):
+        a.step()
+
+
 @pytest.mark.slow
 def test_ray_goes_on_when_a_node_is_killed() -> None:
     """Two nodes with one CPU each, one worker on each; the second node is killed in mid-training."""
