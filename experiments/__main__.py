@@ -15,6 +15,8 @@ VERBS = {
     "describe": "paper, algorithm, defaults: describe <name>",
     "play": "an agent plays, returns and a GIF: play <run folder>",
     "sample": "a generative model draws a PNG grid: sample <run folder>",
+    "compare": "runs side by side with intervals over seeds: compare [runs...] [--metric TAG] [--csv FILE] [--html FILE]",
+    "tensorboard": "open TensorBoard on a folder of runs: tensorboard [folder]",
 }
 
 
@@ -49,6 +51,10 @@ def _dispatch(argv: list[str]) -> int:
         from experiments import run as module
 
         return {"run": module.run, "resume": module.resume}[verb](rest)
+    if verb in ("compare", "tensorboard"):
+        from experiments import compare
+
+        return {"compare": compare.compare, "tensorboard": compare.tensorboard}[verb](rest)
     if verb in VERBS:
         from experiments import show
 
@@ -62,7 +68,7 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _help() -> str:
-    lines = [f"  {verb:10s} {text}" for verb, text in VERBS.items()]
+    lines = [f"  {verb:11s} {text}" for verb, text in VERBS.items()]
     return "\n".join(
         [
             "usage: python -m experiments <verb> ...",

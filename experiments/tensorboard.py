@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
+from tensorboard.compat.tensorflow_stub import errors
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import metadata as layout_metadata
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
@@ -25,6 +27,7 @@ from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
+from tensorboard.util import tensor_util
 
 __all__ = ["GLOSSARY", "EventFile", "gif", "grid", "read_scalars", "unknown_tags"]
 
@@ -164,14 +167,24 @@ class EventFile:
 
 
 def read_scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
-    """Return {tag: [(step, value), ...]} of a run folder: all points, in the order they were written."""
-    from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
-    from tensorboard.util import tensor_util
+    """Return {tag: [(step, value), ...]} of a run folder: all points, in the order they were written.
 
-    events = EventAccumulator(str(run), size_guidance={TENSORS: 0})
-    events.Reload()
-    tags = [t for t in events.Tags()["tensors"] if events.SummaryMetadata(t).plugin_data.plugin_name == "scalars"]
-    return {t: [(e.step, float(tensor_util.make_ndarray(e.tensor_proto))) for e in events.Tensors(t)] for t in tags}
+    A run that is still writing may end in half a record, which is left out.
+    """
+    scalars: dict[str, list[tuple[int, float]]] = {}
+    for file in sorted(run.glob("events.out.tfevents.*")):
+        reader = PyRecordReader_New(str(file))
+        while True:
+            try:
+                reader.GetNext()
+            except (errors.OutOfRangeError, errors.DataLossError):
+                break
+            event = event_pb2.Event.FromString(reader.record())
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "scalars":
+                    number = float(tensor_util.make_ndarray(value.tensor))
+                    scalars.setdefault(value.tag, []).append((event.step, number))
+    return scalars
 
 
 def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:

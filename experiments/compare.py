@@ -1,0 +1,319 @@
+"""`compare`: runs side by side, grouped by configuration, with intervals over seeds; `tensorboard`: the same in TensorBoard."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import UsageError, nearest
+from experiments.catalogue import catalogue
+from experiments.folder import RunFolder
+from experiments.run import _flat, _take_option
+from experiments.statistics import area, bootstrap_interval, interquartile_mean
+
+__all__ = ["Group", "Run", "compare", "tensorboard"]
+
+USAGE = "compare [RUN or folder of runs ...] [--metric TAG] [--csv FILE] [--html FILE] [--plot FILE]"
+FEW = 3  # differing settings that fit into a label
+NOT_COMPARED = (
+    "seed",
+    "folder",
+    "tag",
+    "until",
+    "time_limit",
+    "log_every",
+    "eval_every",
+    "save_every",
+    "threads",
+    "device",
+)
+
+
+@dataclass
+class Run:
+    """What the table needs of one run, finished or not."""
+
+    path: Path
+    experiment: str
+    preset: str | None
+    settings: dict[str, Any]  # flat, without seed and cadence
+    seed: int
+    status: str
+    steps: list[int]  # clock of each point of the metric
+    values: list[float]
+    seconds: float
+
+    @property
+    def clock(self) -> int:
+        return self.steps[-1]
+
+
+@dataclass
+class Group:
+    """Runs of one experiment and one configuration, which differ by their seed."""
+
+    letter: str
+    experiment: str
+    differing: dict[str, Any]  # the settings in which groups of this comparison differ
+    goal: str
+    runs: list[Run]
+
+    @property
+    def name(self) -> str:
+        """Letter and preset (or experiment), and the differing settings where they are few."""
+        presets = {run.preset for run in self.runs}
+        preset = presets.pop() if len(presets) == 1 else None
+        few = self.differing.items() if len(self.differing) <= FEW else ()
+        return " ".join([self.letter, preset or self.experiment, *(f"{_short(key)}={value}" for key, value in few)])
+
+    def last(self) -> list[float]:
+        return [run.values[-1] for run in self.runs]
+
+    def best(self) -> list[float]:
+        return [max(run.values) if self.goal == "max" else min(run.values) for run in self.runs]
+
+    def areas(self) -> list[float]:
+        return [area(run.steps, run.values) for run in self.runs]
+
+    def row(self) -> dict[str, Any]:
+        """Return the line of the table, as numbers."""
+        last, interval = self.last(), bootstrap_interval(self.last())
+        minutes = [run.seconds / 60 for run in self.runs]
+        speed = [run.clock / run.seconds for run in self.runs if run.seconds > 0]
+        return {
+            "group": self.letter,
+            "experiment": self.experiment,
+            **self.differing,
+            "seeds": len(self.runs),
+            "last mean": float(np.mean(last)),
+            "last low": interval[0] if interval else None,
+            "last high": interval[1] if interval else None,
+            "last iqm": interquartile_mean(last),
+            "best mean": float(np.mean(self.best())),
+            "area mean": float(np.mean(self.areas())),
+            "clock": min(run.clock for run in self.runs),
+            "minutes": float(np.mean(minutes)),
+            "steps/s": float(np.median(speed)) if speed else None,
+            "status": ", ".join(sorted({run.status for run in self.runs})),
+        }
+
+
+def compare(argv: Sequence[str]) -> int:
+    """Print a table of the runs, write its curves as a PNG, and on request the numbers as CSV and all of it as HTML."""
+    from rich.console import Console
+
+    rest = list(argv)
+    metric, csv_file, html_file = (_take_option(rest, f"--{name}") for name in ("metric", "csv", "html"))
+    plot_file = _take_option(rest, "--plot") or "compare.png"
+    unknown = [word for word in rest if word.startswith("-")]
+    if unknown:
+        raise UsageError(f"compare knows no flag {unknown[0]!r}; usage: {USAGE}")
+    found = find_runs(rest or ["runs"])
+    tag = metric or headline(found)
+    runs = [run for path in found if (run := read_run(path, tag)) is not None]
+    if not runs:
+        raise UsageError(f"none of these runs has a point of {tag!r}; wait for it or choose another with --metric")
+    groups = grouped(runs)
+    tables, picture = [as_table(groups, tag), *differences(groups)], draw(groups, tag)
+
+    Console(highlight=False).print(*tables, sep="\n")
+    _write(plot_file, picture)
+    print(f"curves   {plot_file}")
+    if csv_file:
+        rows = [group.row() for group in groups]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+        _write(csv_file, text.getvalue().encode())
+        print(f"numbers  {csv_file}")
+    if html_file:
+        page = Console(record=True, file=io.StringIO(), width=160)
+        page.print(*tables, sep="\n")
+        image = f'<img alt="curves" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
+        _write(html_file, page.export_html().replace("</body>", f"{image}</body>").encode())
+        print(f"page     {html_file}")
+    return 0
+
+
+def as_table(groups: Sequence[Group], tag: str) -> Any:
+    """Return the comparison as a rich table."""
+    from rich.table import Table
+    from rich.text import Text
+
+    runs = [run for group in groups for run in group.runs]
+    alone = "; a single seed has no interval" if any(len(group.runs) == 1 for group in groups) else ""
+    table = Table(
+        title=f"{tag} of {len(runs)} runs", caption=f"last: mean over seeds and its 95 % bootstrap interval{alone}"
+    )
+    for column in ("runs", "n", "last", "IQM", "best", "area", "clock", "minutes", "steps/s", "status"):
+        table.add_column(column, overflow="fold", justify="left" if column in ("runs", "status") else "right")
+    for group in groups:
+        row = group.row()
+        interval = "" if row["last low"] is None else f" [{row['last low']:.4g}, {row['last high']:.4g}]"
+        speed = "" if row["steps/s"] is None else f"{row['steps/s']:,.0f}"
+        table.add_row(
+            Text(group.name),
+            str(row["seeds"]),
+            Text(f"{row['last mean']:.4g}{interval}"),
+            *(f"{row[key]:.4g}" for key in ("last iqm", "best mean", "area mean")),
+            *(f"{row['clock']:,}", f"{row['minutes']:.1f}", speed, row["status"]),
+        )
+    return table
+
+
+def differences(groups: Sequence[Group]) -> list[Any]:
+    """Return, for each experiment whose groups differ in more than fits into a label, a table of settings by group."""
+    from rich.table import Table
+
+    tables = []
+    for experiment in dict.fromkeys(group.experiment for group in groups):
+        members = [group for group in groups if group.experiment == experiment]
+        if len(members[0].differing) <= FEW:
+            continue
+        table = Table(title=f"what differs in {experiment}", box=None)
+        for column in ("setting", *(group.letter for group in members)):
+            table.add_column(column, overflow="fold")
+        for key in dict.fromkeys(key for group in members for key in group.differing):
+            table.add_row(_short(key), *(str(group.differing.get(key, "")) for group in members))
+        tables.append(table)
+    return tables
+
+
+def tensorboard(argv: Sequence[str]) -> int:
+    """Open TensorBoard on a folder of runs: `tensorboard [FOLDER] [TensorBoard's own flags]`."""
+    rest = list(argv)
+    folder = rest.pop(0) if rest and not rest[0].startswith("-") else "runs"
+    find_runs([folder])
+    os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", "--logdir", folder, *rest])
+
+
+def find_runs(places: Sequence[str]) -> list[Path]:
+    """Return the run folders at or below the given places; UsageError when one has none."""
+    found: dict[Path, None] = {}
+    for place in places:
+        root = Path(place)
+        if not root.is_dir():
+            raise UsageError(f"there is no folder {place!r}; give run folders or a folder of runs")
+        here = sorted(path.parent for path in root.rglob("config.yaml"))
+        if not here:
+            raise UsageError(f"{place!r} has no run below it; runs look like runs/NAME/ENV/DATE-TIME-sSEED")
+        found |= dict.fromkeys(here)
+    return list(found)
+
+
+def headline(paths: Sequence[Path]) -> str:
+    """Return the tag by which all the runs are ranked; UsageError when they have different ones."""
+    plugins = catalogue().plugins
+    tags = {}
+    for path in paths:
+        name = RunFolder.read_config(path)["experiment"]
+        if name in plugins:
+            tags[plugins[name].headline] = name
+    if len(tags) != 1:
+        listed = ", ".join(f"{tag} ({name})" for tag, name in tags.items()) or "none"
+        raise UsageError(f"these runs share no headline metric: {listed}; choose one with --metric")
+    return next(iter(tags))
+
+
+def read_run(path: Path, tag: str) -> Run | None:
+    """Read one run; None, said on stderr, when it has no point of `tag` yet."""
+    from experiments.tensorboard import read_scalars
+
+    config = RunFolder.read_config(path)
+    scalars = read_scalars(path)
+    if tag not in scalars:
+        print(f"left out: {path} has no point of {tag!r}; {nearest(tag, scalars)}", file=sys.stderr)
+        return None
+    points = dict(scalars[tag])  # a step that was logged twice counts once
+    settings: dict[str, Any] = {}
+    for part, values in config.items():
+        if isinstance(values, dict):
+            settings |= _flat({k: v for k, v in values.items() if part != "run" or k not in NOT_COMPARED}, part)
+    meta = json.loads((path / "meta.json").read_text()) if (path / "meta.json").is_file() else {}
+    elapsed = scalars.get("time/elapsed", [(0, 0.0)])
+    return Run(
+        path=path,
+        experiment=config["experiment"],
+        preset=config.get("preset"),
+        settings=settings,
+        seed=config.get("run", {}).get("seed", 0),
+        status=meta.get("status", "unknown").split(":")[0],
+        steps=sorted(points),
+        values=[points[step] for step in sorted(points)],
+        seconds=elapsed[-1][1],
+    )
+
+
+def grouped(runs: Sequence[Run]) -> list[Group]:
+    """Return the runs in groups of one experiment and one configuration, in order of appearance."""
+    plugins = catalogue().plugins
+    by_configuration: dict[str, list[Run]] = {}
+    for run in runs:
+        key = json.dumps([run.experiment, run.settings], sort_keys=True, default=str)
+        by_configuration.setdefault(key, []).append(run)
+    groups: list[Group] = []
+    for members in by_configuration.values():
+        experiment = members[0].experiment
+        peers = [other[0].settings for other in by_configuration.values() if other[0].experiment == experiment]
+        differing = {
+            key: value for key, value in members[0].settings.items() if any(peer.get(key) != value for peer in peers)
+        }
+        goal = plugins[experiment].goal if experiment in plugins else "max"
+        groups.append(Group(_letter(len(groups)), experiment, differing, goal, members))
+    return groups
+
+
+def draw(groups: Sequence[Group], tag: str) -> bytes:
+    """Return the curves as a PNG: mean over seeds as far as all have come, with its 95 % bootstrap interval."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(8, 4.5), dpi=110, layout="constrained")
+    for group in groups:
+        steps = np.unique(np.concatenate([run.steps for run in group.runs]))
+        first, last = max(run.steps[0] for run in group.runs), min(run.steps[-1] for run in group.runs)
+        steps = steps[(steps >= first) & (steps <= last)]
+        if not len(steps):  # they do not overlap
+            steps = np.array([last])
+        curves = np.array([np.interp(steps, run.steps, run.values) for run in group.runs])  # [seeds, points]
+        (line,) = axis.plot(steps, curves.mean(0), label=f"{group.name} ({len(curves)})", marker=".", linewidth=1.5)
+        if len(curves) > 1:
+            bounds = np.array([bootstrap_interval(column) for column in curves.T])  # [points, 2]
+            axis.fill_between(steps, bounds[:, 0], bounds[:, 1], color=line.get_color(), alpha=0.2, linewidth=0)
+    axis.set(xlabel="clock", ylabel=tag, title=f"{tag}: mean over seeds, 95 % bootstrap interval")
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False, fontsize="small")
+    output = io.BytesIO()
+    figure.savefig(output, format="png")
+    plt.close(figure)
+    return output.getvalue()
+
+
+def _short(key: str) -> str:
+    """Return a setting's name without the prefix that all of a plugin's settings share."""
+    return key.removeprefix("agent.").removeprefix("model.")
+
+
+def _letter(number: int) -> str:
+    """Return A to Z, then A2, B2 and so on."""
+    return chr(ord("A") + number % 26) + (str(number // 26 + 1) if number >= 26 else "")
+
+
+def _write(path: str, data: bytes) -> None:
+    try:
+        Path(path).write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"{path!r} cannot be written: {error.strerror}") from error

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from experiments.compare import find_runs, grouped, read_run
+from experiments.statistics import area, bootstrap_interval, interquartile_mean
+from experiments.tensorboard import EventFile, read_scalars
+
+
+def write_run(
+    root: Path, seed: int, curve: list[tuple[int, float]], lr: float = 0.1, name: str = "run", until: int = 100
+) -> Path:
+    """A run folder of `actor-critic` as the launcher leaves it, with one curve."""
+    path = root / "actor-critic" / "CartPole-v1" / f"{name}-s{seed}"
+    path.mkdir(parents=True)
+    config = {"experiment": "actor-critic", "preset": None, "agent": {"lr": lr, "env": {"id": "CartPole-v1"}}}
+    (path / "config.yaml").write_text(
+        yaml.safe_dump(config | {"run": {"seed": seed, "until": until, "folder": str(root)}})
+    )
+    (path / "meta.json").write_text(json.dumps({"status": "finished"}))
+    events = EventFile(path / "events.out.tfevents.1.host")
+    for step, value in curve:
+        events.scalars({"eval/return_mean": value, "time/elapsed": step / 50}, step)
+    events.length()
+    return path
+
+
+def test_interquartile_mean_by_hand() -> None:
+    """Four of four: one is left out at either end; of five, too (a quarter rounded down); of three none."""
+    assert interquartile_mean([10, 0, 4, 2]) == 3
+    assert interquartile_mean([100, 1, 2, 3, -50]) == 2
+    assert interquartile_mean([0, 3, 9]) == 4
+
+
+def test_bootstrap_interval_of_two_scores_is_exact() -> None:
+    """Resamples of {0, 1} have means 0, 1/2, 1 with probabilities 1/4, 1/2, 1/4, so the 95 % interval is [0, 1]."""
+    assert bootstrap_interval([0.0, 1.0]) == (0.0, 1.0)
+    assert bootstrap_interval([0.0, 1.0], level=0.4) == (0.5, 0.5)
+    assert bootstrap_interval([3.0]) is None
+    assert bootstrap_interval([2.0, 2.0, 2.0]) == (2.0, 2.0)
+
+
+def test_bootstrap_interval_is_that_of_the_normal_for_many_scores() -> None:
+    scores = np.random.default_rng(1).normal(5, 2, 400)
+    low, high = bootstrap_interval(list(scores)) or (0, 0)
+    half = 1.96 * scores.std() / np.sqrt(400)
+    np.testing.assert_allclose([low, high], [scores.mean() - half, scores.mean() + half], atol=0.02)
+
+
+def test_area_by_hand() -> None:
+    assert area([0, 1, 3], [0.0, 2.0, 2.0]) == pytest.approx((1 + 4) / 3)
+    assert area([7], [2.5]) == 2.5
+
+
+def test_runs_are_grouped_by_configuration_and_seeds_do_not_count(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        write_run(tmp_path, seed, [(50, 1.0), (100, seed)], until=seed * 100)  # how long it ran is no configuration
+    write_run(tmp_path, 1, [(50, 9.0), (100, 7.0)], lr=0.2, name="other")
+    runs = [read_run(path, "eval/return_mean") for path in find_runs([str(tmp_path)])]
+    first, second = sorted(grouped([run for run in runs if run]), key=lambda group: -len(group.runs))
+    assert first.differing == {"agent.lr": 0.1} and second.differing == {"agent.lr": 0.2}
+    row = first.row()
+    assert (row["seeds"], row["last mean"], row["last low"], row["last high"], row["clock"]) == (2, 1.5, 1.0, 2.0, 100)
+    assert row["area mean"] == pytest.approx((1.0 + 1.5) / 2) and row["steps/s"] == 50 and row["minutes"] == 2 / 60
+    assert second.best() == [9.0] and second.row()["last low"] is None
+
+
+def test_compare_prints_draws_and_writes(cli, tmp_path: Path) -> None:
+    for seed, last in ((1, 10.0), (2, 20.0)):
+        write_run(tmp_path, seed, [(50, 1.0), (100, last)])
+    files = {name: tmp_path / f"out.{name}" for name in ("csv", "html", "png")}
+    code, out, _ = cli(
+        *("compare", tmp_path, "--csv", files["csv"], "--html", files["html"], "--plot", files["png"]),
+    )
+    assert code == 0 and "15 [10, 20]" in out and "eval/return_mean of 2 runs" in out
+    (row,) = csv.DictReader(files["csv"].open())
+    assert float(row["last mean"]) == 15 and float(row["last iqm"]) == 15 and row["seeds"] == "2"
+    assert files["png"].read_bytes()[:4] == b"\x89PNG"
+    assert "data:image/png;base64" in files["html"].read_text() and "15 [10, 20]" in files["html"].read_text()
+
+
+def test_a_run_that_is_still_writing_is_read_up_to_its_last_whole_record(tmp_path: Path) -> None:
+    run = write_run(tmp_path, 1, [(50, 1.0), (100, 2.0)])
+    (file,) = run.glob("events.*")
+    file.write_bytes(file.read_bytes()[:-5])
+    assert read_scalars(run)["eval/return_mean"] == [(50, 1.0)]
+
+
+def test_a_run_without_points_is_left_out_and_named(cli, tmp_path: Path) -> None:
+    write_run(tmp_path, 1, [(50, 1.0)])
+    write_run(tmp_path, 2, [])
+    code, out, err = cli("compare", tmp_path, "--plot", tmp_path / "c.png")
+    assert code == 0 and "of 1 runs" in out and "left out" in err and "run-s2" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere"], "there is no folder 'nowhere'"),
+        (["."], "has no run below it"),
+        (["--metrik", "x"], "compare knows no flag '--metrik'"),
+        (["runs", "--metric", "eval/retrun"], "none of these runs has a point of 'eval/retrun'"),
+        (["runs", "--csv", "no/such/folder.csv"], "cannot be written"),
+    ],
+)
+def test_what_cannot_be_compared_gets_a_sentence(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if "runs" in arguments:
+        write_run(tmp_path / "runs", 1, [(50, 1.0)])
+    code, _, err = cli("compare", *arguments)
+    assert code == 2 and sentence in err
