@@ -1,0 +1,94 @@
+"""`new`: a plugin to start from, in this repository or as a package of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import core
+from core.errors import UsageError, nearest
+from core.plugin import canonical
+from experiments.catalogue import catalogue
+from experiments.run import _take_option
+
+__all__ = ["new"]
+
+TEMPLATES = Path(__file__).parent / "templates"
+REPOSITORY = Path(core.__file__).parent.parent
+USAGE = "new agent|generative NAME [--package FOLDER]"
+KINDS = {
+    "agent": ("agents", "agent"),
+    "generative": ("generative", "model"),
+}  # kind -> (package, name of the main file)
+
+
+def new(argv: Sequence[str]) -> int:
+    """Write a working plugin: `new agent NAME` into this repository, `--package FOLDER` as an installable package."""
+    rest = list(argv)
+    package = _take_option(rest, "--package")
+    if len(rest) != 2 or rest[0] not in KINDS:
+        wrong = f"; {nearest(rest[0], KINDS)}" if rest and rest[0] not in KINDS else ""
+        raise UsageError(f"usage: python -m experiments {USAGE}{wrong}")
+    kind, name = rest[0], canonical(rest[1])
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise UsageError(f"plugin name {rest[1]!r} must be letters, digits and single hyphens, starting with a letter")
+    found = catalogue()
+    if name in found.plugins or name in found.presets:
+        raise UsageError(f"the name {name!r} is already taken; `list` shows all names")
+    folder, main = KINDS[kind]
+    module = name.replace("-", "_")
+    prefix = "agent" if kind == "agent" else "generative"
+    if package is None:
+        at, dotted, test = (
+            REPOSITORY / folder / module,
+            f"{folder}.{module}",
+            REPOSITORY / "tests" / folder / f"test_{module}.py",
+        )
+        if not (REPOSITORY / "pyproject.toml").is_file():
+            raise UsageError(
+                "pongan is installed here without its repository; give --package FOLDER for a package of your own"
+            )
+    else:
+        root = Path(package)
+        at, dotted, test = root / module, module, root / f"test_{module}.py"
+    files = {
+        at / "__init__.py": f'"""The plugin {name}."""\n',
+        at / "config.py": (TEMPLATES / f"{prefix}_config.py.txt").read_text(),
+        at / f"{main}.py": (TEMPLATES / f"{main}.py.txt").read_text(),
+        at / "README.md": (TEMPLATES / "README.md.txt").read_text(),
+        test: (TEMPLATES / "test.py.txt").read_text(),
+    }
+    if package is not None:
+        files[Path(package) / "pyproject.toml"] = (TEMPLATES / "pyproject.toml.txt").read_text()
+    there = [path for path in (at, *files) if path.exists()]
+    if there:
+        raise UsageError(f"{str(there[0])!r} exists already; `new` overwrites nothing")
+    title = "".join(part.capitalize() for part in name.split("-"))
+    try:
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = text.replace("my_package", dotted).replace("my-plugin", name).replace("MyPlugin", title)
+            path.write_text(_with_import_in_place(text, dotted) if package is None else text)
+            print(path)
+    except OSError as error:
+        raise UsageError(f"{str(path)!r} cannot be written: {error.strerror}") from error
+    if package is not None:
+        print(f"install it:  python -m pip install --no-deps --no-build-isolation --editable {package}")
+    print(f"train it:    python -m experiments.run {name}")
+    print(f"test it:     python -m pytest {test}")
+    return 0
+
+
+def _with_import_in_place(text: str, dotted: str) -> str:
+    """Move the import of the plugin's own configuration to where sorted imports have it among the repository's."""
+    lines = text.split("\n")
+    own = [line for line in lines if line.startswith((f"from {dotted}.", f"import {dotted}."))]
+    if not own:
+        return text
+    lines.remove(own[0])
+    first = last = next(i for i, line in enumerate(lines) if line.startswith(("from core", "from agents", "from envs")))
+    while lines[last].startswith(("from ", "import ")):
+        last += 1
+    block = sorted([own[0], *lines[first:last]], key=lambda line: (line.startswith("from"), line.split()[1]))
+    return "\n".join([*lines[:first], *block, *lines[last:]])

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments import scaffold
+from tests.conftest import ROOT
+
+
+def run(*command: object, at: Path) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"PYTHONPATH": f"{at}{os.pathsep}{ROOT}"}
+    return subprocess.run(
+        [sys.executable, *map(str, command)], cwd=at, env=env, capture_output=True, text=True, timeout=200
+    )
+
+
+@pytest.mark.parametrize("kind", ["agent", "generative"])
+def test_a_new_package_is_found_trained_and_passes_its_own_test(cli, tmp_path: Path, kind: str) -> None:
+    code, out, err = cli("new", kind, "Bright_idea", "--package", tmp_path)
+    assert code == 0 and "python -m experiments.run bright-idea" in out, err
+    info = tmp_path / "bright_idea-0.1.dist-info"  # what an installer would leave
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bright-idea\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text("[pongan.plugins]\nbright-idea = bright_idea.config\n")
+    flags = ("--run.until", 200, "--run.log-every", 50, "--run.eval-every", 0, "--run.folder", tmp_path / "runs")
+    done = run("-m", "experiments", "run", "bright-idea", *flags, at=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (results,) = tmp_path.glob("runs/bright-idea/*/*/results.json")
+    assert '"experiment": "bright-idea"' in results.read_text()
+    tested = run("-m", "pytest", "-q", "test_bright_idea.py", at=tmp_path)
+    assert tested.returncode == 0, tested.stdout
+    # The order of imports depends on where pongan lies; everything else must please the linter as it is.
+    linted = run(
+        *("-m", "ruff", "check", "--config", ROOT / "pyproject.toml", "--ignore", "I001", "bright_idea"), at=tmp_path
+    )
+    assert linted.returncode == 0, linted.stdout
+    assert "my_package" not in "".join(path.read_text() for path in tmp_path.glob("bright_idea/*.py"))
+
+
+def test_inside_the_repository_it_goes_where_the_others_are(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.setattr(scaffold, "REPOSITORY", tmp_path)
+    assert cli("new", "generative", "tiny-gan")[0] == 0 and cli("new", "agent", "bright-idea")[0] == 0
+    ours = "lint.isort.known-first-party = ['core', 'envs', 'agents', 'generative', 'experiments']"
+    linted = run("-m", "ruff", "check", "--config", ROOT / "pyproject.toml", "--config", ours, ".", at=tmp_path)
+    assert linted.returncode == 0, linted.stdout
+    assert 'build="generative.tiny_gan.model:TinyGan"' in (tmp_path / "generative/tiny_gan/config.py").read_text()
+    assert "import generative.tiny_gan.config" in (tmp_path / "tests/generative/test_tiny_gan.py").read_text()
+    before = (tmp_path / "generative/tiny_gan/model.py").read_text()
+    code, _, err = cli("new", "generative", "tiny-gan")
+    assert code == 2 and "`new` overwrites nothing" in err
+    assert (tmp_path / "generative/tiny_gan/model.py").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["agnet", "x"], "did you mean 'agent'?"),
+        (["agent"], "usage: python -m experiments new"),
+        (["agent", "2fast"], "must be letters, digits and single hyphens"),
+        (["agent", "a/b"], "must be letters, digits and single hyphens"),
+        (["agent", "Actor_Critic"], "the name 'actor-critic' is already taken"),
+        (["agent", "x", "--package", "/proc/nowhere"], "cannot be written"),
+    ],
+)
+def test_what_cannot_be_made_gets_a_sentence(cli, arguments: list[str], sentence: str) -> None:
+    code, _, err = cli("new", *arguments)
+    assert code == 2 and sentence in err
