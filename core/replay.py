@@ -47,8 +47,8 @@ class Batch:
 class Replay:
     """The newest `capacity` observations of `num_envs` environments, in memory or in a file.
 
-    Uniform, or proportional to |error|^alpha when `alpha` is given (Schaul et al., 2016). Nothing is allocated or created before the
-    first `add`, so a replay that is only built costs nothing.
+    Uniform, or proportional to |error|^alpha when `alpha` is given (Schaul et al., 2016). No observation takes room before the
+    first `add`, so a replay that is only built costs little.
 
     A file has `slack` more slots than are ever sampled. A checkpoint then only refers to the file: what it counts stays
     untouched until `slack` newer observations have been stored. The file remembers how far it was ever written, so that a
@@ -96,7 +96,7 @@ class Replay:
         self._tree = SumTree(places) if self.alpha is not None else None
         self._known = np.zeros(
             self.num_envs, np.int64
-        )  # slots before this one are in the tree, if they start a transition
+        )  # slots before this one are in the tree, if transitions start there
         self._gone = np.zeros(self.num_envs, np.int64)  # slots before this one are out of it again
         self.max_priority = 1.0
 
@@ -131,8 +131,8 @@ class Replay:
     ) -> None:
         """Store one step of every environment.
 
-        obs [N, ...] is what the actions [N] were chosen on; final_obs [N, ...] what they led to, looked at where an episode ended,
-        which is where the next `add` brings the first observation of another.
+        obs [N, ...] is what the actions [N] were chosen on; final_obs [N, ...] what they led to, looked at where an episode
+        ended, which is where the next `add` brings the first observation of another.
         """
         if self._frames is None:
             self._open()
@@ -171,8 +171,8 @@ class Replay:
         """Draw `minibatches` times `batch` transitions, one minibatch behind the other.
 
         Uniformly over all complete transitions, or in proportion to their priorities: stratified, with the weights
-        (P / min P)^-beta, the minimum over the minibatch, so that the largest is 1 (Schaul et al., 2016, section 3.4; the number of
-        transitions cancels).
+        (P / min P)^-beta, the minimum over the minibatch, so that the largest is 1 (Schaul et al., 2016, section 3.4; the
+        number of transitions cancels).
         """
         if self._tree is None:
             env, t = self._uniform(batch * minibatches)
@@ -366,8 +366,8 @@ class Replay:
 class _File:
     """The observations in a file: a page that says what it is, how far each ring was ever written, then the slots.
 
-    It is sparse and grows as it is filled. Written with pwrite, so that a full disk is an OSError (through a memory map it would be
-    a fatal signal), and read through a map, so that sampling copies each byte once.
+    It is sparse and grows as it is filled. Written with pwrite, so that a full disk is an OSError (through a memory map it
+    would be a fatal signal), and read through a map, so that sampling copies each byte once.
     """
 
     def __init__(self, path: Path, num_envs: int, slots: int, shape: tuple[int, ...], dtype: np.dtype):
@@ -383,10 +383,11 @@ class _File:
         try:
             if existed and os.pread(self._descriptor, PAGE, 0).rstrip(b"\0") not in (header, b""):
                 raise UsageError(f"{path} is no replay of this run; move it away or start the run again")
-            if existed and 0 < os.fstat(self._descriptor).st_size < size:
+            there = os.fstat(self._descriptor).st_size
+            if existed and 0 < there < size:
                 raise UsageError(
-                    f"the replay file {path} has {os.fstat(self._descriptor).st_size} bytes and should have {size}; put the whole "
-                    "one back or start the run again"
+                    f"the replay file {path} has {there} bytes and should have {size}; put the whole one back or start the "
+                    "run again"
                 )
             os.truncate(self._descriptor, size)
             os.pwrite(self._descriptor, header, 0)

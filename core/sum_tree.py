@@ -16,9 +16,8 @@ class SumTree:
 
     def __init__(self, size: int):
         self.size = size
-        self._first = (
-            1 << max(size - 1, 0).bit_length()
-        )  # leaf 0; the root is node 1, the children of node k are 2k and 2k + 1
+        # The root is node 1, the children of node k are 2k and 2k + 1, and the leaves begin here.
+        self._first = 1 << max(size - 1, 0).bit_length()
         self._node = np.zeros(2 * self._first)
 
     @property
