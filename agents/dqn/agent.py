@@ -24,7 +24,7 @@ from core.errors import UsageError, require
 from core.layers.torsos import NumpyMLP, dense, mlp, nature_cnn
 from core.losses.reinforcement import huber, q_learning_error
 from core.plugin import Context
-from core.replay import Replay
+from core.replay import Batch, Replay
 from envs import make
 
 __all__ = ["DQN"]
@@ -57,7 +57,7 @@ class DQN:
         )
         self.optimizer.build(self.model.trainable_variables)
         self.mirror = None if pixels else _Mirror(self.model)
-        self._update, self._q = self._traced()
+        self._updates, self._q = self._traced()
 
         self.rng = np.random.default_rng([context.seed, 1])
         self.act_rng = np.random.default_rng([context.seed, 2])  # of `act`, which is no part of training
@@ -120,34 +120,33 @@ class DQN:
         due = (self.clock - config.learning_starts) // config.update_every - self.updates
         if due < config.burst:
             return
-        lr = np.float32(config.lr * (max(0.0, 1 - self.clock / config.anneal) if config.anneal else 1.0))
+        lr = config.lr * (max(0.0, 1 - self.clock / config.anneal) if config.anneal else 1.0)
         beta = config.beta + (1 - config.beta) * min(1.0, self.clock / max(config.beta_steps, 1))
         while due:
             K = min(due, config.target_every - self.updates % config.target_every)
             batch = self.replay.sample(config.batch, K, beta)  # [K * B]
-
-            def by_minibatch(array: np.ndarray, K: int = K) -> np.ndarray:  # [K, B, ...]
-                return array.reshape(K, config.batch, *array.shape[1:])
-
-            encode = self.observations.encode
-            td, figures, *weights = self._update(
-                lr,
-                by_minibatch(encode(batch.obs_tm1)),
-                by_minibatch(batch.a_tm1),
-                by_minibatch(batch.r_t),
-                by_minibatch(batch.discount_t),
-                by_minibatch(encode(batch.obs_t)),
-                by_minibatch(batch.weight),
-            )
-            stats.append(figures.numpy())
+            td, figures = self._update(batch, lr, K)
+            stats.append(figures)
             if config.prioritised:
-                self.replay.set_priorities(batch.index, td.numpy().ravel())
-            if self.mirror is not None:
-                self.mirror.take_weights([w.numpy() for w in weights])
+                self.replay.set_priorities(batch.index, td.ravel())
             self.updates += K
             due -= K
             if config.tau == 1 and self.updates % config.target_every == 0:
                 self._copy_to_target()
+
+    def _update(self, batch: Batch, lr: float, K: int) -> tuple[np.ndarray, np.ndarray]:
+        """Make K updates, one on the weights of the other; return their errors [K, B] and the figures named in STATS [K, 4].
+
+        Everything goes in and comes out in few arrays: each costs 0.05 ms on its way, a small network's update 0.09 ms.
+        """
+        B, encode = self.config.batch, self.observations.encode
+        states = np.stack([encode(batch.obs_tm1), encode(batch.obs_t)]).reshape(2, K, B, *self.observations.shape)
+        numbers = np.array([batch.a_tm1, batch.r_t, batch.discount_t, batch.weight], np.float32).reshape(4, K, B)
+        rows, *theta = self._updates(tf.constant(states), tf.constant(numbers), tf.constant(lr, tf.float32))
+        if self.mirror is not None:
+            self.mirror.take_weights(theta[0].numpy())
+        rows = rows.numpy()  # [K, B + 4]
+        return rows[:, :B], rows[:, B:]
 
     def _minibatch(
         self,
@@ -181,28 +180,36 @@ class DQN:
         """Return two traced functions: K updates one after the other in one call, and the values of observations."""
         shape, pixels = self.observations.shape, self.observations.kind == "pixels"
         B, kind = self.config.batch, "uint8" if pixels else "float32"
-        state = tf.TensorSpec((None, B, *shape), kind)
-        number, action = tf.TensorSpec((None, B), tf.float32), tf.TensorSpec((None, B), tf.int32)
         mirrored = [] if self.mirror is None else self.mirror.variables
-        signature = [tf.TensorSpec((), tf.float32), state, action, number, number, state, number]
 
-        @tf.function(input_signature=signature, jit_compile=not pixels)  # XLA: 0.3 ms instead of 0.8 on vectors
-        def update(lr: Any, s_tm1: Any, a_tm1: Any, r_t: Any, discount_t: Any, s_t: Any, weight: Any) -> Any:
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec((2, None, B, *shape), kind),
+                tf.TensorSpec((4, None, B), tf.float32),
+                tf.TensorSpec((), tf.float32),
+            ],
+            jit_compile=not pixels,  # XLA: half the time on vectors, none gained on pixels
+        )
+        def updates(states: Any, numbers: Any, lr: Any) -> Any:
             self.optimizer.learning_rate.assign(lr)
-            K = tf.shape(a_tm1)[0]
-            errors = tf.TensorArray(tf.float32, K, element_shape=(B,))
-            figures = tf.TensorArray(tf.float32, K, element_shape=(len(STATS),))
-            for i in tf.range(K):  # each on the weights that the one before left
+            K = tf.shape(numbers)[1]
+            rows = tf.TensorArray(tf.float32, K, element_shape=(B + len(STATS),))
+            for k in tf.range(K):  # each on the weights that the one before left
                 tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-                td, row = self._minibatch(s_tm1[i], a_tm1[i], r_t[i], discount_t[i], s_t[i], weight[i])
-                errors, figures = errors.write(i, td), figures.write(i, row)
-            return errors.stack(), figures.stack(), *[tf.identity(v.value) for v in mirrored]
+                a_tm1, r_t, discount_t, weight = tf.unstack(numbers[:, k])
+                td, figures = self._minibatch(
+                    states[0, k], tf.cast(a_tm1, tf.int32), r_t, discount_t, states[1, k], weight
+                )
+                rows = rows.write(k, tf.concat([td, figures], axis=0))
+            theta = [tf.concat([tf.reshape(v.value, [-1]) for v in mirrored], axis=0)] if mirrored else []
+            return [rows.stack(), *theta]
 
         @tf.function(input_signature=[tf.TensorSpec((None, *shape), kind)])
         def q(s: Any) -> Any:
             return self.model(s)
 
-        return update, q
+        # Concrete functions skip looking for a trace that fits: 0.15 ms a call.
+        return updates.get_concrete_function(), q.get_concrete_function()
 
     def _copy_to_target(self) -> None:
         for old, new in zip(self.target.variables, self.model.variables, strict=True):
@@ -228,7 +235,7 @@ class DQN:
     def _values(self, observations: np.ndarray) -> np.ndarray:
         """Return Q [N, A] for observations [N, ...]."""
         x = self.observations.encode(observations)
-        return self._q(x).numpy() if self.mirror is None else self.mirror(x)
+        return self._q(tf.constant(x)).numpy() if self.mirror is None else self.mirror(x)
 
     # --- the network ----------------------------------------------------------------------------------------------------
 
@@ -295,7 +302,7 @@ class DQN:
 
     def _copy_weights(self) -> None:
         if self.mirror is not None:
-            self.mirror.take_weights([v.numpy() for v in self.mirror.variables])
+            self.mirror.take_weights(np.concatenate([v.numpy().ravel() for v in self.mirror.variables]))
 
     def close(self) -> None:
         self.env.close()
@@ -310,6 +317,7 @@ class _Mirror:
         streams = [[named.pop(f"{name}_hidden"), named.pop(name)] for name in ("value", "advantage") if name in named]
         self._parts = [NumpyMLP(*chain) for chain in (list(named.values()), *streams)]
         self.variables = [v for part in self._parts for v in part.variables]
+        self._ends = np.cumsum([int(np.prod(v.shape)) for v in self.variables])[:-1]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return Q [N, A] for x [N, D]."""
@@ -320,8 +328,8 @@ class _Mirror:
         value, advantage = (stream(h) for stream in streams)
         return value + advantage - advantage.mean(axis=1, keepdims=True)
 
-    def take_weights(self, values: list[np.ndarray]) -> None:
-        """Take over these values of `variables`."""
+    def take_weights(self, theta: np.ndarray) -> None:
+        """Take over the values [P] of all `variables`, one behind the other."""
+        values = iter(np.split(theta, self._ends))
         for part in self._parts:
-            own, values = values[: len(part.variables)], values[len(part.variables) :]
-            part.take_weights(own)
+            part.take_weights([next(values).reshape(v.shape) for v in part.variables])

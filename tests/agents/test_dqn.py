@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from agents.dqn.agent import DQN
 from agents.dqn.config import DQNConfig
 from core.errors import UsageError
 from core.plugin import Context
+from core.replay import Batch
 from envs import EnvConfig, Step
 
 CATCH = EnvConfig("pongan/Catch-v0")
@@ -27,8 +29,8 @@ SMALL: dict[str, Any] = {
 }
 
 
-def agent(folder: Path = Path("."), seed: int = 0, **fields: Any) -> DQN:
-    return DQN(DQNConfig(**SMALL | fields), Context(seed=seed, folder=folder, rewind=100))
+def agent(folder: Path = Path("."), seed: int = 0, **flags: Any) -> DQN:
+    return DQN(DQNConfig(**SMALL | flags), Context(seed=seed, folder=folder, rewind=100))
 
 
 def play(a: DQN, clock: int) -> dict[str, Any]:
@@ -42,13 +44,18 @@ def weights(model: Any) -> list[np.ndarray]:
     return [np.array(v) for v in model.trainable_variables]
 
 
-def random_batch(a: DQN, K: int, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """s_tm1, a_tm1, r_t, discount_t, s_t, weight for K minibatches; every third transition terminated."""
-    rng, B, D = np.random.default_rng(seed), a.config.batch, a.observations.shape
-    s_tm1, s_t = (rng.normal(scale=0.2, size=(K, B, *D)).astype(np.float32) for _ in range(2))
-    discount = np.where(np.arange(K * B).reshape(K, B) % 3 == 0, 0, a.config.gamma).astype(np.float32)
-    r, weight = rng.normal(size=(K, B)).astype(np.float32) * 2, rng.random((K, B)).astype(np.float32)
-    return s_tm1, rng.integers(a.num_actions, size=(K, B)).astype(np.int32), r, discount, s_t, weight
+def random_batch(a: DQN, K: int, seed: int = 0) -> Batch:
+    """Transitions for K minibatches; every third terminated."""
+    rng, N, D = np.random.default_rng(seed), K * a.config.batch, a.observations.shape
+    s_tm1, s_t = (rng.normal(scale=0.2, size=(N, *D)).astype(np.float32) for _ in range(2))
+    discount = np.where(np.arange(N) % 3 == 0, 0, a.config.gamma).astype(np.float32)
+    r, weight = rng.normal(scale=2, size=N).astype(np.float32), rng.random(N).astype(np.float32)
+    action = rng.integers(a.num_actions, size=N).astype(np.int32)
+    return Batch(s_tm1, action, r, discount, s_t, weight, np.arange(N))
+
+
+def part(batch: Batch, rows: slice) -> Batch:
+    return Batch(**{f.name: getattr(batch, f.name)[rows] for f in fields(batch)})
 
 
 @pytest.mark.parametrize("double", [False, True])
@@ -58,7 +65,7 @@ def test_one_update_is_the_papers(double: bool) -> None:
     a.target.set_weights([w + np.random.default_rng(1).normal(size=w.shape) for w in a.target.get_weights()])
     (W, b), (W_hat, b_hat) = weights(a.model), [np.array(v) for v in a.target.variables]
     batch = random_batch(a, 1)
-    s_tm1, action, r, discount, s_t, weight = (x[0] for x in batch)
+    s_tm1, action, r, discount, s_t, weight = (getattr(batch, f.name) for f in fields(batch)[:6])
     best = (s_t @ W + b if double else s_t @ W_hat + b_hat).argmax(axis=1)
     rows = np.arange(len(r))
     y = r + discount * (s_t @ W_hat + b_hat)[rows, best]
@@ -67,7 +74,7 @@ def test_one_update_is_the_papers(double: bool) -> None:
     assert (np.abs(delta) > 1).any() and (np.abs(delta) < 1).any()
     pushed = np.zeros((len(r), a.num_actions), np.float32)
     pushed[rows, action] = -clipped
-    td, figures, *_ = a._update(np.float32(a.config.lr), *batch)
+    td, figures = a._update(batch, a.config.lr, 1)
     np.testing.assert_allclose(td[0], delta, rtol=1e-4, atol=1e-5)
     for new, old, g in zip(weights(a.model), (W, b), (s_tm1.T @ pushed, pushed.sum(axis=0)), strict=True):
         v, m = 0.05 * g**2, 0.05 * g
@@ -96,9 +103,9 @@ def test_truncated_transitions_bootstrap_and_terminated_ones_do_not() -> None:
 def test_many_updates_in_one_call_are_the_same_as_one_after_the_other() -> None:
     together, single = agent(seed=1), agent(seed=1)
     batch = random_batch(together, 5)
-    errors, figures, *_ = together._update(np.float32(1e-3), *batch)
+    errors, figures = together._update(batch, 1e-3, 5)
     for k in range(5):
-        td, row, *_ = single._update(np.float32(1e-3), *(x[k : k + 1] for x in batch))
+        td, row = single._update(part(batch, slice(4 * k, 4 * k + 4)), 1e-3, 1)
         np.testing.assert_allclose(td[0], errors[k], rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(row[0], figures[k], rtol=1e-4)
     for one, other in zip(weights(together.model), weights(single.model), strict=True):
@@ -131,14 +138,14 @@ def test_the_target_network_is_copied_every_c_updates() -> None:
 def test_tau_moves_the_target_network_a_little_at_every_update() -> None:
     a = agent(tau=0.25)
     old = [np.array(v) for v in a.target.variables]
-    a._update(np.float32(1e-2), *random_batch(a, 1))
+    a._update(random_batch(a, 1), 1e-2, 1)
     for t, before, theta in zip(a.target.variables, old, weights(a.model), strict=True):
         np.testing.assert_allclose(np.array(t), 0.75 * before + 0.25 * theta, rtol=1e-5, atol=1e-7)
 
 
 def test_dueling_adds_value_and_centred_advantages_and_the_mirror_is_the_model() -> None:
-    for fields in ({"dueling": True, "hidden": (8, 6)}, {"dueling": True}, {}):
-        a = agent(**fields)
+    for flags in ({"dueling": True, "hidden": (8, 6)}, {"dueling": True}, {}):
+        a = agent(**flags)
         play(a, 40)  # some updates, after which the mirror took over the weights
         x = np.random.default_rng(0).normal(size=(7, *a.observations.shape)).astype(np.float32)
         q = np.array(a.model(x))
@@ -158,9 +165,8 @@ def test_priorities_are_the_new_errors() -> None:
     tree = a.replay._tree
     assert tree is not None and len(np.unique(tree.leaves)) > 20
     drawn = a.replay.sample(4)
-    batch = (a.observations.encode(drawn.obs_tm1), drawn.a_tm1, drawn.r_t, drawn.discount_t)
-    td = a._update(np.float32(0), *(x[None] for x in (*batch, a.observations.encode(drawn.obs_t), drawn.weight)))[0]
-    a.replay.set_priorities(drawn.index, td.numpy().ravel())
+    td, _ = a._update(drawn, 0.0, 1)
+    a.replay.set_priorities(drawn.index, td.ravel())
     np.testing.assert_allclose(tree.leaves[drawn.index], (np.abs(td[0]) + 1e-6) ** 0.7, rtol=1e-5)
 
 
@@ -240,7 +246,7 @@ def test_evaluation_plays_what_it_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("flags", "says"),
     [
         ({"lr": 0.0}, "lr is 0.0"),
         ({"gamma": 1.1}, "gamma is 1.1"),
@@ -252,6 +258,6 @@ def test_evaluation_plays_what_it_says() -> None:
         ({"hidden": (0,)}, r"hidden is \[0\]"),
     ],
 )
-def test_wrong_settings_get_one_sentence(fields: dict[str, Any], says: str) -> None:
+def test_wrong_settings_get_one_sentence(flags: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        agent(**fields)
+        agent(**flags)
