@@ -30,6 +30,7 @@ from envs import make
 __all__ = ["DQN"]
 
 IN_MEMORY = 100_000_000  # bytes of observations that replay_on_disk=auto leaves in memory
+PLAIN = ("clock", "updates", "score", "length", "recent")
 STATS = ("loss/td", "value/td_error", "value/q_mean", "optim/gradient_norm")
 
 
@@ -82,6 +83,7 @@ class DQN:
         self.updates = 0
         self.score = np.zeros(config.envs)  # of the episodes in progress, as the environment gives it
         self.length = np.zeros(config.envs, int)
+        self.recent: list[float] = []  # returns of the last 100 episodes
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
 
@@ -111,7 +113,12 @@ class DQN:
         if stats:
             scalars |= dict(zip(STATS, np.concatenate(stats, axis=0).T, strict=True))
         if returns:
-            scalars |= {"rollout/return": np.array(returns), "rollout/length": np.array(lengths)}
+            self.recent = [*self.recent, *returns][-100:]
+            scalars |= {
+                "rollout/return": np.array(returns),
+                "rollout/length": np.array(lengths),
+                "rollout/return_last100": np.mean(self.recent),
+            }
         return scalars
 
     def _learn(self, stats: list[np.ndarray]) -> None:
@@ -290,11 +297,11 @@ class DQN:
             "rng": self.rng,
             "env": self.env.state(),
             "replay": self.replay.state(),
-            **{name: getattr(self, name) for name in ("clock", "updates", "score", "length")},
+            **{name: getattr(self, name) for name in PLAIN},
         }
 
     def load_state(self, tree: dict[str, Any]) -> None:
-        for name in ("clock", "updates", "score", "length"):
+        for name in PLAIN:
             setattr(self, name, tree[name])
         self.replay.load_state(tree["replay"])
         self.env.load_state(tree["env"])
