@@ -87,15 +87,12 @@ def ours(game: str, envs: int, precision: str, seconds: float) -> float:
 
 def peer(game: str, envs: int, kind: str, seconds: float) -> float:
     """Return environment steps per second of Stable-Baselines3's DQN, updates included."""
-    import ale_py
-    import gymnasium
     import torch
     from stable_baselines3 import DQN
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.env_util import make_atari_env, make_vec_env
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack, VecTransposeImage
 
-    gymnasium.register_envs(ale_py)
     pong = game == "pong"
     if not pong:
         torch.set_num_threads(1)
@@ -106,7 +103,7 @@ def peer(game: str, envs: int, kind: str, seconds: float) -> float:
     elif pong:
         keywords = {"frameskip": 1, "repeat_action_probability": 0.0}
         env = make_atari_env(
-            "ALE/Pong-v5",
+            "ale_py:ALE/Pong-v5",  # with its module, which worker processes import
             envs,
             seed=0,
             vec_env_cls=own,
