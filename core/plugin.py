@@ -76,6 +76,8 @@ class Context:
     """Scratch folder for the plugin's own files, inside the run's folder."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Compute type; losses, normalisation statistics and optimisers stay float32."""
+    rewind: int = 0
+    """How far behind the clock the oldest checkpoint may lie that is kept, so that a resume may begin there."""
     strategy: Any = None
     """A tf.distribute.Strategy, or None for one device."""
     say: Callable[[str], None] = field(default=lambda line: None, repr=False)

@@ -79,7 +79,13 @@ def load_run(path: Path, argv: Sequence[str]) -> tuple[Spec, Any, RunConfig]:
 
 def make_plugin(spec: Spec, config: Any, settings: RunConfig, files: Path, say: Any) -> Any:
     """Build the plugin for a run."""
-    return build(spec, config, Context(seed=settings.seed, folder=files, precision=settings.precision, say=say))
+    from experiments.loop import KEPT
+
+    # With save_every 0 only a signal saves in between, and the run may go on from there to its end.
+    rewind = min(KEPT * settings.save_every or settings.until, settings.until)
+    return build(
+        spec, config, Context(seed=settings.seed, folder=files, precision=settings.precision, rewind=rewind, say=say)
+    )
 
 
 # --- one run from beginning to end ------------------------------------------------------------------------------------

@@ -66,6 +66,10 @@ def test_the_numpy_mirror_equals_the_model_before_and_after_an_update(activation
     mirror.copy_weights()
     np.testing.assert_allclose(mirror(x), model(x), atol=1e-5)
     assert mirror(x).dtype == np.float32
+    for variable in model.variables:
+        variable.assign_add(np.full(variable.shape, 0.5))
+    mirror.take_weights([np.asarray(v) for v in mirror.variables])
+    np.testing.assert_allclose(mirror(x), model(x), rtol=1e-4)
 
 
 def test_a_convolution_cannot_be_mirrored() -> None:

@@ -1,0 +1,127 @@
+"""Flags of `dqn`. The defaults are those of the Nature paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from core.errors import require
+from core.plugin import register
+from envs.config import EnvConfig
+
+
+@register(
+    "dqn",
+    kind="agent",
+    build="agents.dqn.agent:DQN",
+    headline="eval/return_mean",
+    goal="max",
+    clock="environment steps",
+    summary="Deep Q-learning as in Nature, with double, dueling, n-step and prioritised replay as flags",
+    description="Learns the value of every action from transitions drawn out of a replay memory, towards targets of a network "
+    "that is copied from the learning one now and then, and acts on the best value or, with probability epsilon, at random. "
+    "Convolutions on Atari frames, a multilayer perceptron on other observations.",
+    paper="https://doi.org/10.1038/nature14236",
+    subject="env.id",
+    tiny={
+        "env.id": "pongan/Catch-v0",
+        "envs": 2,
+        "capacity": 100,
+        "learning_starts": 12,
+        "update_every": 1,
+        "target_every": 5,
+        "batch": 4,
+        "hidden": (8,),
+        "double": True,
+        "dueling": True,
+        "n_step": 2,
+        "prioritised": True,
+        "turn": 5,
+        "eval_episodes": 2,
+    },
+    run={"until": 50_000_000, "log_every": 10_000, "eval_every": 250_000, "save_every": 50_000},
+)
+@dataclass(frozen=True)
+class DQNConfig:
+    """Deep Q-learning (DQN)."""
+
+    env: EnvConfig = EnvConfig(id="ALE/Pong-v5")
+    """The environment; its actions must be discrete."""
+    envs: int = 1
+    """Environments played side by side."""
+    capacity: int = 1_000_000
+    """Observations the replay holds; a stack of frames costs one frame."""
+    replay_on_disk: Literal["auto", "yes", "no"] = "auto"
+    """Keep the observations in a file of the run's folder; auto: above 100 MB."""
+    learning_starts: int = 50_000
+    """Environment steps of random play before the first update."""
+    update_every: int = 4
+    """Environment steps per update, however many environments play."""
+    burst: int = 1
+    """Updates that wait for each other and are then made in one go; saves time on small networks."""
+    batch: int = 32
+    """Transitions per update."""
+    gamma: float = 0.99
+    """Discount per step."""
+    target_every: int = 10_000
+    """Updates between two copies of the weights into the target network; ignored when tau is below 1."""
+    tau: float = 1.0
+    """Below 1: move the target network by this share towards the learning one at every update instead."""
+    optimizer: Literal["rmsprop", "adam"] = "rmsprop"
+    """rmsprop: centred, decay 0.95, epsilon 0.01 inside the square root, as in Nature; adam: see adam_epsilon."""
+    lr: float = 2.5e-4
+    """Step size."""
+    anneal: int = 0
+    """Clock at which the step size has fallen linearly to 0; 0 keeps it constant."""
+    adam_epsilon: float = 1e-8
+    """Added to the square root of Adam's average of squared gradients."""
+    loss: Literal["sum", "mean"] = "sum"
+    """Sum the loss over the batch, as the program of the paper does, or average it."""
+    clip_norm: float = 0.0
+    """Shorten gradients longer than this; 0 leaves them."""
+    epsilon_start: float = 1.0
+    """Probability of a random action at the beginning of the schedule."""
+    epsilon_end: float = 0.1
+    """Probability of a random action from epsilon_steps on."""
+    epsilon_steps: int = 1_000_000
+    """Environment steps over which epsilon falls linearly; before learning_starts all play is random."""
+    clip_rewards: Literal["auto", "yes", "no"] = "auto"
+    """Learn from the sign of the reward (reported returns stay raw); auto: on pictures."""
+    hidden: tuple[int, ...] = (64, 64)
+    """ReLU units of the multilayer perceptron's layers; none for a table. Pictures get the network of the paper."""
+    double: bool = False
+    """Choose the target's action by the learning network (van Hasselt et al., 2016)."""
+    dueling: bool = False
+    """Estimate state value and advantages in two streams (Wang et al., 2016)."""
+    n_step: int = 1
+    """Steps of reward before the target network's value."""
+    prioritised: bool = False
+    """Draw transitions in proportion to their last error (Schaul et al., 2016)."""
+    alpha: float = 0.6
+    """Exponent of the priorities; 0 is uniform."""
+    beta: float = 0.4
+    """Exponent of the importance weights at the start; it rises linearly to 1."""
+    beta_steps: int = 1_000_000
+    """Environment steps until beta is 1."""
+    turn: int = 8
+    """Steps per environment between two returns to the launcher."""
+    eval_episodes: int = 10
+    """Episodes per evaluation."""
+    eval_epsilon: float = 0.001
+    """Probability of a random action in evaluations and `play`; 0 is greedy."""
+
+    def __post_init__(self) -> None:
+        for name in ("envs", "update_every", "burst", "batch", "target_every", "n_step", "turn", "eval_episodes"):
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("anneal", "clip_norm", "adam_epsilon", "epsilon_steps", "beta_steps"):
+            require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")
+        for name in ("gamma", "epsilon_start", "epsilon_end", "eval_epsilon", "alpha", "beta"):
+            require(0 <= getattr(self, name) <= 1, f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+        require(0 < self.tau <= 1, f"tau is {self.tau}; it must be above 0 and at most 1 (copies every target_every)")
+        require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")
+        require(all(units >= 1 for units in self.hidden), f"hidden is {list(self.hidden)}; layers have at least 1 unit")
+        least = self.envs * (self.n_step + 1)
+        require(
+            self.learning_starts >= least,
+            f"learning_starts is {self.learning_starts}; it must be at least {least}, when the first transitions are complete",
+        )

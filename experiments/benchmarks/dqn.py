@@ -1,0 +1,421 @@
+"""`dqn` measured: speed beside Stable-Baselines3, the replay of a million frames, the exact worth of a FrozenLake policy.
+
+    python -m experiments.benchmarks.dqn speed [--seconds 12] [--rounds 2] [--only cartpole]
+    python -m experiments.benchmarks.dqn replay
+    python -m experiments.benchmarks.dqn frozenlake [--seeds 5] [--folder runs]
+
+speed: the same network and hyper-parameters on both sides, each measurement in a process of its own, interleaved.
+Stable-Baselines3 (the extra `peers`) plays as its users run it, in DummyVecEnv and SubprocVecEnv, and on Pong once more through
+an adapter over `AtariVectorEnv`, the emulator interface that `dqn` uses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["frozenlake", "main", "replay", "speed", "success_probability"]
+
+RESULTS = Path(__file__).parent / "results"
+CARTPOLE: dict[str, Any] = {"capacity": 100_000, "learning_starts": 1_000, "batch": 32, "target_every": 1_000}
+PONG: dict[str, Any] = {"capacity": 10_000, "learning_starts": 400, "batch": 32, "target_every": 1_000}
+UPDATE_EVERY = 4  # environment steps, everywhere
+PEER = "Stable-Baselines3"
+CONTENDERS: dict[str, str] = {
+    "cartpole ours 1": "`dqn`, 1 environment",
+    "cartpole peer 1 dummy": f"{PEER}, 1 environment, DummyVecEnv",
+    "cartpole ours 8": "`dqn`, 8 environments",
+    "cartpole peer 8 dummy": f"{PEER}, 8 environments, DummyVecEnv",
+    "cartpole peer 8 subproc": f"{PEER}, 8 environments, SubprocVecEnv",
+    "pong ours 8": "`dqn`, 8 games, float32",
+    "pong ours 8 bfloat16": "`dqn`, 8 games, bfloat16 (another precision than the peer's)",
+    "pong peer 1 dummy": f"{PEER}, 1 game, DummyVecEnv",
+    "pong peer 8 subproc": f"{PEER}, 8 games, SubprocVecEnv",
+    "pong peer 8 adapter": f"{PEER}, 8 games, adapter over AtariVectorEnv",
+}
+TARGETS = {"cartpole ours": 2.0, "pong ours 8": 1.3, "pong ours 8 bfloat16": 2.0}
+
+# --- speed ------------------------------------------------------------------------------------------------------------
+
+
+def ours(game: str, envs: int, precision: str, seconds: float) -> float:
+    """Return environment steps per second of `dqn`, updates included."""
+    from agents.dqn.agent import DQN
+    from agents.dqn.config import DQNConfig
+    from core.plugin import Context
+    from core.runtime import configure
+    from envs import EnvConfig
+
+    configure(precision="bfloat16" if precision == "bfloat16" else "float32")
+    pong = game == "pong"
+    config = DQNConfig(
+        **PONG if pong else CARTPOLE,
+        env=EnvConfig("ALE/Pong-v5") if pong else EnvConfig("CartPole-v1"),
+        envs=envs,
+        update_every=UPDATE_EVERY,
+        optimizer="adam",
+        lr=1e-4,
+        loss="mean",
+        clip_norm=10.0,
+        epsilon_steps=2_000,
+        epsilon_end=0.05,
+        turn=max(UPDATE_EVERY // envs, 1),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        agent = DQN(config, Context(seed=0, folder=Path(folder)))
+        while agent.updates < 50:
+            agent.step()
+        begun, clock = time.perf_counter(), agent.clock
+        while time.perf_counter() - begun < seconds:
+            agent.step()
+        rate = (agent.clock - clock) / (time.perf_counter() - begun)
+        agent.close()
+    return rate
+
+
+def peer(game: str, envs: int, kind: str, seconds: float) -> float:
+    """Return environment steps per second of Stable-Baselines3's DQN, updates included."""
+    import torch
+    from stable_baselines3 import DQN
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_atari_env, make_vec_env
+    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack, VecTransposeImage
+
+    pong = game == "pong"
+    if not pong:
+        torch.set_num_threads(1)
+    chosen = PONG if pong else CARTPOLE
+    own = SubprocVecEnv if kind == "subproc" else DummyVecEnv
+    if kind == "adapter":
+        env: Any = _adapter(envs)
+    elif pong:
+        keywords = {"frameskip": 1, "repeat_action_probability": 0.0}
+        env = make_atari_env(
+            "ale_py:ALE/Pong-v5",  # with its module, which worker processes import
+            envs,
+            seed=0,
+            vec_env_cls=own,
+            env_kwargs=keywords,
+            wrapper_kwargs={"terminal_on_life_loss": False},
+        )
+        env = VecTransposeImage(VecFrameStack(env, 4))
+    else:
+        env = make_vec_env("CartPole-v1", envs, seed=0, vec_env_cls=own)
+    # `train_freq` counts a step of all environments as one: with 8 there are 2 updates due after each.
+    model = DQN(
+        "CnnPolicy" if pong else "MlpPolicy",
+        env,
+        learning_rate=1e-4,
+        buffer_size=chosen["capacity"],
+        learning_starts=chosen["learning_starts"],
+        batch_size=chosen["batch"],
+        gamma=0.99,
+        train_freq=max(UPDATE_EVERY // envs, 1),
+        gradient_steps=max(envs // UPDATE_EVERY, 1),
+        target_update_interval=UPDATE_EVERY * chosen["target_every"],
+        exploration_fraction=2_000 / 1e7,
+        exploration_final_eps=0.05,
+        max_grad_norm=10,
+        policy_kwargs=None if pong else {"net_arch": [64, 64]},
+        seed=0,
+    )
+
+    class Clock(BaseCallback):
+        begun = 0.0
+        first = 0
+
+        def _on_step(self) -> bool:
+            if not self.begun:
+                if self.model._n_updates >= 50:
+                    self.begun, self.first = time.perf_counter(), self.num_timesteps
+                return True
+            return time.perf_counter() - self.begun < seconds
+
+    clock = Clock()
+    model.learn(10_000_000, callback=clock)
+    rate = (clock.num_timesteps - clock.first) / (time.perf_counter() - clock.begun)
+    env.close()
+    return rate
+
+
+def _adapter(envs: int) -> Any:
+    """Return `AtariVectorEnv`, which resets in the step after an episode's last, as a Stable-Baselines3 environment."""
+    from ale_py.vector_env import AtariVectorEnv
+    from gymnasium.vector import AutoresetMode
+    from stable_baselines3.common.vec_env import VecEnv
+
+    class Adapter(VecEnv):
+        def __init__(self) -> None:
+            self.native = AtariVectorEnv(
+                "pong",
+                envs,
+                repeat_action_probability=0.0,
+                reward_clipping=True,
+                autoreset_mode=AutoresetMode.SAME_STEP,
+            )
+            super().__init__(envs, self.native.single_observation_space, self.native.single_action_space)
+
+        def reset(self) -> Any:
+            return self.native.reset(seed=0)[0]
+
+        def step_async(self, actions: Any) -> None:
+            self.native.send(np.asarray(actions))
+
+        def step_wait(self) -> Any:
+            obs, reward, terminated, truncated, info = self.native.recv()
+            done = terminated | truncated
+            infos: list[dict[str, Any]] = [{} for _ in range(envs)]
+            for i in np.flatnonzero(done):
+                infos[i] = {
+                    "terminal_observation": info["final_obs"][i],
+                    "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
+                }
+            return obs, np.asarray(reward, np.float32), done, infos
+
+        def close(self) -> None:
+            self.native.close()
+
+        def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+            return [None] * envs
+
+        def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+            raise NotImplementedError(attr_name)
+
+        def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+            raise NotImplementedError(method_name)
+
+        def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+            return [False] * envs
+
+    return Adapter()
+
+
+def speed(seconds: float, rounds: int, only: str) -> None:
+    """Measure all contenders in turn and write the table of medians."""
+    names = [name for name in CONTENDERS if name.startswith(only)]
+    rates: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(rounds):
+        for name in names:
+            command = [sys.executable, "-m", __spec__.name, "speed", "--worker", name, "--seconds", str(seconds)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"{name} failed:\n{done.stderr[-3000:]}")
+            rates[name].append(float(done.stdout.splitlines()[-1]))
+            print(f"round {number + 1}: {name} {rates[name][-1]:,.0f} steps/s", flush=True)
+    _write_speed(rates, seconds, rounds)
+
+
+def _write_speed(rates: dict[str, list[float]], seconds: float, rounds: int) -> None:
+    lines = [
+        "| game | what | steps/s, median | over the best Dummy/Subproc | over the adapter | target |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    for name, median in medians.items():
+        game = name.split()[0]
+        users = [m for n, m in medians.items() if n.startswith(f"{game} peer") and not n.endswith("adapter")]
+        adapter = medians.get(f"{game} peer 8 adapter", 0.0)
+        target = next((f">= {TARGETS[key]:g}" for key in sorted(TARGETS, reverse=True) if name.startswith(key)), "")
+        ratios = [f"{median / m:.2f}" if m else "" for m in (max(users, default=0.0), adapter)]
+        lines.append(f"| {game} | {CONTENDERS[name]} | {median:,.0f} | {ratios[0]} | {ratios[1]} | {target} |")
+    note = (
+        f"{rounds} interleaved rounds of {seconds:g} s each after 50 updates; batch 32, an update every {UPDATE_EVERY} "
+        "environment steps, Adam 1e-4, Huber, gradients clipped at 10; CartPole 64x64 units (PyTorch on one thread, faster "
+        "there than two), Pong the Nature network on 84x84x4, random initial weights; "
+        f"{platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}; "
+        "`python -m experiments.benchmarks.dqn speed`"
+    )
+    _write("dqn_speed", lines, note, {"steps_per_second": rates, "protocol": note})
+
+
+def _worker(name: str, seconds: float) -> float:
+    game, who, envs, *kind = name.split()
+    measure: Callable[..., float] = ours if who == "ours" else peer
+    return measure(game, int(envs), kind[0] if kind else "", seconds)
+
+
+# --- replay -----------------------------------------------------------------------------------------------------------
+
+
+def replay(frames: int = 1_000_000, envs: int = 8, batches: int = 300) -> None:
+    """Fill a replay file with a million frames and draw minibatches of 32 stacks, beside an update of the Nature network."""
+    from agents.dqn.agent import DQN
+    from agents.dqn.config import DQNConfig
+    from core.plugin import Context
+    from core.replay import Replay
+    from core.runtime import configure
+    from envs import EnvConfig
+
+    configure()
+    lines = ["| what | measured | target |", "| --- | --- | --- |"]
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        memory = Replay(
+            frames,
+            (84, 84),
+            np.uint8,
+            num_envs=envs,
+            stack=4,
+            rng=np.random.default_rng(1),
+            path=Path(folder) / "replay.bin",
+            slack=150_000,
+        )
+        pool = rng.integers(0, 256, (64, envs, 4, 84, 84), dtype=np.uint8)
+        no = np.zeros(envs, bool)
+        action, reward = np.zeros(envs, int), np.zeros(envs)
+        begun, steps = time.perf_counter(), 0
+        while len(memory) < frames:
+            ends = rng.random(envs) < 1 / 1_000
+            memory.add(pool[steps % 64], action, reward, ends, no, pool[(steps + 1) % 64])
+            steps += 1
+        stored = (time.perf_counter() - begun) / (steps * envs)
+        begun = time.perf_counter()
+        memory.state()
+        checkpointed = time.perf_counter() - begun
+        times = []
+        for _ in range(batches):
+            begun = time.perf_counter()
+            memory.sample(32)
+            times.append(time.perf_counter() - begun)
+        used = (Path(folder) / "replay.bin").stat().st_blocks * 512
+        agent = DQN(DQNConfig(env=EnvConfig("ALE/Pong-v5"), capacity=1_000), Context(seed=0, folder=Path(folder)))
+        drawn = memory.sample(32)
+        update = []
+        for number in range(25):
+            begun = time.perf_counter()
+            agent._update(drawn, 1e-4, 1)
+            if number >= 5:
+                update.append(time.perf_counter() - begun)
+        agent.close()
+        memory.close()
+    draw, learn = statistics.median(times), statistics.median(update)
+    lines += [
+        f"| live frames, {frames:,} | {memory.bytes_live / 1e9:.2f} GB | <= 7.5 GB |",
+        f"| slack for checkpoints 150,000 steps old | {memory.bytes_slack / 1e9:.2f} GB |  |",
+        f"| file on disk | {used / 1e9:.2f} GB |  |",
+        f"| drawing 32 transitions (64 stacks of 4), median | {draw * 1e3:.2f} ms | below the next line |",
+        f"| one update of the Nature network on them, median | {learn * 1e3:.2f} ms |  |",
+        f"| storing one frame, random bytes, {envs} environments | {stored * 1e6:.1f} us |  |",
+        f"| bringing the last frames to disk for a checkpoint | {checkpointed:.2f} s |  |",
+    ]
+    note = (
+        f"{batches} minibatches after filling; {platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}; "
+        "`python -m experiments.benchmarks.dqn replay`"
+    )
+    measured = {"sample_seconds": draw, "update_seconds": learn, "store_seconds": stored, "bytes": memory.bytes_live}
+    _write("dqn_replay", lines, note, measured | {"protocol": note})
+
+
+# --- FrozenLake -------------------------------------------------------------------------------------------------------
+
+
+def success_probability(policy: np.ndarray, limit: int = 100) -> float:
+    """Return the exact probability that `policy` [16] reaches the goal of slippery FrozenLake within `limit` steps."""
+    P, start = _frozenlake()
+    reached, here = 0.0, start  # probability of the goal; of every state in which the episode goes on [16]
+    for _ in range(limit):
+        following = np.zeros(len(here))
+        for s in np.flatnonzero(here):
+            for p, s_t, r_t, terminated in P[s][policy[s]]:
+                reached += here[s] * p * r_t
+                following[s_t] += 0 if terminated else here[s] * p
+        here = following
+    return reached
+
+
+def best_policy(gamma: float = 0.99) -> np.ndarray:
+    """Return the optimal policy [16] for the discounted reward, by value iteration."""
+    P, start = _frozenlake()
+    V = np.zeros(len(start))
+    for _ in range(10_000):
+        Q = np.array(
+            [[sum(p * (r + gamma * V[s_t] * (not end)) for p, s_t, r, end in P[s][a]) for a in P[s]] for s in P]
+        )
+        V = Q.max(axis=1)
+    return Q.argmax(axis=1)
+
+
+def _frozenlake() -> tuple[Any, np.ndarray]:
+    import gymnasium
+
+    env = gymnasium.make("FrozenLake-v1", is_slippery=True).unwrapped
+    return env.P, np.asarray(env.initial_state_distrib, float)
+
+
+def frozenlake(seeds: int, folder: str) -> None:
+    """Train `dqn-frozenlake` and compute what the greedy policy of the final weights is worth."""
+    from core import checkpoint
+    from core.runtime import configure
+    from experiments.benchmarks.learning import _run
+    from experiments.run import load_run, make_plugin
+
+    runs = [_run("dqn-frozenlake", seed, folder, []) for seed in range(1, seeds + 1)]
+    configure()
+    lines = ["| seed | exact success probability | 100 episodes | steps |", "| --- | --- | --- | --- |"]
+    rows = []
+    for run in runs:
+        spec, config, settings = load_run(run, [])
+        agent = make_plugin(spec, config, settings, run / "files", lambda line: None)
+        checkpoint.load(checkpoint.numbered(run)[0], {"plugin": agent.state()}, weights_only=True)
+        policy = np.asarray(agent.model(np.eye(16, dtype=np.float32))).argmax(axis=1)
+        results = json.loads((run / "results.json").read_text())
+        exact = success_probability(policy)
+        rows.append({"seed": settings.seed, "exact": exact, "policy": policy.tolist()})
+        played, clock = results["headline"]["final"], results["clock"]["value"]
+        lines.append(f"| {settings.seed} | {exact:.4f} | {played:.2f} | {clock:,} |")
+        agent.close()
+    exacts = [row["exact"] for row in rows]
+    spread = statistics.stdev(exacts) if len(exacts) > 1 else 0.0
+    note = (
+        f"Mean {statistics.mean(exacts):.4f} +- {spread:.4f} over {seeds} seeds, target 0.735; the policy that value iteration "
+        f"finds (gamma 0.99) has {success_probability(best_policy()):.4f}. FrozenLake-v1, slippery, 100 steps; computed "
+        f"from env.P, not played. {time.strftime('%Y-%m-%d')}; `python -m experiments.benchmarks.dqn frozenlake --seeds {seeds}`"
+    )
+    _write("dqn-frozenlake", lines, note, {"rows": rows, "protocol": note})
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def _write(name: str, lines: list[str], note: str, measured: dict[str, Any]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.md").write_text("\n".join([*lines, "", note]) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(measured, indent=2) + "\n")
+    print("\n".join([*lines, "", note]))
+
+
+def main() -> None:
+    """Run one of the three measurements."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=["speed", "replay", "frozenlake"])
+    parser.add_argument("--seconds", type=float, default=12.0, help="speed: length of one measurement")
+    parser.add_argument("--rounds", type=int, default=2, help="speed: measurements of each contender, interleaved")
+    parser.add_argument("--only", default="", help="speed: contenders whose name begins so")
+    parser.add_argument("--seeds", type=int, default=5, help="frozenlake: seeds 1 to N")
+    parser.add_argument("--folder", default="runs", help="frozenlake: root of the run folders")
+    parser.add_argument("--worker", choices=list(CONTENDERS), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        print(_worker(arguments.worker, arguments.seconds))
+    elif arguments.what == "speed":
+        speed(arguments.seconds, arguments.rounds, arguments.only)
+    elif arguments.what == "replay":
+        replay()
+    else:
+        frozenlake(arguments.seeds, arguments.folder)
+
+
+if __name__ == "__main__":
+    main()
