@@ -60,13 +60,19 @@ class Extractor:
                 loaded = keras.models.load_model(path, compile=False)  # safe mode: no lambda is unpacked
             except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
                 raise UsageError(f"extractor {source!r} is no Keras model: {str(error).splitlines()[0]}") from error
-            self.model = keras.Model(loaded.inputs, [loaded.output, loaded.output])
+            x = keras.Input(loaded.input_shape[1:])
+            y = loaded(x)
+            self.model = keras.Model(x, [y, y])
             name = f"the model {path.name}"
         height, width, channels = self.model.input_shape[1:]
         if None in (height, width) or channels not in (1, 3):
-            raise UsageError(f"extractor {source!r} wants {self.model.input_shape}; it must say a size and 1 or 3 channels")
+            raise UsageError(
+                f"extractor {source!r} wants {self.model.input_shape}; it must say a size and 1 or 3 channels"
+            )
         self.shape = (height, width, channels)
-        self.protocol = f"features of {name}, sha256 {checksum}, input {height}x{width}x{channels}, bilinear antialiased"
+        self.protocol = (
+            f"features of {name}, sha256 {checksum}, input {height}x{width}x{channels}, bilinear antialiased"
+        )
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the features [N, D]."""
@@ -77,7 +83,9 @@ class Extractor:
         return self._outputs(images)[1].argmax(axis=1)
 
     def _outputs(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        parts = [self.model(self._prepared(images[i : i + BATCH]), training=False) for i in range(0, len(images), BATCH)]
+        parts = [
+            self.model(self._prepared(images[i : i + BATCH]), training=False) for i in range(0, len(images), BATCH)
+        ]
         features, logits = (np.concatenate([np.asarray(part[i], np.float32) for part in parts]) for i in (0, 1))
         return features.reshape(len(images), -1), logits.reshape(len(images), -1)
 

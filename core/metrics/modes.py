@@ -53,7 +53,9 @@ def count_modes(samples: np.ndarray, centres: np.ndarray, sigma: float) -> Modes
     return Modes(
         modes=int((counts > 0).sum()),
         high_quality=float(good.mean()),
-        reverse_kl=float((shares * np.log(shares * len(centres))).sum()) if len(shares) else float(np.log(len(centres))),
+        reverse_kl=float((shares * np.log(shares * len(centres))).sum())
+        if len(shares)
+        else float(np.log(len(centres))),
         deviation=float(np.mean(deviations)) if deviations else 0.0,
         deviation_least=float(min(deviations, default=0.0)),
         deviation_most=float(max(deviations, default=0.0)),

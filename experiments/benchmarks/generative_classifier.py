@@ -56,7 +56,9 @@ def main() -> None:
             print(f"{position + 1:,} updates: loss {float(loss):.4f}", flush=True)
     accuracy = np.mean(np.asarray(model(x[held_out], training=False)).argmax(axis=1) == y[held_out])
     np.savez_compressed(CLASSIFIER, **{f"w{i}": w for i, w in enumerate(model.get_weights())})
-    print(f"accuracy on {len(held_out):,} held-out digits {accuracy:.1%}; {CLASSIFIER} {CLASSIFIER.stat().st_size:,} bytes")
+    print(
+        f"accuracy on {len(held_out):,} held-out digits {accuracy:.1%}; {CLASSIFIER} {CLASSIFIER.stat().st_size:,} bytes"
+    )
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def _play(game: str, count: int, size: int, channels: int, crop: bool, policy: P
     frames: list[np.ndarray] = []
     try:
         env.reset()
-        actions = env.action_space.n  # type: ignore[attr-defined]
+        actions = env.action_space.n
         step = 0
         while len(frames) < count:
             env.step(rng.integers(actions, size=GAMES) if policy is None else policy(env.obs))

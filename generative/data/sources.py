@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -50,30 +51,39 @@ class Pictures:
         images: np.ndarray | files.Folder,  # [N, H, W, C] uint8
         labels: np.ndarray | None = None,  # [N] int
         mirror: bool = False,
+        rows: np.ndarray | None = None,  # which of the images, all by default
     ):
-        self.name, self.images, self.labels, self.mirror = name, images, labels, mirror
+        self.rows = np.arange(len(images)) if rows is None else rows  # [N]
+        self.name, self.images, self.mirror, self._what, self._all_labels = name, images, mirror, protocol, labels
+        self.labels = None if labels is None else labels[self.rows]
         self.shape = tuple(int(n) for n in images.shape[1:])
         height, width, channels = self.shape
         colour = "grey" if channels == 1 else "colour"
         mirrored = ", half of them mirrored" if mirror else ""
-        self.protocol = f"{len(images):,} {colour} images {height}x{width} of {protocol}{mirrored}"
+        self.protocol = f"{len(self):,} {colour} images {height}x{width} of {protocol}{mirrored}"
         self._order: Order | None = None
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.rows)
+
+    def split(self, held_out: int) -> tuple[Pictures, Pictures]:
+        """Return (the rest, `held_out` pictures chosen at random), always the same, the latter not mirrored."""
+        rows = np.random.default_rng(0).permutation(self.rows)
+        rest = Pictures(self.name, self._what, self.images, self._all_labels, self.mirror, rows[held_out:])
+        return rest, Pictures(self.name, self._what, self.images, self._all_labels, False, rows[:held_out])
 
     def draw(self, seed: int, position: int, batch: int) -> np.ndarray:
         order = self._order
         if order is None or (order.batch, order.seed) != (batch, seed):
             self._order = order = Order(len(self), batch, seed)
-        x = self.images[order.indices(position)]  # [B, H, W, C]
+        x = self.images[self.rows[order.indices(position)]]  # [B, H, W, C]
         if self.mirror:
             flip = np.random.default_rng([seed, position, 1]).random(batch) < 0.5
             x[flip] = x[flip, :, ::-1]
         return x
 
     def reference(self, count: int) -> np.ndarray:
-        return self.images[np.arange(min(count, len(self)))]
+        return self.images[self.rows[:count]]
 
 
 class Mixture:
@@ -112,11 +122,11 @@ class StackedDigits:
 
 
 class Stream:
-    """Batches in order, made ahead in threads. `position` is all that a checkpoint needs."""
+    """Batches in order, made ahead in threads. Seed and position are all that a checkpoint needs."""
 
     def __init__(self, data: Data, batch: int, seed: int, workers: int = 2):
-        self.position = 0
-        self._ahead = ReadAhead(lambda position: data.draw(seed, position, batch), workers=workers)
+        self.data, self.batch, self.workers = data, batch, workers
+        self.load_state({"seed": seed, "position": 0})
 
     def take(self, count: int = 1) -> np.ndarray:
         """Return the next `count` batches, [count, B, ...]."""
@@ -124,8 +134,19 @@ class Stream:
         self.position += count
         return np.stack(batches)
 
+    def state(self) -> dict[str, int]:
+        return {"seed": self.seed, "position": self.position}
+
+    def load_state(self, tree: dict[str, int]) -> None:
+        """Go on after `position` batches of the stream `seed`."""
+        self.close()
+        self.seed, self.position = tree["seed"], tree["position"]
+        draw = partial(self.data.draw, self.seed)
+        self._ahead = ReadAhead(lambda position: draw(position, self.batch), workers=self.workers)
+
     def close(self) -> None:
-        self._ahead.close()
+        if hasattr(self, "_ahead"):
+            self._ahead.close()
 
 
 def open_data(config: DataConfig, say: Say = lambda line: None) -> Data:

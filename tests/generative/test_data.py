@@ -66,7 +66,7 @@ def test_a_stream_goes_on_where_its_position_says(source: str) -> None:
     batches = [first.take(2) for _ in range(6)]
     assert batches[0].shape == (2, 5, *data.shape) and first.position == 12
     second = Stream(open_data(DataConfig(source)), 5, seed=3)
-    second.position = 6
+    second.load_state({"seed": 3, "position": 6})
     for expected in batches[3:]:
         np.testing.assert_array_equal(second.take(2), expected)
     first.close()
@@ -121,7 +121,7 @@ def test_a_folder_in_an_order_that_a_position_restores(tmp_path: Path) -> None:
     stream = Stream(open_data(config), 5, seed=1)
     batches = [stream.take()[0] for _ in range(8)]
     again = Stream(open_data(config), 5, seed=1, workers=4)
-    again.position = 4
+    again.load_state({"seed": 1, "position": 4})
     for expected in batches[4:]:
         np.testing.assert_array_equal(again.take()[0], expected)
     stream.close()
