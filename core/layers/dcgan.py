@@ -87,22 +87,26 @@ def discriminator(
     return keras.Model(x, keras.layers.Reshape((), dtype="float32")(h), name="discriminator")
 
 
-def mlp_generator(latent: int, outputs: int, hidden: int, layers: int, seed: int) -> keras.Model:
-    """Return G: z [B, latent] -> points [B, outputs] with `layers` hidden layers of ReLU units."""
-    start = _he(seed)
+def mlp_generator(latent: int, outputs: int, hidden: int, layers: int, seed: int, scale: float = 1.0) -> keras.Model:
+    """Return G: z [B, latent] -> points [B, outputs] of size `scale`, with `layers` hidden layers of ReLU units."""
+    dense = _dense(seed)
     z = h = keras.Input((latent,))
     for _ in range(layers):
-        h = keras.layers.Dense(hidden, activation="relu", kernel_initializer=start())(h)
-    return keras.Model(z, keras.layers.Dense(outputs, kernel_initializer=start(), dtype="float32")(h), name="generator")
+        h = keras.layers.ReLU()(dense(hidden)(h))
+    h = dense(outputs, dtype="float32")(h)
+    return keras.Model(z, keras.layers.Rescaling(scale, dtype="float32")(h), name="generator")
 
 
-def mlp_discriminator(inputs: int, hidden: int, layers: int, seed: int, *, spectral: Spectral = "none") -> keras.Model:
-    """Return D: points [B, inputs] -> raw outputs [B] with `layers` hidden layers of leaky ReLU 0.2 units."""
-    start, wrap = _he(seed + 1), _wrapper(spectral, seed)
-    x = h = keras.Input((inputs,))
+def mlp_discriminator(
+    inputs: int, hidden: int, layers: int, seed: int, *, scale: float = 1.0, spectral: Spectral = "none"
+) -> keras.Model:
+    """Return D: points [B, inputs] of size `scale` -> raw outputs [B], with `layers` hidden layers of leaky ReLU 0.2 units."""
+    dense, wrap = _dense(seed + 1), _wrapper(spectral, seed)
+    x = keras.Input((inputs,))
+    h = keras.layers.Rescaling(1 / scale)(x)
     for _ in range(layers):
-        h = keras.layers.LeakyReLU(0.2)(wrap(keras.layers.Dense(hidden, kernel_initializer=start()))(h))
-    h = wrap(keras.layers.Dense(1, kernel_initializer=start(), dtype="float32"))(h)
+        h = keras.layers.LeakyReLU(0.2)(wrap(dense(hidden))(h))
+    h = wrap(dense(1, dtype="float32"))(h)
     return keras.Model(x, keras.layers.Reshape((), dtype="float32")(h), name="discriminator")
 
 
@@ -115,9 +119,16 @@ def _starts(seed: int) -> Callable[[], keras.initializers.Initializer]:
     return lambda: keras.initializers.RandomNormal(0.0, 0.02, seed=next(numbers))
 
 
-def _he(seed: int) -> Callable[[], keras.initializers.Initializer]:
-    numbers = itertools.count(100 * seed)
-    return lambda: keras.initializers.HeNormal(seed=next(numbers))
+def _dense(seed: int) -> Callable[..., keras.layers.Layer]:
+    """Return a maker of dense layers. Their biases start at random: at 0 all units would bend in lines through the origin."""
+    numbers = itertools.count(200 * seed)
+
+    def make(units: int, **kwargs: str) -> keras.layers.Layer:
+        weights = keras.initializers.HeNormal(seed=next(numbers))
+        biases = keras.initializers.RandomUniform(-0.5, 0.5, seed=next(numbers))
+        return keras.layers.Dense(units, kernel_initializer=weights, bias_initializer=biases, **kwargs)
+
+    return make
 
 
 def _wrapper(spectral: Spectral, seed: int) -> Callable[[keras.layers.Layer], keras.layers.Layer]:

@@ -93,6 +93,7 @@ class Mixture:
         self.name, self.sigma = name, sigma
         self.shape: tuple[int, ...] = (2,)
         self.centres = centres.astype(np.float32)  # [M, 2]
+        self.scale = float(np.abs(centres).max())
         self.protocol = f"{name}: {len(centres)} Gaussians of standard deviation {sigma:g}, fresh points in every batch"
 
     def draw(self, seed: int, position: int, batch: int) -> np.ndarray:

@@ -57,10 +57,11 @@ class DCGAN:
 
     def _build(self, seed: int) -> tuple[keras.Model, keras.Model]:
         config, shape = self.config, self.data.shape
-        if config.data.points:
+        if isinstance(self.data, Mixture):
+            scale = self.data.scale
             return (
-                mlp_generator(config.latent, 2, config.hidden, config.layers, seed),
-                mlp_discriminator(2, config.hidden, config.layers, seed),
+                mlp_generator(config.latent, 2, config.hidden, config.layers, seed, scale),
+                mlp_discriminator(2, config.hidden, config.layers, seed, scale=scale),
             )
         return (
             generator(shape, config.latent, config.width, seed, upsampling=config.upsampling),

@@ -66,10 +66,11 @@ class RaGAN:
     def _build(self, seed: int) -> tuple[keras.Model, keras.Model]:
         config, shape = self.config, self.data.shape
         spectral: Any = "divide" if config.spectral else "watch"
-        if config.data.points:
+        if isinstance(self.data, Mixture):
+            scale = self.data.scale
             return (
-                mlp_generator(config.latent, 2, config.hidden, config.layers, seed),
-                mlp_discriminator(2, config.hidden, config.layers, seed, spectral=spectral),
+                mlp_generator(config.latent, 2, config.hidden, config.layers, seed, scale),
+                mlp_discriminator(2, config.hidden, config.layers, seed, scale=scale, spectral=spectral),
             )
         return (
             generator(shape, config.latent, config.width, seed, upsampling=config.upsampling),

@@ -63,10 +63,11 @@ class WGAN:
     def _build(self, seed: int) -> tuple[keras.Model, keras.Model]:
         config, shape = self.config, self.data.shape
         spectral: Any = "divide" if config.constraint == "sn" else "watch"
-        if config.data.points:
+        if isinstance(self.data, Mixture):
+            scale = self.data.scale
             return (
-                mlp_generator(config.latent, 2, config.hidden, config.layers, seed),
-                mlp_discriminator(2, config.hidden, config.layers, seed, spectral=spectral),
+                mlp_generator(config.latent, 2, config.hidden, config.layers, seed, scale),
+                mlp_discriminator(2, config.hidden, config.layers, seed, scale=scale, spectral=spectral),
             )
         # gp needs a critic of single examples, and batch norm would undo the bound that sn and sn-reg set
         batch_norm = config.constraint == "clip"
