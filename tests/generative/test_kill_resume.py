@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ RUN = (
     "--run.log-every",
     20,
 )  # 20 updates are no whole epoch of 1,797 digits
-RUNS = {
+RUNS: dict[str, Any] = {
     "vae": (("vae", *DIGITS, "--model.hidden", 64, *RUN, "--run.until", 2000), "loss/kl"),
     "dcgan": (("dcgan", *GAN, *RUN, "--run.until", 600), "loss/generator"),
     "wgan": (("wgan", *GAN, *RUN, "--run.until", 400), "critic/wasserstein"),
@@ -38,13 +39,13 @@ RUNS = {
 }
 
 
-def test_dcgan_killed_in_the_middle_of_an_epoch(launch, tmp_path: Path) -> None:
-    experiment, curve = RUNS["dcgan"]
+def test_vae_killed_in_the_middle_of_an_epoch(launch, tmp_path: Path) -> None:
+    experiment, curve = RUNS["vae"]
     check_killed_equals_undisturbed(launch, tmp_path, experiment, kills=2, seed=1, curve=curve)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["vae", "wgan", "ragan"])
+@pytest.mark.parametrize("name", ["dcgan", "wgan", "ragan"])
 def test_killed_in_the_middle_of_an_epoch(launch, tmp_path: Path, name: str) -> None:
     experiment, curve = RUNS[name]
     check_killed_equals_undisturbed(launch, tmp_path, experiment, kills=3, seed=2, curve=curve)
