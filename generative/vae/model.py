@@ -28,7 +28,7 @@ __all__ = ["VAE"]
 
 TAGS = ("loss/total", "loss/reconstruction", "loss/kl")
 GRID_SEED, MEASURE_SEED = 1, 2  # fixed noise, so that pictures and numbers compare over time
-IN_GRID = 64
+IN_GRID, RECONSTRUCTED = 64, 36
 SCATTERED = 2000  # examples in the scatter plot
 MEASURED = 50  # examples in one call of the likelihood estimate: each stands nll_samples times in memory
 
@@ -165,7 +165,7 @@ class VAE:
         ]
         reconstruction, kl, nll, _ = (np.concatenate([np.asarray(part[i]) for part in parts]) for i in range(4))
         per_latent = kl.mean(axis=0)  # [L]
-        shown = images[:IN_GRID]
+        shown = images[:RECONSTRUCTED]
         mean, _ = self.encoder(
             self._pixels(tf.constant(shown), tf.constant([MEASURE_SEED, -1], tf.int64)), training=False
         )
@@ -198,8 +198,8 @@ class VAE:
         return self._pictures(z)
 
     def _pairs(self, images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
-        """Return each example above its reconstruction, [N / 2, 2 H, W, C] uint8."""
-        return np.concatenate([images, reconstructions], axis=1)[: IN_GRID // 2]
+        """Return each example above its reconstruction, [N, 2 H, W, C] uint8."""
+        return np.concatenate([images, reconstructions], axis=1)
 
     def _scatter(self) -> np.ndarray:
         """Return a picture [H, W, 3] of the means of q, coloured by label; of more than two latents the two most used."""
@@ -210,7 +210,7 @@ class VAE:
         mean, log_variance = self.encoder(
             self._pixels(tf.constant(images), tf.constant([MEASURE_SEED, -2], tf.int64)), training=False
         )
-        used = np.argsort(-np.mean(gaussian_kl(mean, log_variance), axis=0))[:2]
+        used = np.sort(np.argsort(-np.mean(gaussian_kl(mean, log_variance), axis=0))[:2])
         first, second = used[0], used[-1]
         figure = Figure(figsize=(4.4, 4), dpi=100, layout="tight")
         canvas, axis = FigureCanvasAgg(figure), figure.add_subplot()
