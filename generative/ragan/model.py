@@ -104,9 +104,11 @@ class RaGAN:
     def _update(self, x_real: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         """d_steps of C, then one of G, for x_real [d_steps + 1, B, ...] and key (seed, clock) of the noise."""
         config, n = self.config, self.config.d_steps
+        done = tf.minimum(tf.cast(key[1], tf.float32) / max(config.anneal, 1), 1.0)
+        gamma = tf.pow(config.penalty_end, done)  # [] factor of r1 and r2
         values = tf.zeros(4)
         for k in tf.range(n, dtype=tf.int64):
-            values = self._update_discriminator(as_input(x_real[k]), tf.add(key * [1, n + 1], [0, k]))
+            values = self._update_discriminator(as_input(x_real[k]), tf.add(key * [1, n + 1], [0, k]), gamma)
         z = self._noise(tf.add(key * [1, n + 1], [0, n]))
         with tf.GradientTape() as tape:
             fake = self.C(self.G(z, training=True), training=True)  # [B]
@@ -119,7 +121,7 @@ class RaGAN:
             follow(self.average, self.G, config.ema, key[1])
         return tf.stack([values[0], values[1], loss, values[2], values[3], tf.reduce_max(sigmas(self.C))])
 
-    def _update_discriminator(self, x_real: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    def _update_discriminator(self, x_real: tf.Tensor, key: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
         """One step of C; returns its loss, the penalties, and the means of C(x_r) and C(x_f)."""
         config = self.config
 
@@ -136,9 +138,9 @@ class RaGAN:
                 alpha = tf.random.stateless_uniform((config.batch,), tf.add(key, [1, 0]))  # [B] one per example
                 penalty += config.gp * critic_gradient_penalty(C, x_real, x_fake, alpha)
             if config.r1:
-                penalty += config.r1 * zero_centred_penalty(C, x_real)
+                penalty += gamma * config.r1 * zero_centred_penalty(C, x_real)
             if config.r2:
-                penalty += config.r2 * zero_centred_penalty(C, x_fake)
+                penalty += gamma * config.r2 * zero_centred_penalty(C, x_fake)
             total = loss + penalty
         self.C_optimizer.apply(tape.gradient(total, self.C.trainable_variables), self.C.trainable_variables)
         return tf.stack([loss, penalty, tf.reduce_mean(real), tf.reduce_mean(fake)])

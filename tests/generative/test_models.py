@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -32,6 +33,12 @@ def weights(model: Any) -> list[np.ndarray]:
 
 def moved(before: list[np.ndarray], model: Any) -> bool:
     return any(not np.array_equal(a, b) for a, b in zip(before, weights(model), strict=True))
+
+
+def eager(model: Any) -> Any:
+    """Run updates without tracing, which takes far longer than one update of a tiny network."""
+    model._turn = model._run_turn
+    return model
 
 
 @pytest.fixture
@@ -64,7 +71,7 @@ def test_dcgan_shares_the_generators_forward_pass(context: Context) -> None:
 
 
 def test_wgan_clips_every_weight_and_takes_n_critic_batches(context: Context) -> None:
-    model = WGAN(WGANConfig(DIGITS, constraint="clip", critic_steps=3, **SMALL), context)
+    model = eager(WGAN(WGANConfig(DIGITS, constraint="clip", critic_steps=3, **SMALL), context))
     model.step()
     assert model.stream.position == 3
     assert max(np.abs(w).max() for w in weights(model.f)) == pytest.approx(0.01)
@@ -77,7 +84,7 @@ def test_wgan_clips_every_weight_and_takes_n_critic_batches(context: Context) ->
 
 @pytest.mark.parametrize("constraint", ["gp", "sn", "sn-reg"])
 def test_wgan_constraints(context: Context, constraint: Any) -> None:
-    model = WGAN(WGANConfig(DIGITS, constraint=constraint, critic_steps=2, lr=1e-3, **SMALL), context)
+    model = eager(WGAN(WGANConfig(DIGITS, constraint=constraint, critic_steps=2, lr=1e-3, **SMALL), context))
     scalars = {tag: float(value) for tag, value in model.step().items()}
     assert (scalars["loss/penalty"] > 0) == (constraint != "sn")
     assert {f"critic/sigma_{i}" for i in range(5)} < scalars.keys()
@@ -100,7 +107,7 @@ def test_wgan_critic_with_spectral_norm_is_lipschitz(context: Context) -> None:
 
 @pytest.mark.parametrize("loss", ["sgan", "rsgan", "rasgan", "ralsgan", "rahinge"])
 def test_ragan_uses_fresh_examples_for_the_generator(context: Context, loss: Any) -> None:
-    model = RaGAN(RaGANConfig(**RING, loss=loss, d_steps=2, r1=0.1, r2=0.1, gp=1.0), context)
+    model = eager(RaGAN(RaGANConfig(**RING, loss=loss, d_steps=2, r1=0.1, r2=0.1, gp=1.0), context))
     before_G, before_C = weights(model.G), weights(model.C)
     scalars = {tag: float(value) for tag, value in model.step().items()}
     assert model.stream.position == 3 and scalars["loss/penalty"] > 0
@@ -131,7 +138,7 @@ def test_turn_changes_no_number(context: Context) -> None:
 
 
 def test_averaged_generator_follows(context: Context) -> None:
-    model = DCGAN(DCGANConfig(DIGITS, ema=0.9, **SMALL), context)
+    model = eager(DCGAN(DCGANConfig(DIGITS, ema=0.9, **SMALL), context))
     start = weights(model.G)
     model.step()
     for average, old, new in zip(weights(model.average), start, weights(model.G), strict=True):
@@ -196,7 +203,7 @@ def test_any_size_from_16_up(context: Context, size: int) -> None:
 
 
 def test_resize_convolution_and_minibatch_std(context: Context) -> None:
-    model = DCGAN(DCGANConfig(DIGITS, upsampling="resize", minibatch_std=True, **SMALL), context)
+    model = eager(DCGAN(DCGANConfig(DIGITS, upsampling="resize", minibatch_std=True, **SMALL), context))
     assert any("Resize" in type(layer).__name__ for layer in model.G.layers)
     model.step()
     model.close()
@@ -215,7 +222,7 @@ def test_interpolation_and_arithmetic(context: Context) -> None:
 
 @pytest.mark.parametrize(("Model", "Config"), [(DCGAN, DCGANConfig), (WGAN, WGANConfig), (RaGAN, RaGANConfig)])
 def test_points_are_counted_and_drawn(context: Context, Model: Any, Config: Any) -> None:
-    model = Model(Config(**RING), context)
+    model = eager(Model(Config(**RING), context))
     model.step()
     measured = model.evaluate()
     assert measured["samples/points"].shape == (1, 400, 400, 3)
@@ -271,6 +278,20 @@ def test_sample_draws_what_a_model_offers(cli, tmp_path: Path) -> None:
         assert code == 0 and name in out and (run / f"{name}.png").is_file()
     code, _, err = cli("sample", run, "--interpolat")
     assert code == 2 and "did you mean '--interpolate'" in err.replace("\n", " ")
+
+
+@pytest.mark.parametrize(("Model", "Config"), [(DCGAN, DCGANConfig), (WGAN, WGANConfig), (RaGAN, RaGANConfig)])
+def test_bfloat16_keeps_outputs_and_weights_in_float32(context: Context, Model: Any, Config: Any) -> None:
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = eager(Model(Config(DIGITS, **SMALL), context))
+        assert np.isfinite([float(v) for v in model.step().values()]).all()
+        z = tf.zeros((2, 3))
+        assert model.G(z).dtype == tf.float32 and model.G.layers[1].compute_dtype == "bfloat16"
+        assert {v.dtype for v in model.G.variables} == {"float32"}
+        model.close()
+    finally:
+        keras.mixed_precision.set_dtype_policy("float32")
 
 
 @pytest.mark.slow
