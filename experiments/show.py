@@ -86,15 +86,28 @@ def play(argv: Sequence[str]) -> int:
 
 
 def sample(argv: Sequence[str]) -> int:
-    """A generative model draws: writes a PNG grid. `<run folder> [--n N] [--seed S] [--weights best|newest] [--out FILE]`."""
+    """A generative model draws: writes a PNG grid. `<run folder> [--n N] [--seed S] [--weights best|newest] [--out FILE]`.
+
+    A model may draw other pictures too: each name in its `pictures` is a flag here, e.g. `--interpolate`.
+    """
     path, rest = _run_path(argv, "sample")
     n, seed = (
         _whole(_take_option(rest, "--n") or "64", "--n", 1),
         _whole(_take_option(rest, "--seed") or "0", "--seed", 0),
     )
-    out = Path(_take_option(rest, "--out") or path / "samples.png")
-    plugin, _, which = _restored(path, rest, "generative")
-    images = plugin.sample(n, seed=seed)
+    named = [t for t in rest if t.startswith("--") and "." not in t and "=" not in t and t != "--weights"]
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(named)} name two pictures; choose one")
+    name = named[0][2:] if named else "samples"
+    out = Path(_take_option(rest, "--out") or path / f"{name}.png")
+    plugin, spec, which = _restored(path, [t for t in rest if t not in named], "generative")
+    drawn = {"samples": plugin.sample, **getattr(plugin, "pictures", {})}
+    if name not in drawn:
+        plugin.close()
+        others = [f"--{other}" for other in drawn if other != "samples"]
+        hint = nearest(named[0], others) if others else "it has samples only"
+        raise UsageError(f"{spec.name} draws no {name!r}; {hint}")
+    images = drawn[name](n, seed)
     plugin.close()
     from PIL import Image
 
@@ -104,7 +117,7 @@ def sample(argv: Sequence[str]) -> int:
         raise UsageError(f"{str(out)!r} cannot be written: there is no folder {str(out.parent)!r}")
     picture = grid(images)
     Image.fromarray(picture.squeeze() if picture.shape[-1] == 1 else picture).save(out, "PNG")
-    print(f"{n} samples of {which}: {out}")
+    print(f"{f'{n} samples' if name == 'samples' else name} of {which}: {out}")
     return 0
 
 

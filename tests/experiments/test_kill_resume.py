@@ -46,7 +46,9 @@ SLOW = {
 }
 
 
-def check_killed_equals_undisturbed(launch, tmp_path: Path, experiment: list[str], kills: int, seed: int) -> None:
+def check_killed_equals_undisturbed(
+    launch, tmp_path: Path, experiment: list[str], kills: int, seed: int, curve: str = "rollout/return"
+) -> None:
     def finish(process) -> None:
         out, err = process.communicate(timeout=1200)
         assert process.returncode == 0, out + err
@@ -87,7 +89,7 @@ def check_killed_equals_undisturbed(launch, tmp_path: Path, experiment: list[str
     for tag in curves_a:
         if not tag.startswith("time/"):
             assert curves_a[tag] == curves_b[tag], tag
-    assert len(curves_a["rollout/return"]) > 10
+    assert len(curves_a[curve]) > 10
 
 
 @pytest.mark.parametrize("name", FAST)

@@ -1,0 +1,93 @@
+"""How far apart two sets of feature vectors are: Fréchet distance, kernel distance, precision and recall. numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Gaussian", "frechet_distance", "kernel_distance", "precision_recall"]
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Mean [D] and covariance [D, D] of features [N, D], in float64, the covariance divided by N - 1."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> Gaussian:
+        _check(features, features, least=2)
+        x = features.astype(np.float64)
+        return cls(x.mean(axis=0), np.atleast_2d(np.cov(x, rowvar=False)))
+
+
+def frechet_distance(p: Gaussian, q: Gaussian) -> float:
+    """Return |mu_p - mu_q|^2 + tr(S_p + S_q - 2 (S_p S_q)^(1/2)) (Heusel et al., 2017, eq. 6).
+
+    The trace of the root is the sum of the roots of the eigenvalues of S_p^(1/2) S_q S_p^(1/2), which is symmetric: no
+    matrix root that turns complex on singular covariances, nothing added to the diagonal.
+    """
+    values, vectors = np.linalg.eigh(p.covariance)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    product = np.linalg.eigvalsh(root @ q.covariance @ root)
+    trace = np.trace(p.covariance) + np.trace(q.covariance) - 2 * np.sqrt(np.maximum(product, 0)).sum()
+    return float(np.sum((p.mean - q.mean) ** 2) + trace)
+
+
+def kernel_distance(x: np.ndarray, y: np.ndarray, *, block: int = 1000) -> float:
+    """Return the unbiased squared MMD between features x [N, D] and y [M, D] (Binkowski et al., 2018, section 4).
+
+    The kernel is (x'y / D + 1)^3; the value is the mean over disjoint blocks of at most `block` rows of each, in their
+    order. It can be slightly negative when the two sets come from one distribution.
+    """
+    _check(x, y, least=2)
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    count = max(1, min(len(x), len(y)) // block)
+    pairs = zip(np.array_split(x, count), np.array_split(y, count), strict=True)
+    return float(np.mean([_squared_mmd(a, b) for a, b in pairs]))
+
+
+def _squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
+    def k(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    def mean_off_diagonal(kernel: np.ndarray) -> float:
+        n = len(kernel)
+        return (kernel.sum() - np.trace(kernel)) / (n * (n - 1))
+
+    return mean_off_diagonal(k(x, x)) + mean_off_diagonal(k(y, y)) - 2 * k(x, y).mean()
+
+
+def precision_recall(real: np.ndarray, fake: np.ndarray, *, k: int = 3) -> tuple[float, float]:
+    """Return improved precision and recall (Kynkäänniemi et al., 2019, eq. 1) of features real [N, D], fake [M, D].
+
+    Precision: the share of fakes inside some ball around a real example that reaches to its k-th nearest real neighbour;
+    recall: the same with the sides exchanged. Memory is N M floats.
+    """
+    _check(real, fake, least=k + 1)
+    real_radius, fake_radius = _radii(real, k), _radii(fake, k)  # [N], [M] squared
+    between = _squared_distances(real, fake)  # [N, M]
+    precision = (between <= real_radius[:, None]).any(axis=0).mean()
+    recall = (between <= fake_radius[None, :]).any(axis=1).mean()
+    return float(precision), float(recall)
+
+
+def _radii(x: np.ndarray, k: int) -> np.ndarray:
+    """Return the squared distance from each row to its k-th nearest other row, [N]."""
+    distances = _squared_distances(x, x)
+    np.fill_diagonal(distances, np.inf)
+    return np.partition(distances, k - 1, axis=1)[:, k - 1]
+
+
+def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    return np.maximum((x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2 * x @ y.T, 0)
+
+
+def _check(x: np.ndarray, y: np.ndarray, least: int) -> None:
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < least:
+        raise ValueError(
+            f"features have shapes {list(x.shape)} and {list(y.shape)}; [N, D] and [M, D] with N, M >= {least} are needed"
+        )

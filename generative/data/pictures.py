@@ -1,0 +1,37 @@
+"""One way to make pictures alike: crop, resize with antialiasing, grey or colour."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+__all__ = ["prepare", "prepare_all"]
+
+
+def prepare(picture: Image.Image, size: int, channels: int, crop: bool) -> np.ndarray:
+    """Return a picture as [size, size, channels] uint8.
+
+    `crop` cuts the middle square out first; otherwise the picture is squeezed. Pillow's bicubic filter widens with the
+    scale, so that shrinking does not alias. Transparent pixels are shown on white.
+    """
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        ground = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(ground, picture)
+    picture = picture.convert("L" if channels == 1 else "RGB")
+    if crop and picture.width != picture.height:
+        side = min(picture.size)
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        picture = picture.crop((left, top, left + side, top + side))
+    if picture.size != (size, size):
+        picture = picture.resize((size, size), Image.Resampling.BICUBIC)
+    return np.asarray(picture, np.uint8).reshape(size, size, channels)
+
+
+def prepare_all(images: np.ndarray, size: int, channels: int, crop: bool = True) -> np.ndarray:
+    """Return images [N, H, W, C] uint8 with another size (0: the smaller side) and channels (0: as they are)."""
+    size, channels = size or min(images.shape[1:3]), channels or images.shape[3]
+    if images.shape[1:] == (size, size, channels):
+        return images
+    pictures = (Image.fromarray(image[..., 0] if image.shape[2] == 1 else image) for image in images)
+    return np.stack([prepare(picture, size, channels, crop) for picture in pictures])

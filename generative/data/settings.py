@@ -1,0 +1,52 @@
+"""What data a model learns from, as flags. Nothing heavy is imported here: `--help` must answer at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.errors import nearest, require
+
+__all__ = ["NAMED", "PREFIXED", "DataConfig"]
+
+NAMED = ("mnist5k", "digits", "lfw-faces", "photos", "stacked-digits", "ring", "grid")
+PREFIXED = ("atari:", "folder:", "npz:", "mnist:", "cifar10:")
+POINTS = ("ring", "grid")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """A data source and how its pictures are prepared."""
+
+    source: str = "mnist5k"
+    """mnist5k, digits, lfw-faces, photos, stacked-digits, ring, grid, atari:GAME, folder:PATH, npz:PATH, mnist:PATH or
+    cifar10:PATH."""
+    size: int = 0
+    """Side of the square pictures in pixels, reached with antialiasing; 0 for the source's own (64 where it has none)."""
+    channels: int = 0
+    """1 for grey, 3 for colour, 0 for the source's own."""
+    crop: bool = True
+    """Cut the middle square out of a picture that is not square, instead of squeezing it."""
+    mirror: bool = False
+    """Mirror every other picture, drawn at random, left to right."""
+    frames: int = 10_000
+    """Frames that an atari: source plays."""
+
+    def __post_init__(self) -> None:
+        head, colon, rest = self.source.partition(":")
+        if colon:
+            require(head + ":" in PREFIXED, f"data.source is {self.source!r}; {nearest(head + ':', PREFIXED)}")
+            kind = "a game, e.g. atari:Pong" if head == "atari" else f"a path, e.g. {head}:data/{head}"
+            require(bool(rest), f"data.source is {self.source!r}; after the colon comes {kind}")
+        else:
+            choices = [*NAMED, *(p + ("GAME" if p == "atari:" else "PATH") for p in PREFIXED)]
+            require(self.source in NAMED, f"data.source is {self.source!r}; {nearest(self.source, choices)}")
+        require(self.size == 0 or self.size >= 8, f"data.size is {self.size}; it must be 0 or at least 8 pixels")
+        require(
+            self.channels in (0, 1, 3), f"data.channels is {self.channels}; it must be 0 (the source's own), 1 or 3"
+        )
+        require(self.frames >= 1, f"data.frames is {self.frames}; it must be at least 1")
+
+    @property
+    def points(self) -> bool:
+        """True for mixtures in the plane, False for pictures."""
+        return self.source in POINTS

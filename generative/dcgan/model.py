@@ -1,0 +1,179 @@
+"""DCGAN (Radford, Metz and Chintala, 2016) with the non-saturating loss (Goodfellow et al., 2014).
+
+One update, in the notation of the papers:
+
+    z ~ N(0, 1), x ~ data
+    theta_D <- Adam(theta_D, grad -[log D(x) + log(1 - D(G(z)))])
+    theta_G <- Adam(theta_G, grad -log D(G(z)))                      D already updated, the same z
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from core.errors import require
+from core.layers.dcgan import LEAST_SIZE, discriminator, generator, mlp_discriminator, mlp_generator
+from core.layers.ema import follow
+from core.losses.adversarial import nonsaturating_generator, standard_discriminator
+from core.plugin import Context
+from generative.data.sources import Mixture, Stream, open_data
+from generative.dcgan.config import DCGANConfig
+from generative.evaluation import Evaluation, as_input, as_pictures, draw_points
+
+__all__ = ["DCGAN"]
+
+TAGS = ("loss/discriminator", "loss/generator", "critic/real", "critic/fake")
+SAMPLED = 250  # samples in one forward pass
+
+
+class DCGAN:
+    """The model; on ring and grid perceptrons take the place of the convolutional networks."""
+
+    def __init__(self, config: DCGANConfig, context: Context):
+        self.config, self.context = config, context
+        self.data = open_data(config.data, context.say)
+        if not config.data.points:
+            side = min(self.data.shape[:2])
+            require(
+                side >= LEAST_SIZE,
+                f"{self.data.name} has {side} pixels a side; dcgan needs {LEAST_SIZE}, set data.size to {LEAST_SIZE} or more",
+            )
+        seeds = [int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3)]
+        self.G, self.D = self._build(seeds[0] % 10**6)
+        self.average = self._build(seeds[0] % 10**6)[0] if config.ema else self.G  # the generator that is sampled
+        self.G_optimizer, self.D_optimizer = (keras.optimizers.Adam(config.lr, config.beta1) for _ in range(2))
+        self.G_optimizer.build(self.G.trainable_variables)
+        self.D_optimizer.build(self.D.trainable_variables)
+        self.stream = Stream(self.data, config.batch, seeds[1])
+        self.noise_seed = seeds[2]
+        self.clock = 0
+        self._turn = tf.function(self._run_turn, jit_compile=config.jit)
+        self._evaluation: Evaluation | None = None
+
+    def _build(self, seed: int) -> tuple[keras.Model, keras.Model]:
+        config, shape = self.config, self.data.shape
+        if isinstance(self.data, Mixture):
+            scale = self.data.scale
+            return (
+                mlp_generator(config.latent, 2, config.hidden, config.layers, seed, scale),
+                mlp_discriminator(2, config.hidden, config.layers, seed, scale=scale),
+            )
+        return (
+            generator(shape, config.latent, config.width, seed, upsampling=config.upsampling),
+            discriminator(shape, config.width, seed + 1, batch_norm=True, minibatch_std=config.minibatch_std),
+        )
+
+    # --- the algorithm --------------------------------------------------------------------------------------------------
+
+    def step(self) -> Mapping[str, Any]:
+        """Run `turn` updates; returns their mean losses."""
+        batches = tf.constant(self.stream.take(self.config.turn))  # [T, B, ...]
+        values = self._turn(batches, tf.constant([self.noise_seed, self.clock], tf.int64))
+        self.clock += self.config.turn
+        return dict(zip(TAGS, values, strict=True))
+
+    def _run_turn(self, batches: tf.Tensor, key: tf.Tensor) -> list[tf.Tensor]:
+        total = tf.zeros(len(TAGS))
+        for i in tf.range(self.config.turn, dtype=tf.int64):
+            total += self._update(as_input(batches[i]), tf.add(key, [0, i]))
+        return tf.unstack(total / self.config.turn)
+
+    def _update(self, x_real: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+        """One step of D, then one of G, for x_real [B, ...] and key (seed, clock) of the noise.
+
+        G does not move in between, so one forward pass of it serves both.
+        """
+        z = tf.random.stateless_normal((self.config.batch, self.config.latent), key)
+        with tf.GradientTape() as G_tape:
+            x_fake = self.G(z, training=True)  # [B, ...]
+            with G_tape.stop_recording():
+                with tf.GradientTape() as D_tape:  # critical: real and fake apart, each with its own batch statistics
+                    real, fake = self.D(x_real, training=True), self.D(x_fake, training=True)  # [B]
+                    D_loss = standard_discriminator(real, fake, self.config.real_label)
+                gradient = D_tape.gradient(D_loss, self.D.trainable_variables)
+                self.D_optimizer.apply(gradient, self.D.trainable_variables)
+            G_loss = nonsaturating_generator(self.D(x_fake, training=True))
+        self.G_optimizer.apply(G_tape.gradient(G_loss, self.G.trainable_variables), self.G.trainable_variables)
+        if self.config.ema:
+            follow(self.average, self.G, self.config.ema, key[1])
+        return tf.stack([D_loss, G_loss, tf.reduce_mean(real), tf.reduce_mean(fake)])
+
+    # --- samples --------------------------------------------------------------------------------------------------------
+
+    @tf.function
+    def _generate(self, z: tf.Tensor) -> tf.Tensor:
+        return self.average(z, training=False)
+
+    def _noise(self, n: int, seed: int) -> tf.Tensor:
+        return tf.random.stateless_normal((n, self.config.latent), [seed, -1])
+
+    def _outputs(self, n: int, seed: int) -> np.ndarray:
+        z = self._noise(n, seed)
+        return np.concatenate([self._generate(z[i : i + SAMPLED]) for i in range(0, n, SAMPLED)])
+
+    def _critic(self, points: np.ndarray) -> np.ndarray:
+        return np.asarray(self.D(points, training=False))
+
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return n pictures [n, H, W, C] uint8; for a mixture one picture [1, H, W, 3] of n points."""
+        if isinstance(self.data, Mixture):
+            return draw_points(self._outputs(n, seed), self.data, self._critic)[None]
+        return as_pictures(self._outputs(n, seed))
+
+    @property
+    def pictures(self) -> Mapping[str, Callable[[int, int], np.ndarray]]:
+        """Other pictures that the verb `sample` can draw, by name: (n, seed) -> [n, H, W, C] uint8."""
+        return {} if self.config.data.points else {"interpolate": self.interpolate, "arithmetic": self.arithmetic}
+
+    def interpolate(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return n pictures, each row of sqrt(n) a walk along the great circle from one z to another."""
+        columns = max(2, int(np.ceil(np.sqrt(n))))
+        rows = -(-n // columns)
+        ends = np.asarray(self._noise(2 * rows, seed)).reshape(rows, 2, 1, -1)
+        a, b = ends[:, 0], ends[:, 1]  # [R, 1, L]
+        cosine = (a * b).sum(-1, keepdims=True) / np.linalg.norm(a, axis=-1, keepdims=True)
+        angle = np.arccos(np.clip(cosine / np.linalg.norm(b, axis=-1, keepdims=True), -1, 1))
+        way = np.linspace(0, 1, columns, dtype=np.float32)[None, :, None]
+        z = (np.sin((1 - way) * angle) * a + np.sin(way * angle) * b) / np.sin(angle)  # [R, columns, L]
+        return as_pictures(np.asarray(self._generate(z.reshape(rows * columns, -1)[:n])))
+
+    def arithmetic(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return one picture [1, H, W, C] whose rows show G at z1, z2, z3 and z1 - z2 + z3, for n such rows at most 16."""
+        z = np.asarray(self._noise(3 * min(n, 16), seed)).reshape(-1, 3, self.config.latent)
+        z = np.concatenate([z, z[:, :1] - z[:, 1:2] + z[:, 2:]], axis=1)  # [R, 4, L]
+        rows, (height, width, channels) = len(z), self.data.shape
+        images = as_pictures(np.asarray(self._generate(z.reshape(4 * rows, -1)))).reshape(
+            rows, 4, height, width, channels
+        )
+        return images.swapaxes(1, 2).reshape(1, rows * height, 4 * width, channels)
+
+    # --- the contract ---------------------------------------------------------------------------------------------------
+
+    def evaluate(self) -> Mapping[str, Any]:
+        if self._evaluation is None:
+            self._evaluation = Evaluation(self.data, self.config.eval_samples, self.config.extractor)
+        return self._evaluation(self._outputs, self._critic)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "G": self.G,
+            "D": self.D,
+            "average": self.average if self.config.ema else None,
+            "G_optimizer": self.G_optimizer,
+            "D_optimizer": self.D_optimizer,
+            "clock": self.clock,
+            "noise_seed": self.noise_seed,
+            "stream": self.stream.state(),
+        }
+
+    def load_state(self, tree: dict[str, Any]) -> None:
+        self.clock, self.noise_seed = tree["clock"], tree["noise_seed"]
+        self.stream.load_state(tree["stream"])
+
+    def close(self) -> None:
+        self.stream.close()

@@ -1,0 +1,1 @@
+"""Relativistic GANs and the GAN they are compared with."""

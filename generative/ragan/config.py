@@ -1,0 +1,109 @@
+"""Flags of `ragan`. `loss`, `spectral` and the penalties combine freely; the default is RaSGAN with spectral normalisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.errors import require
+from core.plugin import register
+from generative.data.settings import DataConfig
+
+__all__ = ["RaGANConfig"]
+
+
+@register(
+    "ragan",
+    kind="generative",
+    build="generative.ragan.model:RaGAN",
+    headline="eval/distance",
+    goal="min",
+    clock="updates",
+    summary="Relativistic GANs: SGAN, RSGAN, RaSGAN, RaLSGAN, RaHinge, with spectral norm, gradient penalty, R1 and R2",
+    description="The discriminator judges how much more real an example is than one of the other side, or than the other side's "
+    "average; the generator minimises the same loss with the sides exchanged, on fresh examples. RSGAN with R1 and R2 is "
+    "the objective of R3GAN.",
+    paper="https://arxiv.org/abs/1807.00734",
+    subject="data.source",
+    tiny={
+        "data.source": "digits",
+        "data.size": 16,
+        "r1": 1.0,
+        "batch": 4,
+        "latent": 3,
+        "width": 2,
+        "eval_samples": 12,
+        "ema": 0.9,
+    },
+    run={"until": 20_000, "log_every": 100, "eval_every": 2_000, "save_every": 1_000},
+)
+@dataclass(frozen=True)
+class RaGANConfig:
+    """Relativistic GAN."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    """What to learn from."""
+    loss: Literal["sgan", "rsgan", "rasgan", "ralsgan", "rahinge"] = "rasgan"
+    """sgan: the non-saturating loss, for comparison; rsgan: pairs; ra...: against the average (log, squares, hinge)."""
+    spectral: bool = True
+    """Normalise D's kernels spectrally."""
+    batch_norm: bool = False
+    """Batch norm in D; not with gp, which needs a D of single examples."""
+    gp: float = 0.0
+    """Weight of the gradient penalty (|grad D| - 1)^2 between real and fake; 10 is common."""
+    r1: float = 0.0
+    """Weight of the zero-centred penalty |grad D|^2 / 2 on real examples."""
+    r2: float = 0.0
+    """Weight of the zero-centred penalty |grad D|^2 / 2 on generated examples."""
+    d_steps: int = 1
+    """Updates of D for each of the generator."""
+    batch: int = 64
+    """Examples per update; each step of D and of G has its own."""
+    latent: int = 100
+    """Numbers in z, drawn from N(0, 1)."""
+    width: int = 64
+    """Filters of D's first and before G's last layer; the others have 2, 4 and 8 times as many."""
+    upsampling: Literal["transposed", "resize"] = "transposed"
+    """G's layers: transposed convolutions, or nearest neighbours and a convolution."""
+    hidden: int = 128
+    """Units per hidden layer of the perceptrons that take the networks' place on ring and grid."""
+    layers: int = 2
+    """Hidden layers of those perceptrons."""
+    lr: float = 2e-4
+    """Adam step size of both networks."""
+    beta1: float = 0.5
+    """Adam's decay of the gradient's mean."""
+    beta2: float = 0.999
+    """Adam's decay of the squared gradient's mean."""
+    anneal: int = 0
+    """Clock at which the step size has fallen to 0 along a half cosine; 0 keeps it constant."""
+    penalty_end: float = 1.0
+    """Factor to which r1 and r2 have fallen, geometrically, when the clock reaches anneal: smooth first, sharp at the end."""
+    ema: float = 0.0
+    """Decay of the averaged generator that is then used for samples; 0 for none."""
+    turn: int = 1
+    """Generator updates in one call of TensorFlow: more where an update takes about a millisecond, as on ring and grid."""
+    jit: bool = False
+    """Compile with XLA: faster for perceptrons, several times slower for transposed convolutions on a CPU."""
+    eval_samples: int = 5_000
+    """Samples per evaluation (2,500 in PacGAN's protocol for ring and grid)."""
+    extractor: str = "digits"
+    """Features that distances compare: digits, a small classifier of 28x28 digits, or the path of a .keras model."""
+
+    def __post_init__(self) -> None:
+        for name in ("d_steps", "batch", "latent", "width", "hidden", "layers", "turn"):
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
+        require(self.eval_samples >= 4, f"eval_samples is {self.eval_samples}; it must be at least 4")
+        require(0 < self.penalty_end <= 1, f"penalty_end is {self.penalty_end}; it must lie in (0, 1]")
+        require(self.anneal > 0 or self.penalty_end == 1, "penalty_end needs anneal, the clock at which it is reached")
+        for name in ("gp", "r1", "r2", "anneal"):
+            require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")
+        require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")
+        require(0 <= self.beta1 < 1, f"beta1 is {self.beta1}; it must lie in [0, 1)")
+        require(0 <= self.beta2 < 1, f"beta2 is {self.beta2}; it must lie in [0, 1)")
+        require(0 <= self.ema < 1, f"ema is {self.ema}; it must lie in [0, 1)")
+        penalised = self.gp > 0 or self.r1 > 0 or self.r2 > 0
+        require(
+            not (self.batch_norm and penalised),
+            "batch_norm mixes the examples of a batch, so a gradient penalty (gp, r1, r2) has no meaning; choose one of them",
+        )

@@ -1,0 +1,194 @@
+"""Relativistic GANs (Jolicoeur-Martineau, 2019), the GAN they are compared with, and the penalties they go with.
+
+One update (Algorithms 1 and 2 of the paper), with L(r, f) the loss of C(x_r), C(x_f):
+
+    d_steps times:  x_r ~ data, z ~ N(0, 1), both fresh
+        theta_C <- Adam(theta_C, grad [L(C(x_r), C(G(z))) + penalties])
+    x_r ~ data, z ~ N(0, 1), fresh again
+    theta_G <- Adam(theta_G, grad L(C(G(z)), C(x_r)))                  the sides exchanged; SGAN: -log sigmoid C(G(z))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from core.errors import require
+from core.layers.dcgan import LEAST_SIZE, discriminator, generator, mlp_discriminator, mlp_generator
+from core.layers.ema import follow
+from core.layers.spectral import power_iterate, sigmas
+from core.losses import relativistic
+from core.losses.adversarial import (
+    critic_gradient_penalty,
+    nonsaturating_generator,
+    standard_discriminator,
+    zero_centred_penalty,
+)
+from core.plugin import Context
+from generative.data.sources import Mixture, Stream, open_data
+from generative.evaluation import Evaluation, as_input, as_pictures, draw_points
+from generative.ragan.config import RaGANConfig
+
+__all__ = ["RaGAN"]
+
+TAGS = ("loss/discriminator", "loss/penalty", "loss/generator", "critic/real", "critic/fake", "critic/sigma_max")
+SAMPLED = 250  # samples in one forward pass
+
+
+class RaGAN:
+    """The model; on ring and grid perceptrons take the place of the convolutional networks."""
+
+    def __init__(self, config: RaGANConfig, context: Context):
+        self.config, self.context = config, context
+        self.data = open_data(config.data, context.say)
+        if not config.data.points:
+            side = min(self.data.shape[:2])
+            require(
+                side >= LEAST_SIZE,
+                f"{self.data.name} has {side} pixels a side; ragan needs {LEAST_SIZE}, set data.size to {LEAST_SIZE} or more",
+            )
+        seeds = [int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3)]
+        self.G, self.C = self._build(seeds[0] % 10**6)
+        self.average = self._build(seeds[0] % 10**6)[0] if config.ema else self.G  # the generator that is sampled
+        self.G_optimizer, self.C_optimizer = self._make_optimizer(1), self._make_optimizer(config.d_steps)
+        self.G_optimizer.build(self.G.trainable_variables)
+        self.C_optimizer.build(self.C.trainable_variables)
+        self.stream = Stream(self.data, config.batch, seeds[1])
+        self.noise_seed = seeds[2]
+        self.clock = 0
+        self._turn = tf.function(self._run_turn, jit_compile=config.jit)
+        self._evaluation: Evaluation | None = None
+
+    def _build(self, seed: int) -> tuple[keras.Model, keras.Model]:
+        config, shape = self.config, self.data.shape
+        spectral: Any = "divide" if config.spectral else "watch"
+        if isinstance(self.data, Mixture):
+            scale = self.data.scale
+            return (
+                mlp_generator(config.latent, 2, config.hidden, config.layers, seed, scale),
+                mlp_discriminator(2, config.hidden, config.layers, seed, scale=scale, spectral=spectral),
+            )
+        return (
+            generator(shape, config.latent, config.width, seed, upsampling=config.upsampling),
+            discriminator(shape, config.width, seed + 1, batch_norm=config.batch_norm, spectral=spectral),
+        )
+
+    def _make_optimizer(self, steps_per_update: int) -> keras.optimizers.Optimizer:
+        config = self.config
+        lr: Any = config.lr
+        if config.anneal:
+            lr = keras.optimizers.schedules.CosineDecay(config.lr, config.anneal * steps_per_update)
+        return keras.optimizers.Adam(lr, config.beta1, config.beta2)
+
+    # --- the algorithm --------------------------------------------------------------------------------------------------
+
+    def step(self) -> Mapping[str, Any]:
+        """Run `turn` updates of the generator, each after d_steps of the discriminator; returns means."""
+        config = self.config
+        batches = self.stream.take(config.turn * (config.d_steps + 1))  # [T (d_steps + 1), B, ...]
+        batches = tf.constant(batches.reshape(config.turn, config.d_steps + 1, *batches.shape[1:]))
+        values = self._turn(batches, tf.constant([self.noise_seed, self.clock], tf.int64))
+        self.clock += config.turn
+        return dict(zip(TAGS, values, strict=True))
+
+    def _run_turn(self, batches: tf.Tensor, key: tf.Tensor) -> list[tf.Tensor]:
+        total = tf.zeros(len(TAGS))
+        for i in tf.range(self.config.turn, dtype=tf.int64):
+            total += self._update(batches[i], tf.add(key, [0, i]))
+        return tf.unstack(total / self.config.turn)
+
+    def _update(self, x_real: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+        """d_steps of C, then one of G, for x_real [d_steps + 1, B, ...] and key (seed, clock) of the noise."""
+        config, n = self.config, self.config.d_steps
+        done = tf.minimum(tf.cast(key[1], tf.float32) / max(config.anneal, 1), 1.0)
+        gamma = tf.pow(config.penalty_end, done)  # [] factor of r1 and r2
+        values = tf.zeros(4)
+        for k in tf.range(n, dtype=tf.int64):
+            values = self._update_discriminator(as_input(x_real[k]), tf.add(key * [1, n + 1], [0, k]), gamma)
+        z = self._noise(tf.add(key * [1, n + 1], [0, n]))
+        with tf.GradientTape() as tape:
+            fake = self.C(self.G(z, training=True), training=True)  # [B]
+            if config.loss == "sgan":
+                loss = nonsaturating_generator(fake)
+            else:
+                loss = getattr(relativistic, config.loss)(fake, self.C(as_input(x_real[n]), training=True))
+        self.G_optimizer.apply(tape.gradient(loss, self.G.trainable_variables), self.G.trainable_variables)
+        if config.ema:
+            follow(self.average, self.G, config.ema, key[1])
+        return tf.stack([values[0], values[1], loss, values[2], values[3], tf.reduce_max(sigmas(self.C))])
+
+    def _update_discriminator(self, x_real: tf.Tensor, key: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
+        """One step of C; returns its loss, the penalties, and the means of C(x_r) and C(x_f)."""
+        config = self.config
+
+        def C(x: tf.Tensor) -> tf.Tensor:  # [B, ...] -> [B]
+            return self.C(x, training=True)
+
+        power_iterate(self.C)
+        x_fake = self.G(self._noise(key), training=True)  # [B, ...]
+        with tf.GradientTape() as tape:
+            real, fake = C(x_real), C(x_fake)
+            loss_of = standard_discriminator if config.loss == "sgan" else getattr(relativistic, config.loss)
+            loss, penalty = loss_of(real, fake), tf.constant(0.0)
+            if config.gp:
+                alpha = tf.random.stateless_uniform((config.batch,), tf.add(key, [1, 0]))  # [B] one per example
+                penalty += config.gp * critic_gradient_penalty(C, x_real, x_fake, alpha)
+            if config.r1:
+                penalty += gamma * config.r1 * zero_centred_penalty(C, x_real)
+            if config.r2:
+                penalty += gamma * config.r2 * zero_centred_penalty(C, x_fake)
+            total = loss + penalty
+        self.C_optimizer.apply(tape.gradient(total, self.C.trainable_variables), self.C.trainable_variables)
+        return tf.stack([loss, penalty, tf.reduce_mean(real), tf.reduce_mean(fake)])
+
+    def _noise(self, key: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_normal((self.config.batch, self.config.latent), key)
+
+    # --- samples --------------------------------------------------------------------------------------------------------
+
+    @tf.function
+    def _generate(self, z: tf.Tensor) -> tf.Tensor:
+        return self.average(z, training=False)
+
+    def _outputs(self, n: int, seed: int) -> np.ndarray:
+        z = tf.random.stateless_normal((n, self.config.latent), [seed, -1])
+        return np.concatenate([self._generate(z[i : i + SAMPLED]) for i in range(0, n, SAMPLED)])
+
+    def _critic(self, points: np.ndarray) -> np.ndarray:
+        return np.asarray(self.C(points, training=False))
+
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return n pictures [n, H, W, C] uint8; for a mixture one picture [1, H, W, 3] of n points."""
+        if isinstance(self.data, Mixture):
+            return draw_points(self._outputs(n, seed), self.data, self._critic)[None]
+        return as_pictures(self._outputs(n, seed))
+
+    # --- the contract ---------------------------------------------------------------------------------------------------
+
+    def evaluate(self) -> Mapping[str, Any]:
+        if self._evaluation is None:
+            self._evaluation = Evaluation(self.data, self.config.eval_samples, self.config.extractor)
+        return self._evaluation(self._outputs, self._critic)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "G": self.G,
+            "C": self.C,
+            "average": self.average if self.config.ema else None,
+            "G_optimizer": self.G_optimizer,
+            "C_optimizer": self.C_optimizer,
+            "clock": self.clock,
+            "noise_seed": self.noise_seed,
+            "stream": self.stream.state(),
+        }
+
+    def load_state(self, tree: dict[str, Any]) -> None:
+        self.clock, self.noise_seed = tree["clock"], tree["noise_seed"]
+        self.stream.load_state(tree["stream"])
+
+    def close(self) -> None:
+        self.stream.close()

@@ -1,0 +1,244 @@
+"""The variational autoencoder of "Auto-Encoding Variational Bayes" (Kingma and Welling, 2014).
+
+One update, in the notation of the paper:
+
+    x ~ data, epsilon ~ N(0, 1)
+    mu, log sigma^2 = encoder(x)
+    z = mu + sigma epsilon
+    (theta, phi) <- Adam(grad mean over the batch of [-log p(x | z) + beta KL(N(mu, sigma^2) || N(0, 1))])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from core.errors import require
+from core.layers.upsampling import CroppedConv2DTranspose
+from core.losses.variational import bernoulli_nll, gaussian_kl, gaussian_nll, importance_weighted_nll
+from core.plugin import Context
+from generative.data.sources import Pictures, Stream, open_data
+from generative.vae.config import VAEConfig
+
+__all__ = ["VAE"]
+
+TAGS = ("loss/total", "loss/reconstruction", "loss/kl")
+GRID_SEED, MEASURE_SEED = 1, 2  # fixed noise, so that pictures and numbers compare over time
+IN_GRID, RECONSTRUCTED = 64, 36
+SCATTERED = 2000  # examples in the scatter plot
+MEASURED = 50  # examples in one call of the likelihood estimate: each stands nll_samples times in memory
+
+
+class VAE:
+    """The model. Pixels are floats in [0, 1]."""
+
+    def __init__(self, config: VAEConfig, context: Context):
+        self.config, self.context = config, context
+        data = open_data(config.data, context.say)
+        if not isinstance(data, Pictures):
+            require(False, f"data.source is {config.data.source!r}; vae needs a fixed set of pictures, e.g. mnist5k")
+        assert isinstance(data, Pictures)
+        require(
+            config.held_out < len(data),
+            f"held_out is {config.held_out}; it must be less than the {len(data)} examples of {data.name}",
+        )
+        self.train, self.test = data.split(config.held_out)
+        self.shape = data.shape
+        init, stream, self.noise_seed = (int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3))
+        self.encoder, self.decoder = self._build(init % 10**6)
+        self.variables = [*self.encoder.trainable_variables, *self.decoder.trainable_variables]
+        self.optimizer = keras.optimizers.Adam(config.lr)
+        self.optimizer.build(self.variables)
+        self.stream = Stream(self.train, config.batch, stream)
+        self.clock = 0
+        self._turn = tf.function(self._run_turn, jit_compile=config.jit)
+
+    def _build(self, seed: int) -> tuple[keras.Model, keras.Model]:
+        """Return the encoder, x [B, H, W, C] -> (mu, log sigma^2) [B, L], and the decoder, z [B, L] -> outputs [B, H, W, C]."""
+        config, (height, width, channels) = self.config, self.shape
+        layers = keras.layers
+        numbers = iter(range(100 * seed, 100 * seed + 100))
+
+        def start() -> keras.initializers.Initializer:
+            return keras.initializers.GlorotUniform(seed=next(numbers))
+
+        def dense(units: int, activation: str | None = "relu", **kwargs: Any) -> keras.layers.Layer:
+            return layers.Dense(units, activation, kernel_initializer=start(), **kwargs)
+
+        x, z = keras.Input(self.shape), keras.Input((config.latent,))
+        half, quarter = (-(-height // 2), -(-width // 2)), (-(-height // 4), -(-width // 4))
+        few, many = config.hidden // 8, config.hidden // 4
+        h = x
+        if config.network == "conv":
+            for filters in (few, many):
+                h = layers.Conv2D(filters, 4, 2, "same", activation="relu", kernel_initializer=start())(h)
+        h = dense(config.hidden)(layers.Flatten()(h))
+        mean, log_variance = (dense(config.latent, None, dtype="float32")(h) for _ in range(2))
+
+        y = dense(config.hidden)(z)
+        if config.network == "conv":
+            y = layers.Reshape((*quarter, many))(dense(quarter[0] * quarter[1] * many)(y))
+            y = CroppedConv2DTranspose(few, 4, half, activation="relu", kernel_initializer=start())(y)
+            y = CroppedConv2DTranspose(channels, 4, (height, width), kernel_initializer=start(), dtype="float32")(y)
+        else:
+            y = layers.Reshape(self.shape)(dense(height * width * channels, None, dtype="float32")(y))
+        return keras.Model(x, [mean, log_variance], name="encoder"), keras.Model(z, y, name="decoder")
+
+    # --- the algorithm --------------------------------------------------------------------------------------------------
+
+    def step(self) -> Mapping[str, Any]:
+        """Run `turn` updates; returns the means of the terms of the bound, in nats per example."""
+        batches = tf.constant(self.stream.take(self.config.turn))  # [T, B, H, W, C]
+        values = self._turn(batches, tf.constant([self.noise_seed, self.clock], tf.int64))
+        self.clock += self.config.turn
+        return dict(zip(TAGS, values, strict=True))
+
+    def _run_turn(self, batches: tf.Tensor, key: tf.Tensor) -> list[tf.Tensor]:
+        total = tf.zeros(len(TAGS))
+        for i in tf.range(self.config.turn, dtype=tf.int64):
+            total += self._update(self._pixels(batches[i], tf.add(key, [1, i])), tf.add(key, [0, i]))
+        return tf.unstack(total / self.config.turn)
+
+    def _update(self, x: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+        """One step on the negative bound of x [B, H, W, C]; key (seed, clock) is that of the noise."""
+        epsilon = tf.random.stateless_normal((self.config.batch, self.config.latent), key)
+        with tf.GradientTape() as tape:
+            mean, log_variance = self.encoder(x, training=True)  # [B, L] each
+            z = mean + tf.exp(0.5 * log_variance) * epsilon
+            reconstruction = tf.reduce_mean(self._nll(z, x))  # sum over pixels, mean over the batch
+            kl = tf.reduce_mean(tf.reduce_sum(gaussian_kl(mean, log_variance), axis=-1))  # sum over latents
+            loss = reconstruction + self.config.beta * kl
+        self.optimizer.apply(tape.gradient(loss, self.variables), self.variables)
+        return tf.stack([loss, reconstruction, kl])
+
+    def _nll(self, z: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """Return -log p(x | z) [B]."""
+        if self.config.likelihood == "bernoulli":
+            return bernoulli_nll(self.decoder(z), x)
+        return gaussian_nll(self.decoder(z), x, self.config.sigma)
+
+    def _pixels(self, images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+        """Return bytes as floats in [0, 1], binarised as the configuration says."""
+        x = tf.cast(images, tf.float32) / 255
+        if self.config.binarise == "half":
+            return tf.cast(x > 0.5, tf.float32)
+        if self.config.binarise == "sampled":
+            return tf.cast(tf.random.stateless_uniform(tf.shape(x), key) < x, tf.float32)
+        return x
+
+    # --- samples and measures -------------------------------------------------------------------------------------------
+
+    @tf.function
+    def _decode(self, z: tf.Tensor) -> tf.Tensor:
+        y = self.decoder(z, training=False)
+        return tf.sigmoid(y) if self.config.likelihood == "bernoulli" else tf.clip_by_value(y, 0, 1)
+
+    def _pictures(self, z: tf.Tensor) -> np.ndarray:
+        return np.round(np.asarray(self._decode(z)) * 255).astype(np.uint8)
+
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return the means of p(x | z) for n draws of z from the prior, [n, H, W, C] uint8."""
+        return self._pictures(tf.random.stateless_normal((n, self.config.latent), [seed, -1]))
+
+    @tf.function(reduce_retracing=True)
+    def _measure(self, images: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return reconstruction [B], KL [B, L], the importance-weighted -log p(x) [B] and the means [B, L] of q."""
+        K, B, L = self.config.nll_samples, tf.shape(images)[0], self.config.latent
+        x = self._pixels(images, tf.add(key, [1, 0]))
+        mean, log_variance = self.encoder(x, training=False)
+        z = mean + tf.exp(0.5 * log_variance) * tf.random.stateless_normal((K, B, L), key)  # [K, B, L]
+        repeated = tf.repeat(x[None], K, axis=0)  # [K, B, H, W, C]
+        nll = self._nll(tf.reshape(z, [K * B, L]), tf.reshape(repeated, [K * B, *self.shape]))
+        nll = tf.reshape(nll, [K, B])
+        weighted = importance_weighted_nll(nll, z, mean, log_variance)
+        return tf.reduce_mean(nll, axis=0), gaussian_kl(mean, log_variance), weighted, mean
+
+    def evaluate(self) -> Mapping[str, Any]:
+        config, images = self.config, self.test.reference(len(self.test))
+        parts = [
+            self._measure(images[i : i + MEASURED], tf.constant([MEASURE_SEED, i], tf.int64))
+            for i in range(0, len(images), MEASURED)
+        ]
+        reconstruction, kl, nll, _ = (np.concatenate([np.asarray(part[i]) for part in parts]) for i in range(4))
+        per_latent = kl.mean(axis=0)  # [L]
+        shown = images[:RECONSTRUCTED]
+        mean, _ = self.encoder(
+            self._pixels(tf.constant(shown), tf.constant([MEASURE_SEED, -1], tf.int64)), training=False
+        )
+        measured = {
+            "eval/nll": float(nll.mean()),
+            "eval/elbo": -float(reconstruction.mean() + per_latent.sum()),
+            "eval/reconstruction": float(reconstruction.mean()),
+            "eval/kl": float(per_latent.sum()),
+            "eval/active_latents": int((per_latent > 0.01).sum()),
+            "eval/kl_per_latent": per_latent,
+            "samples/fixed": self.sample(IN_GRID, GRID_SEED),
+            "samples/reconstructions": self._pairs(shown, self._pictures(mean)),
+            "samples/latents": self._scatter()[None],
+            "eval/protocol": f"{len(images):,} held-out of {self.train.protocol}; pixels binarised: {config.binarise}, "
+            f"{config.likelihood}"
+            + (f", sigma {config.sigma:g}" if config.likelihood == "gaussian" else "")
+            + f"; nll: importance-weighted bound with {config.nll_samples} draws from q; elbo with as many; nats per example",
+        }
+        if config.latent == 2:
+            measured["samples/manifold"] = self.manifold()
+        return measured
+
+    def manifold(self) -> np.ndarray:
+        """Return the pictures at the quantiles of a two-dimensional prior, [manifold^2, H, W, C] uint8."""
+        n = self.config.manifold
+        side = tf.math.ndtri((tf.range(n, dtype=tf.float32) + 0.5) / n)
+        z = tf.reshape(
+            tf.stack(tf.meshgrid(side, -side), axis=-1), [n * n, 2]
+        )  # first latent to the right, second upwards
+        return self._pictures(z)
+
+    def _pairs(self, images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
+        """Return each example above its reconstruction, [N, 2 H, W, C] uint8."""
+        return np.concatenate([images, reconstructions], axis=1)
+
+    def _scatter(self) -> np.ndarray:
+        """Return a picture [H, W, 3] of the means of q, coloured by label; of more than two latents the two most used."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        images, labels = self.train.reference(SCATTERED), self.train.labels
+        mean, log_variance = self.encoder(
+            self._pixels(tf.constant(images), tf.constant([MEASURE_SEED, -2], tf.int64)), training=False
+        )
+        used = np.sort(np.argsort(-np.mean(gaussian_kl(mean, log_variance), axis=0))[:2])
+        first, second = used[0], used[-1]
+        figure = Figure(figsize=(4.4, 4), dpi=100, layout="tight")
+        canvas, axis = FigureCanvasAgg(figure), figure.add_subplot()
+        colours = labels[: len(images)] if labels is not None else None
+        points = axis.scatter(
+            mean[:, first], mean[:, second], s=5, c=colours, cmap="tab10" if labels is not None else None
+        )
+        if labels is not None:
+            figure.colorbar(points)
+        axis.set(xlabel=f"latent {first}", ylabel=f"latent {second}")
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+    # --- the contract ---------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "encoder": self.encoder,
+            "decoder": self.decoder,
+            "optimizer": self.optimizer,
+            "clock": self.clock,
+            "noise_seed": self.noise_seed,
+            "stream": self.stream.state(),
+        }
+
+    def load_state(self, tree: dict[str, Any]) -> None:
+        self.clock, self.noise_seed = tree["clock"], tree["noise_seed"]
+        self.stream.load_state(tree["stream"])
+
+    def close(self) -> None:
+        self.stream.close()

@@ -1,0 +1,1 @@
+"""Wasserstein GANs: weight clipping, gradient penalty, spectral normalisation, spectral-norm regularisation."""

@@ -1,0 +1,183 @@
+"""Wasserstein GANs (Arjovsky et al., 2017) with four ways to keep the critic f Lipschitz.
+
+One update (Algorithm 1 of the paper):
+
+    n_critic times:  x ~ data, z ~ N(0, 1), both fresh
+        w <- optimiser(w, grad [f(G(z)) - f(x) + penalty])
+             clip:    afterwards w <- clip(w, -c, c)
+             gp:      penalty lambda (|grad f(x_hat)| - 1)^2 between real and fake          Gulrajani et al., 2017
+             sn:      every kernel of f is divided by its largest singular value             Miyato et al., 2018
+             sn-reg:  penalty lambda / 2 sum sigma^2, its gradient lambda sigma u v'          Yoshida and Miyato, 2017
+    z ~ N(0, 1), fresh
+    theta <- optimiser(theta, grad [-f(G(z))])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from core.errors import require
+from core.layers.dcgan import LEAST_SIZE, discriminator, generator, mlp_discriminator, mlp_generator
+from core.layers.ema import follow
+from core.layers.spectral import power_iterate, sigma_penalty, sigmas
+from core.losses.adversarial import critic_gradient_penalty, wasserstein_critic, wasserstein_generator
+from core.plugin import Context
+from generative.data.sources import Mixture, Stream, open_data
+from generative.evaluation import Evaluation, as_input, as_pictures, draw_points
+from generative.wgan.config import WGANConfig
+
+__all__ = ["WGAN"]
+
+SAMPLED = 250  # samples in one forward pass
+
+
+class WGAN:
+    """The model; on ring and grid perceptrons take the place of the convolutional networks."""
+
+    def __init__(self, config: WGANConfig, context: Context):
+        self.config, self.context = config, context
+        self.data = open_data(config.data, context.say)
+        if not config.data.points:
+            side = min(self.data.shape[:2])
+            require(
+                side >= LEAST_SIZE,
+                f"{self.data.name} has {side} pixels a side; wgan needs {LEAST_SIZE}, set data.size to {LEAST_SIZE} or more",
+            )
+        seeds = [int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3)]
+        self.G, self.f = self._build(seeds[0] % 10**6)
+        self.average = self._build(seeds[0] % 10**6)[0] if config.ema else self.G  # the generator that is sampled
+        self.G_optimizer, self.f_optimizer = self._make_optimizer(), self._make_optimizer()
+        self.G_optimizer.build(self.G.trainable_variables)
+        self.f_optimizer.build(self.f.trainable_variables)
+        self.stream = Stream(self.data, config.batch, seeds[1])
+        self.noise_seed = seeds[2]
+        self.clock = 0
+        self._turn = tf.function(self._run_turn, jit_compile=config.jit)
+        self._evaluation: Evaluation | None = None
+
+    def _build(self, seed: int) -> tuple[keras.Model, keras.Model]:
+        config, shape = self.config, self.data.shape
+        spectral: Any = "divide" if config.constraint == "sn" else "watch"
+        if isinstance(self.data, Mixture):
+            scale = self.data.scale
+            return (
+                mlp_generator(config.latent, 2, config.hidden, config.layers, seed, scale),
+                mlp_discriminator(2, config.hidden, config.layers, seed, scale=scale, spectral=spectral),
+            )
+        # gp needs a critic of single examples, and batch norm would undo the bound that sn and sn-reg set
+        batch_norm = config.constraint == "clip"
+        return (
+            generator(shape, config.latent, config.width, seed, upsampling=config.upsampling),
+            discriminator(shape, config.width, seed + 1, batch_norm=batch_norm, spectral=spectral),
+        )
+
+    def _make_optimizer(self) -> keras.optimizers.Optimizer:
+        if self.config.chosen_optimizer == "rmsprop":  # Keras adds epsilon inside the square root
+            return keras.optimizers.RMSprop(self.config.chosen_lr, rho=0.9, epsilon=1e-8)
+        return keras.optimizers.Adam(self.config.chosen_lr, self.config.beta1, beta_2=0.9, epsilon=1e-8)
+
+    # --- the algorithm --------------------------------------------------------------------------------------------------
+
+    def step(self) -> Mapping[str, Any]:
+        """Run `turn` updates of the generator, each after critic_steps of the critic; returns means."""
+        config = self.config
+        batches = self.stream.take(config.turn * config.critic_steps)  # [T n_critic, B, ...]
+        batches = tf.constant(batches.reshape(config.turn, config.critic_steps, *batches.shape[1:]))
+        values, largest = self._turn(batches, tf.constant([self.noise_seed, self.clock], tf.int64))
+        self.clock += config.turn
+        tags = ("critic/wasserstein", "loss/penalty", "loss/generator")
+        singular = {f"critic/sigma_{i}": sigma for i, sigma in enumerate(largest)}
+        return dict(zip(tags, values, strict=True)) | {"critic/sigma_max": tf.reduce_max(largest)} | singular
+
+    def _run_turn(self, batches: tf.Tensor, key: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        total = tf.zeros(3)
+        for i in tf.range(self.config.turn, dtype=tf.int64):
+            total += self._update(batches[i], tf.add(key, [0, i]))
+        return tf.unstack(total / self.config.turn), tf.unstack(sigmas(self.f))
+
+    def _update(self, x_real: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+        """n_critic steps of f, then one of G, for x_real [n_critic, B, ...] and key (seed, clock) of the noise."""
+        n = self.config.critic_steps
+        estimate = penalty = tf.constant(0.0)
+        for k in tf.range(n, dtype=tf.int64):
+            estimate, penalty = self._update_critic(as_input(x_real[k]), tf.add(key * [1, n + 1], [0, k]))
+        z = self._noise(tf.add(key * [1, n + 1], [0, n]))
+        with tf.GradientTape() as tape:
+            loss = wasserstein_generator(self.f(self.G(z, training=True), training=True))
+        self.G_optimizer.apply(tape.gradient(loss, self.G.trainable_variables), self.G.trainable_variables)
+        if self.config.ema:
+            follow(self.average, self.G, self.config.ema, key[1])
+        return tf.stack([estimate, penalty, loss])
+
+    def _update_critic(self, x_real: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """One step of f; returns the Wasserstein estimate before it and the penalty."""
+        config, f = self.config, self.f
+        power_iterate(f)
+        x_fake = self.G(self._noise(key), training=True)  # [B, ...]
+        with tf.GradientTape() as tape:
+            loss = wasserstein_critic(f(x_real, training=True), f(x_fake, training=True))
+            penalty = tf.constant(0.0)
+            if config.constraint == "gp":
+                alpha = tf.random.stateless_uniform((config.batch,), tf.add(key, [1, 0]))  # [B] one per example
+                penalty = config.gp * critic_gradient_penalty(lambda x: f(x, training=True), x_real, x_fake, alpha)
+            if config.constraint == "sn-reg":
+                penalty = config.sn_reg * sigma_penalty(f)
+            total = loss + penalty
+        self.f_optimizer.apply(tape.gradient(total, f.trainable_variables), f.trainable_variables)
+        if config.constraint == "clip":
+            for w in f.trainable_variables:
+                w.assign(tf.clip_by_value(w, -config.clip, config.clip))
+        return -loss, penalty
+
+    def _noise(self, key: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_normal((self.config.batch, self.config.latent), key)
+
+    # --- samples --------------------------------------------------------------------------------------------------------
+
+    @tf.function
+    def _generate(self, z: tf.Tensor) -> tf.Tensor:
+        return self.average(z, training=False)
+
+    def _outputs(self, n: int, seed: int) -> np.ndarray:
+        z = tf.random.stateless_normal((n, self.config.latent), [seed, -1])
+        return np.concatenate([self._generate(z[i : i + SAMPLED]) for i in range(0, n, SAMPLED)])
+
+    def _critic(self, points: np.ndarray) -> np.ndarray:
+        return np.asarray(self.f(points, training=False))
+
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return n pictures [n, H, W, C] uint8; for a mixture one picture [1, H, W, 3] of n points."""
+        if isinstance(self.data, Mixture):
+            return draw_points(self._outputs(n, seed), self.data, self._critic)[None]
+        return as_pictures(self._outputs(n, seed))
+
+    # --- the contract ---------------------------------------------------------------------------------------------------
+
+    def evaluate(self) -> Mapping[str, Any]:
+        if self._evaluation is None:
+            self._evaluation = Evaluation(self.data, self.config.eval_samples, self.config.extractor)
+        return self._evaluation(self._outputs, self._critic)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "G": self.G,
+            "f": self.f,
+            "average": self.average if self.config.ema else None,
+            "G_optimizer": self.G_optimizer,
+            "f_optimizer": self.f_optimizer,
+            "clock": self.clock,
+            "noise_seed": self.noise_seed,
+            "stream": self.stream.state(),
+        }
+
+    def load_state(self, tree: dict[str, Any]) -> None:
+        self.clock, self.noise_seed = tree["clock"], tree["noise_seed"]
+        self.stream.load_state(tree["stream"])
+
+    def close(self) -> None:
+        self.stream.close()

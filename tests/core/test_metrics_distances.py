@@ -1,0 +1,91 @@
+"""Fréchet distance against closed forms and scipy's matrix root, kernel distance against its definition, precision and recall."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from core.metrics.distances import Gaussian, frechet_distance, kernel_distance, precision_recall
+
+
+def features(seed: int, n: int = 400, d: int = 6) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) + rng.normal(size=d)
+
+
+def test_frechet_of_commuting_gaussians_is_closed_form() -> None:
+    p = Gaussian(np.array([1.0, 2.0]), np.diag([4.0, 9.0]))
+    q = Gaussian(np.array([0.0, 0.0]), np.diag([1.0, 16.0]))
+    assert frechet_distance(p, q) == pytest.approx(1 + 4 + (2 - 1) ** 2 + (3 - 4) ** 2)
+    assert frechet_distance(p, p) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_frechet_is_what_scipys_matrix_root_gives(seed: int) -> None:
+    p, q = Gaussian.of(features(seed)), Gaussian.of(features(seed + 10))
+    root = scipy.linalg.sqrtm(p.covariance @ q.covariance).real
+    expected = ((p.mean - q.mean) ** 2).sum() + np.trace(p.covariance + q.covariance - 2 * root)
+    assert frechet_distance(p, q) == pytest.approx(expected, rel=1e-8)
+    assert frechet_distance(p, q) == pytest.approx(frechet_distance(q, p), rel=1e-8)
+
+
+def test_frechet_of_singular_covariances_is_real_and_exact() -> None:
+    x = features(0)
+    x[:, 3] = x[:, 2]  # rank 5
+    p = Gaussian.of(x)
+    assert frechet_distance(p, p) == pytest.approx(0, abs=1e-5)
+    assert frechet_distance(p, Gaussian(p.mean + 1, p.covariance)) == pytest.approx(6, rel=1e-5)
+
+
+def test_kernel_distance_is_its_definition() -> None:
+    x, y = features(1, 7, 3), features(2, 5, 3)
+
+    def k(a: np.ndarray, b: np.ndarray) -> float:
+        return float(a @ b / 3 + 1) ** 3
+
+    within_x = np.mean([k(a, b) for i, a in enumerate(x) for j, b in enumerate(x) if i != j])
+    within_y = np.mean([k(a, b) for i, a in enumerate(y) for j, b in enumerate(y) if i != j])
+    between = np.mean([k(a, b) for a in x for b in y])
+    assert kernel_distance(x, y) == pytest.approx(within_x + within_y - 2 * between)
+
+
+def test_kernel_distance_is_unbiased() -> None:
+    rng = np.random.default_rng(0)
+    values = [kernel_distance(rng.normal(size=(40, 4)), rng.normal(size=(40, 4))) for _ in range(300)]
+    assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(300)
+    assert min(values) < 0 < max(values)
+
+
+def test_kernel_distance_averages_blocks() -> None:
+    x, y = features(1, 20, 3), features(2, 20, 3)
+    halves = [kernel_distance(x[:10], y[:10]), kernel_distance(x[10:], y[10:])]
+    assert kernel_distance(x, y, block=10) == pytest.approx(np.mean(halves))
+
+
+def test_precision_and_recall_by_hand() -> None:
+    real = np.array([[0.0], [1.0], [2.0], [3.0], [10.0], [11.0], [12.0], [13.0]])
+    fake = np.array([[0.5], [1.5], [2.5], [2.6], [100.0]])  # one cluster of two covered, one sample nowhere
+    precision, recall = precision_recall(real, fake, k=3)
+    assert precision == pytest.approx(4 / 5)
+    # balls of the fakes reach: 0.5 -> 2.6 (2.1), 1.5 -> 0.5 or 2.6 (1.1), ..., 100 -> 1.5 (98.5): it alone covers all but 0 and 1
+    assert recall == 1.0
+    assert precision_recall(real, fake[:4], k=3)[1] == pytest.approx(4 / 8)
+
+
+def test_copies_are_precise_and_have_no_recall() -> None:
+    rng = np.random.default_rng(0)
+    real = rng.normal(size=(300, 2))
+    fake = real[:1] + 1e-3 * rng.normal(size=(300, 2))
+    precision, recall = precision_recall(real, fake)
+    assert precision == 1.0 and recall < 0.02
+    assert precision_recall(real, rng.normal(size=(300, 2)))[1] > 0.9
+
+
+def test_shapes_are_checked() -> None:
+    with pytest.raises(ValueError, match="needed"):
+        Gaussian.of(np.zeros((1, 3)))
+    with pytest.raises(ValueError, match="needed"):
+        kernel_distance(np.zeros((5, 3)), np.zeros((5, 4)))
+    with pytest.raises(ValueError, match="N, M >= 4"):
+        precision_recall(np.zeros((3, 3)), np.zeros((5, 3)))

@@ -1,0 +1,310 @@
+"""The four models: updates as their papers have them, samples, pictures, and clear sentences for what cannot work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from core.errors import UsageError
+from core.plugin import Context
+from generative.data.settings import DataConfig
+from generative.dcgan.config import DCGANConfig
+from generative.dcgan.model import DCGAN
+from generative.ragan.config import RaGANConfig
+from generative.ragan.model import RaGAN
+from generative.vae.config import VAEConfig
+from generative.vae.model import VAE
+from generative.wgan.config import WGANConfig
+from generative.wgan.model import WGAN
+
+DIGITS = DataConfig("digits", size=16)
+SMALL: dict[str, Any] = {"batch": 4, "latent": 3, "width": 2, "eval_samples": 12}
+RING: dict[str, Any] = {"data": DataConfig("ring"), "batch": 16, "latent": 2, "hidden": 8, "eval_samples": 100}
+
+
+def weights(model: Any) -> list[np.ndarray]:
+    return [np.array(v) for v in model.trainable_variables]
+
+
+def moved(before: list[np.ndarray], model: Any) -> bool:
+    return any(not np.array_equal(a, b) for a, b in zip(before, weights(model), strict=True))
+
+
+def eager(model: Any) -> Any:
+    """Run updates without tracing, which takes far longer than one update of a tiny network."""
+    model._turn = model._run_turn
+    return model
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return Context(seed=1, folder=tmp_path)
+
+
+# --- the updates ------------------------------------------------------------------------------------------------------
+
+
+def test_dcgan_shares_the_generators_forward_pass(context: Context) -> None:
+    """One forward pass gives what two would: D's step, then G's with the same z through the updated D, worked out apart."""
+    model, twin = (DCGAN(DCGANConfig(DIGITS, **SMALL), context) for _ in range(2))
+    x = tf.constant(model.stream.take(1)[0])
+    key = tf.constant([model.noise_seed, 0], tf.int64)
+    x_real = tf.cast(x, tf.float32) / 127.5 - 1
+    model._update(x_real, key)
+
+    z = tf.random.stateless_normal((4, 3), key)
+    with tf.GradientTape() as tape:
+        fake, real = twin.D(twin.G(z, training=True), training=True), twin.D(x_real, training=True)
+        loss = tf.reduce_mean(tf.nn.softplus(-real)) + tf.reduce_mean(tf.nn.softplus(fake))
+    twin.D_optimizer.apply(tape.gradient(loss, twin.D.trainable_variables), twin.D.trainable_variables)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.nn.softplus(-twin.D(twin.G(z, training=True), training=True)))
+    twin.G_optimizer.apply(tape.gradient(loss, twin.G.trainable_variables), twin.G.trainable_variables)
+    for mine, its in zip(weights(model.D) + weights(model.G), weights(twin.D) + weights(twin.G), strict=True):
+        np.testing.assert_allclose(mine, its, atol=2e-5)
+    model.close(), twin.close()
+
+
+def test_wgan_clips_every_weight_and_takes_n_critic_batches(context: Context) -> None:
+    model = eager(WGAN(WGANConfig(DIGITS, constraint="clip", critic_steps=3, **SMALL), context))
+    model.step()
+    assert model.stream.position == 3
+    assert max(np.abs(w).max() for w in weights(model.f)) == pytest.approx(0.01)
+    assert int(model.f_optimizer.iterations) == 3 and int(model.G_optimizer.iterations) == 1
+    assert type(model.f_optimizer).__name__ == "RMSprop" and float(model.f_optimizer.learning_rate) == pytest.approx(
+        5e-5
+    )
+    model.close()
+
+
+@pytest.mark.parametrize("constraint", ["gp", "sn", "sn-reg"])
+def test_wgan_constraints(context: Context, constraint: Any) -> None:
+    model = eager(WGAN(WGANConfig(DIGITS, constraint=constraint, critic_steps=2, lr=1e-3, **SMALL), context))
+    scalars = {tag: float(value) for tag, value in model.step().items()}
+    assert (scalars["loss/penalty"] > 0) == (constraint != "sn")
+    assert {f"critic/sigma_{i}" for i in range(5)} < scalars.keys()
+    kernels = [w for w in weights(model.f) if w.ndim > 1]
+    true = max(np.linalg.svd(w.reshape(-1, w.shape[-1]), compute_uv=False)[0] for w in kernels)
+    assert 0.7 * true < scalars["critic/sigma_max"] < 1.001 * true  # an estimate from below: two power iterations since
+    model.close()
+
+
+def test_wgan_critic_with_spectral_norm_is_lipschitz(context: Context) -> None:
+    config = WGANConfig(**RING, constraint="sn", layers=2, turn=20, lr=1e-2)
+    model = WGAN(config, context)
+    for _ in range(5):
+        model.step()
+    x, y = np.random.default_rng(0).normal(size=(2, 500, 2)).astype(np.float32)
+    slopes = np.abs(model._critic(x) - model._critic(y)) / np.linalg.norm(x - y, axis=1)
+    assert slopes.max() < 1.1  # 1 with the exact largest singular values
+    model.close()
+
+
+@pytest.mark.parametrize("loss", ["sgan", "rsgan", "rasgan", "ralsgan", "rahinge"])
+def test_ragan_uses_fresh_examples_for_the_generator(context: Context, loss: Any) -> None:
+    model = eager(RaGAN(RaGANConfig(**RING, loss=loss, d_steps=2, r1=0.1, r2=0.1, gp=1.0), context))
+    before_G, before_C = weights(model.G), weights(model.C)
+    scalars = {tag: float(value) for tag, value in model.step().items()}
+    assert model.stream.position == 3 and scalars["loss/penalty"] > 0
+    assert moved(before_G, model.G) and moved(before_C, model.C)
+    model.close()
+
+
+def test_power_iteration_runs_once_per_discriminator_update(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    from generative.ragan import model as module
+
+    calls = []
+    monkeypatch.setattr(module, "power_iterate", lambda network: calls.append(network))
+    model = RaGAN(RaGANConfig(**RING, d_steps=3), context)
+    model._update(tf.constant(model.stream.take(4)), tf.constant([0, 0], tf.int64))  # eager: every iteration is a call
+    assert calls == [model.C] * 3
+    model.close()
+
+
+def test_turn_changes_no_number(context: Context) -> None:
+    one, five = (RaGAN(RaGANConfig(**RING, turn=turn, ema=0.9, r1=0.1), context) for turn in (1, 5))
+    for _ in range(5):
+        one.step()
+    five.step()
+    assert one.clock == five.clock == 5 and one.stream.position == five.stream.position
+    for a, b in zip(weights(one.average), weights(five.average), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    one.close(), five.close()
+
+
+def test_averaged_generator_follows(context: Context) -> None:
+    model = eager(DCGAN(DCGANConfig(DIGITS, ema=0.9, **SMALL), context))
+    start = weights(model.G)
+    model.step()
+    for average, old, new in zip(weights(model.average), start, weights(model.G), strict=True):
+        np.testing.assert_allclose(average, 0.1 * old + 0.9 * new, atol=1e-6)  # min(0.9, 1 / 10) of the old at t = 0
+    model.close()
+
+
+def test_vae_climbs_the_bound_on_digits(context: Context) -> None:
+    model = VAE(VAEConfig(DataConfig("digits"), held_out=100, hidden=64, latent=4, turn=50, lr=3e-3), context)
+    first = {tag: float(v) for tag, v in model.step().items()}
+    for _ in range(6):
+        last = {tag: float(v) for tag, v in model.step().items()}
+    assert last["loss/total"] < first["loss/total"] - 8
+    assert last["loss/total"] == pytest.approx(last["loss/reconstruction"] + last["loss/kl"], rel=1e-4)
+    measured = model.evaluate()
+    assert measured["eval/nll"] < -measured["eval/elbo"], "the importance-weighted bound is the tighter one"
+    assert measured["eval/kl"] == pytest.approx(np.sum(measured["eval/kl_per_latent"]), rel=1e-5)
+    assert measured["eval/active_latents"] == 4
+    model.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"network": "conv", "hidden": 16},
+        {"likelihood": "gaussian", "binarise": "no"},
+        {"binarise": "sampled", "beta": 4.0},
+        {"latent": 2, "manifold": 5},
+    ],
+    ids=["conv", "gaussian", "sampled", "manifold"],
+)
+def test_vae_variants(context: Context, change: dict[str, Any]) -> None:
+    settings = {"hidden": 8, "latent": 3, "held_out": 20, "turn": 1, "nll_samples": 4, **change}
+    model = VAE(VAEConfig(DataConfig("digits"), **settings), context)
+    scalars = model.step()
+    assert np.isfinite([float(v) for v in scalars.values()]).all()
+    measured = model.evaluate()
+    assert measured["samples/reconstructions"].shape == (20, 16, 8, 1)
+    assert ("samples/manifold" in measured) == (settings["latent"] == 2)
+    model.close()
+
+
+def test_vae_measures_pictures_it_never_saw(context: Context) -> None:
+    model = VAE(VAEConfig(DataConfig("digits"), held_out=200, hidden=8, latent=2), context)
+    assert len(model.train) == 1597 and not set(model.train.rows) & set(model.test.rows)
+    assert set(model.train.rows) | set(model.test.rows) == set(range(1797))
+    model.close()
+
+
+# --- samples and pictures ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [16, 27, 28, 32, 64])
+def test_any_size_from_16_up(context: Context, size: int) -> None:
+    model = DCGAN(DCGANConfig(DataConfig("digits", size=size), **SMALL), context)
+    assert model.G.output_shape == (None, size, size, 1)
+    assert model.sample(3, seed=2).shape == (3, size, size, 1)
+    np.testing.assert_array_equal(model.sample(3, seed=2), model.sample(3, seed=2))
+    assert not np.array_equal(model.sample(3, seed=2), model.sample(3, seed=3))
+    assert model.D.output_shape == (None,)
+    model.close()
+
+
+def test_resize_convolution_and_minibatch_std(context: Context) -> None:
+    model = eager(DCGAN(DCGANConfig(DIGITS, upsampling="resize", minibatch_std=True, **SMALL), context))
+    assert any("Resize" in type(layer).__name__ for layer in model.G.layers)
+    model.step()
+    model.close()
+
+
+def test_interpolation_and_arithmetic(context: Context) -> None:
+    model = DCGAN(DCGANConfig(DIGITS, **SMALL), context)
+    assert model.interpolate(64, 0).shape == (64, 16, 16, 1)
+    assert model.arithmetic(5, 0).shape == (1, 5 * 16, 4 * 16, 1)
+    z = np.asarray(model._noise(15, 0)).reshape(5, 3, 3)
+    last = model._generate(z[:, 0] - z[:, 1] + z[:, 2])
+    picture = model.arithmetic(5, 0)[0].reshape(5, 16, 4, 16)[:, :, 3]
+    np.testing.assert_allclose(picture, np.round((np.asarray(last)[..., 0] + 1) * 127.5), atol=1)
+    model.close()
+
+
+@pytest.mark.parametrize(("Model", "Config"), [(DCGAN, DCGANConfig), (WGAN, WGANConfig), (RaGAN, RaGANConfig)])
+def test_points_are_counted_and_drawn(context: Context, Model: Any, Config: Any) -> None:
+    model = eager(Model(Config(**RING), context))
+    model.step()
+    measured = model.evaluate()
+    assert measured["samples/points"].shape == (1, 400, 400, 3)
+    assert 0 <= measured["eval/modes"] <= 8 and "100 samples, 8 modes" in measured["eval/protocol"]
+    assert model.sample(50).shape == (1, 400, 400, 3)
+    model.close()
+
+
+def test_stacked_digits_count_a_thousand_modes(context: Context) -> None:
+    model = DCGAN(DCGANConfig(DataConfig("stacked-digits"), **SMALL), context)
+    measured = model.evaluate()
+    assert 1 <= measured["eval/modes"] <= 12 and measured["eval/reverse_kl"] > 4
+    model.close()
+
+
+# --- clear sentences --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("Model", "Config"), [(DCGAN, DCGANConfig), (WGAN, WGANConfig), (RaGAN, RaGANConfig)])
+def test_pictures_below_16_pixels(context: Context, Model: Any, Config: Any) -> None:
+    with pytest.raises(UsageError, match=r"digits has 8 pixels a side; \w+ needs 16, set data.size to 16 or more"):
+        Model(Config(DataConfig("digits"), **SMALL), context)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: DCGANConfig(batch=0), "batch is 0"),
+        (lambda: DCGANConfig(real_label=0.3), "real_label is 0.3"),
+        (lambda: WGANConfig(clip=0), "clip is 0"),
+        (lambda: RaGANConfig(batch_norm=True, r1=1), "batch_norm mixes"),
+        (lambda: VAEConfig(DataConfig("ring")), "vae learns pictures"),
+        (lambda: VAEConfig(likelihood="gaussian"), "binarise is 'half'"),
+    ],
+)
+def test_settings_that_cannot_work(make: Any, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        make()
+
+
+def test_vae_needs_more_than_it_holds_out(context: Context) -> None:
+    with pytest.raises(UsageError, match="less than the 1797"):
+        VAE(VAEConfig(DataConfig("digits"), held_out=1797), context)
+
+
+def test_sample_draws_what_a_model_offers(cli, tmp_path: Path) -> None:
+    flags = ["--model.data.source", "digits", "--model.data.size", 16, "--model.batch", 4, "--model.width", 2]
+    run_flags = ["--model.eval-samples", 12, "--run.until", 2, "--run.folder", tmp_path]
+    assert cli("run", "dcgan", *flags, *run_flags)[0] == 0
+    (run,) = tmp_path.glob("dcgan/*/*")
+    for name in ("interpolate", "arithmetic"):
+        code, out, _ = cli("sample", run, f"--{name}", "--n", 9)
+        assert code == 0 and name in out and (run / f"{name}.png").is_file()
+    code, _, err = cli("sample", run, "--interpolat")
+    assert code == 2 and "did you mean '--interpolate'" in err.replace("\n", " ")
+
+
+@pytest.mark.parametrize(("Model", "Config"), [(DCGAN, DCGANConfig), (WGAN, WGANConfig), (RaGAN, RaGANConfig)])
+def test_bfloat16_keeps_outputs_and_weights_in_float32(context: Context, Model: Any, Config: Any) -> None:
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = eager(Model(Config(DIGITS, **SMALL), context))
+        assert np.isfinite([float(v) for v in model.step().values()]).all()
+        z = tf.zeros((2, 3))
+        assert model.G(z).dtype == tf.float32 and model.G.layers[1].compute_dtype == "bfloat16"
+        assert {v.dtype for v in model.G.variables} == {"float32"}
+        model.close()
+    finally:
+        keras.mixed_precision.set_dtype_policy("float32")
+
+
+@pytest.mark.slow
+def test_ragan_finds_the_eight_modes_of_the_ring(context: Context) -> None:
+    from experiments.catalogue import catalogue
+    from experiments.configuration import parse, read_yaml
+
+    spec, preset = catalogue().find("ragan-ring")
+    assert preset is not None
+    config = parse(spec, [("preset", read_yaml(preset.path))], [], prog="", usage="")
+    model = RaGAN(config.model, context)
+    while model.clock < config.run.until:
+        model.step()
+    measured = model.evaluate()
+    assert measured["eval/modes"] == 8 and measured["eval/high_quality"] > 0.9
+    model.close()
