@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from experiments.benchmarks.peers import native_pong
 
 __all__ = ["main"]
 
@@ -85,7 +85,7 @@ def stable_baselines3(task: str, how: str, seconds: float) -> float:
     envs = {"pong": 16, "cartpole": 8}[task]
     vector: Any = SubprocVecEnv if how == "subproc" else DummyVecEnv
     if how == "native":
-        env: Any = native(envs)
+        env: Any = native_pong(envs)
     elif task == "pong":
         import ale_py
         import gymnasium
@@ -113,52 +113,6 @@ def stable_baselines3(task: str, how: str, seconds: float) -> float:
     rate = (model.num_timesteps - steps) / (time.perf_counter() - begun)
     env.close()
     return rate
-
-
-def native(envs: int) -> Any:
-    """Return Pong through ale-py's native vector environment in the form that Stable-Baselines3 expects."""
-    from ale_py.vector_env import AtariVectorEnv
-    from gymnasium.spaces import Box, Discrete
-    from stable_baselines3.common.vec_env import VecEnv
-
-    class Adapter(VecEnv):
-        def __init__(self) -> None:
-            self.native = AtariVectorEnv(
-                "pong", envs, frameskip=4, repeat_action_probability=0.0, noop_max=30, reward_clipping=True
-            )
-            super().__init__(envs, Box(0, 255, (4, 84, 84), np.uint8), Discrete(6))
-            self.score = np.zeros(envs)
-
-        def reset(self) -> Any:
-            return self.native.reset()[0]
-
-        def step_async(self, actions: np.ndarray) -> None:
-            self.actions = actions
-
-        def step_wait(self) -> Any:
-            obs, reward, terminated, truncated, _ = self.native.step(self.actions)
-            done = terminated | truncated
-            infos: list[dict[str, Any]] = [
-                {"terminal_observation": obs[i], "TimeLimit.truncated": False} if done[i] else {} for i in range(envs)
-            ]
-            return obs, np.asarray(reward, np.float32), done, infos
-
-        def close(self) -> None:
-            self.native.close()
-
-        def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-            return [None] * envs
-
-        def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-            raise AttributeError(attr_name)
-
-        def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-            raise AttributeError(method_name)
-
-        def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-            return [False] * envs
-
-    return Adapter()
 
 
 def measure(task: str, contender: str, seconds: float) -> float:

@@ -26,6 +26,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments.benchmarks.peers import native_pong
+
 __all__ = ["frozenlake", "main", "replay", "speed", "success_probability"]
 
 RESULTS = Path(__file__).parent / "results"
@@ -99,7 +101,7 @@ def peer(game: str, envs: int, kind: str, seconds: float) -> float:
     chosen = PONG if pong else CARTPOLE
     own = SubprocVecEnv if kind == "subproc" else DummyVecEnv
     if kind == "adapter":
-        env: Any = _adapter(envs)
+        env: Any = native_pong(envs)
     elif pong:
         keywords = {"frameskip": 1, "repeat_action_probability": 0.0}
         env = make_atari_env(
@@ -148,58 +150,6 @@ def peer(game: str, envs: int, kind: str, seconds: float) -> float:
     rate = (clock.num_timesteps - clock.first) / (time.perf_counter() - clock.begun)
     env.close()
     return rate
-
-
-def _adapter(envs: int) -> Any:
-    """Return `AtariVectorEnv`, which resets in the step after an episode's last, as a Stable-Baselines3 environment."""
-    from ale_py.vector_env import AtariVectorEnv
-    from gymnasium.vector import AutoresetMode
-    from stable_baselines3.common.vec_env import VecEnv
-
-    class Adapter(VecEnv):
-        def __init__(self) -> None:
-            self.native = AtariVectorEnv(
-                "pong",
-                envs,
-                repeat_action_probability=0.0,
-                reward_clipping=True,
-                autoreset_mode=AutoresetMode.SAME_STEP,
-            )
-            super().__init__(envs, self.native.single_observation_space, self.native.single_action_space)
-
-        def reset(self) -> Any:
-            return self.native.reset(seed=0)[0]
-
-        def step_async(self, actions: Any) -> None:
-            self.native.send(np.asarray(actions))
-
-        def step_wait(self) -> Any:
-            obs, reward, terminated, truncated, info = self.native.recv()
-            done = terminated | truncated
-            infos: list[dict[str, Any]] = [{} for _ in range(envs)]
-            for i in np.flatnonzero(done):
-                infos[i] = {
-                    "terminal_observation": info["final_obs"][i],
-                    "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
-                }
-            return obs, np.asarray(reward, np.float32), done, infos
-
-        def close(self) -> None:
-            self.native.close()
-
-        def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-            return [None] * envs
-
-        def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-            raise NotImplementedError(attr_name)
-
-        def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-            raise NotImplementedError(method_name)
-
-        def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-            return [False] * envs
-
-    return Adapter()
 
 
 def speed(seconds: float, rounds: int, only: str) -> None:

@@ -14,7 +14,14 @@ GAN = (
     *(*DIGITS, "--model.batch", 16, "--model.latent", 8, "--model.width", 4),
     *("--model.eval-samples", 100, "--model.ema", 0.99),
 )
-RUN = ("--run.save-every", 20, "--run.eval-every", 200, "--run.log-every", 20)  # 20 updates are no whole epoch of 1,797 digits
+RUN = (
+    "--run.save-every",
+    20,
+    "--run.eval-every",
+    200,
+    "--run.log-every",
+    20,
+)  # 20 updates are no whole epoch of 1,797 digits
 RUNS: dict[str, Any] = {
     "vae": (("vae", *DIGITS, "--model.hidden", 64, *RUN, "--run.until", 2000), "loss/kl"),
     "dcgan": (("dcgan", *GAN, *RUN, "--run.until", 600), "loss/generator"),

@@ -1,0 +1,62 @@
+"""What benchmarks need of Stable-Baselines3 beside its own pieces; it comes with the extra `peers`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["native_pong"]
+
+
+def native_pong(envs: int) -> Any:
+    """Return Pong through ale-py's `AtariVectorEnv`, which our agents use too, as a `VecEnv` of Stable-Baselines3."""
+    from ale_py.vector_env import AtariVectorEnv
+    from gymnasium.vector import AutoresetMode
+    from stable_baselines3.common.vec_env import VecEnv
+
+    class Adapter(VecEnv):
+        def __init__(self) -> None:
+            self.native = AtariVectorEnv(
+                "pong",
+                envs,
+                noop_max=30,
+                repeat_action_probability=0.0,
+                reward_clipping=True,
+                autoreset_mode=AutoresetMode.SAME_STEP,
+            )
+            super().__init__(envs, self.native.single_observation_space, self.native.single_action_space)
+
+        def reset(self) -> Any:
+            return self.native.reset(seed=0)[0]
+
+        def step_async(self, actions: Any) -> None:
+            self.native.send(np.asarray(actions))
+
+        def step_wait(self) -> Any:
+            obs, reward, terminated, truncated, info = self.native.recv()
+            done = terminated | truncated
+            infos: list[dict[str, Any]] = [{} for _ in range(envs)]
+            for i in np.flatnonzero(done):
+                infos[i] = {
+                    "terminal_observation": info["final_obs"][i],
+                    "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
+                }
+            return obs, np.asarray(reward, np.float32), done, infos
+
+        def close(self) -> None:
+            self.native.close()
+
+        def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+            return [None] * envs
+
+        def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+            raise AttributeError(attr_name)
+
+        def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+            raise AttributeError(method_name)
+
+        def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+            return [False] * envs
+
+    return Adapter()
