@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.peers import native_pong
+from experiments.benchmarks.peers import pong
 
 __all__ = ["frozenlake", "main", "replay", "speed", "success_probability"]
 
@@ -45,7 +45,7 @@ CONTENDERS: dict[str, str] = {
     "pong ours 8 bfloat16": "`dqn`, 8 games, bfloat16 (another precision than the peer's)",
     "pong peer 1 dummy": f"{PEER}, 1 game, DummyVecEnv",
     "pong peer 8 subproc": f"{PEER}, 8 games, SubprocVecEnv",
-    "pong peer 8 adapter": f"{PEER}, 8 games, adapter over AtariVectorEnv",
+    "pong peer 8 native": f"{PEER}, 8 games, adapter over AtariVectorEnv",
 }
 TARGETS = {"cartpole ours": 2.0, "pong ours 8": 1.3, "pong ours 8 bfloat16": 2.0}
 
@@ -61,10 +61,9 @@ def ours(game: str, envs: int, precision: str, seconds: float) -> float:
     from envs import EnvConfig
 
     configure(precision="bfloat16" if precision == "bfloat16" else "float32")
-    pong = game == "pong"
     config = DQNConfig(
-        **PONG if pong else CARTPOLE,
-        env=EnvConfig("ALE/Pong-v5") if pong else EnvConfig("CartPole-v1"),
+        **PONG if game == "pong" else CARTPOLE,
+        env=EnvConfig("ALE/Pong-v5") if game == "pong" else EnvConfig("CartPole-v1"),
         envs=envs,
         update_every=UPDATE_EVERY,
         optimizer="adam",
@@ -92,32 +91,19 @@ def peer(game: str, envs: int, kind: str, seconds: float) -> float:
     import torch
     from stable_baselines3 import DQN
     from stable_baselines3.common.callbacks import BaseCallback
-    from stable_baselines3.common.env_util import make_atari_env, make_vec_env
-    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack, VecTransposeImage
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
-    pong = game == "pong"
-    if not pong:
+    if game != "pong":
         torch.set_num_threads(1)
-    chosen = PONG if pong else CARTPOLE
-    own = SubprocVecEnv if kind == "subproc" else DummyVecEnv
-    if kind == "adapter":
-        env: Any = native_pong(envs)
-    elif pong:
-        keywords = {"frameskip": 1, "repeat_action_probability": 0.0}
-        env = make_atari_env(
-            "ale_py:ALE/Pong-v5",  # with its module, which worker processes import
-            envs,
-            seed=0,
-            vec_env_cls=own,
-            env_kwargs=keywords,
-            wrapper_kwargs={"terminal_on_life_loss": False},
-        )
-        env = VecTransposeImage(VecFrameStack(env, 4))
+    chosen = PONG if game == "pong" else CARTPOLE
+    if game == "pong":
+        env = pong(envs, kind)
     else:
-        env = make_vec_env("CartPole-v1", envs, seed=0, vec_env_cls=own)
+        env = make_vec_env("CartPole-v1", envs, seed=0, vec_env_cls=SubprocVecEnv if kind == "subproc" else DummyVecEnv)
     # `train_freq` counts a step of all environments as one: with 8 there are 2 updates due after each.
     model = DQN(
-        "CnnPolicy" if pong else "MlpPolicy",
+        "CnnPolicy" if game == "pong" else "MlpPolicy",
         env,
         learning_rate=1e-4,
         buffer_size=chosen["capacity"],
@@ -130,7 +116,7 @@ def peer(game: str, envs: int, kind: str, seconds: float) -> float:
         exploration_fraction=2_000 / 1e7,
         exploration_final_eps=0.05,
         max_grad_norm=10,
-        policy_kwargs=None if pong else {"net_arch": [64, 64]},
+        policy_kwargs=None if game == "pong" else {"net_arch": [64, 64]},
         seed=0,
     )
 
@@ -175,7 +161,7 @@ def _write_speed(rates: dict[str, list[float]], seconds: float, rounds: int) -> 
     medians = {name: statistics.median(values) for name, values in rates.items()}
     for name, median in medians.items():
         game = name.split()[0]
-        users = [m for n, m in medians.items() if n.startswith(f"{game} peer") and not n.endswith("adapter")]
+        users = [m for n, m in medians.items() if n.startswith(f"{game} peer") and not n.endswith("native")]
         adapter = medians.get(f"{game} peer 8 adapter", 0.0)
         target = next((f">= {TARGETS[key]:g}" for key in sorted(TARGETS, reverse=True) if name.startswith(key)), "")
         ratios = [f"{median / m:.2f}" if m else "" for m in (max(users, default=0.0), adapter)]

@@ -6,11 +6,29 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["native_pong"]
+__all__ = ["pong"]
 
 
-def native_pong(envs: int) -> Any:
-    """Return Pong through ale-py's `AtariVectorEnv`, which our agents use too, as a `VecEnv` of Stable-Baselines3."""
+def pong(envs: int, kind: str) -> Any:
+    """Return `envs` games of Pong, four frames stacked; kind: "dummy", "subproc" or "native", our adapter."""
+    from stable_baselines3.common.env_util import make_atari_env
+    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack, VecTransposeImage
+
+    if kind == "native":
+        return _native_pong(envs)
+    env = make_atari_env(
+        "ale_py:ALE/Pong-v5",  # with its module, which worker processes import
+        envs,
+        seed=0,
+        vec_env_cls=SubprocVecEnv if kind == "subproc" else DummyVecEnv,
+        env_kwargs={"frameskip": 1, "repeat_action_probability": 0.0},
+        wrapper_kwargs={"terminal_on_life_loss": False},
+    )
+    return VecTransposeImage(VecFrameStack(env, 4))
+
+
+def _native_pong(envs: int) -> Any:
+    """Return Pong through ale-py's `AtariVectorEnv`, which our agents use too, as a `VecEnv`."""
     from ale_py.vector_env import AtariVectorEnv
     from gymnasium.vector import AutoresetMode
     from stable_baselines3.common.vec_env import VecEnv
