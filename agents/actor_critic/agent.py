@@ -14,7 +14,8 @@ One update, in the notation of the papers:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -85,9 +86,6 @@ class ActorCritic:
         self.optimizer.build(self.weights)
         self.tags = ["loss/policy", "loss/value", "policy/entropy", "optim/gradient_norm"]
         self.tags += ["policy/kl", "policy/clipped"] if config.clip else []
-        self._update = tf.function(
-            self._minibatches, jit_compile=not self.pixels
-        )  # XLA: less than half the time on vectors
 
         N = config.envs
         self.clock = 0
@@ -176,7 +174,7 @@ class ActorCritic:
         order = batch["order"][self.row : self.row + (1 if self.pixels else CHUNK)]  # [K, M]
         lr = config.lr * (max(0.0, 1 - self.clock / config.anneal) if config.anneal else 1.0)
         rest = np.stack([batch["log_pi"][order], batch["A"][order], batch["R"][order]], axis=-1)  # one array: [K, M, 3]
-        losses, theta = self._update(batch["x"][order], batch["a"][order], rest, np.float32(lr))
+        losses, theta = self._update(*map(tf.constant, (batch["x"][order], batch["a"][order], rest, np.float32(lr))))
         self.row += len(order)
         self.updates += len(order)
         self._mirror_weights(theta.numpy())
@@ -187,18 +185,28 @@ class ActorCritic:
             self.batch, self.t = None, 0
         return dict(zip(self.tags, losses.numpy().tolist(), strict=True))
 
+    @cached_property
+    def _update(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+        """`_minibatches`, traced; as a concrete function it looks for no fitting trace in every call, which saves 0.2 ms."""
+        M = self.config.n_steps * self.config.envs // self.config.minibatches
+        x, a = (tf.TensorSpec((None, M, *o.shape[2:]), o.dtype) for o in (self.rollout["x"], self.rollout["a"]))
+        rest, lr = tf.TensorSpec((None, M, 3), tf.float32), tf.TensorSpec((), tf.float32)
+        return tf.function(  # XLA: less than half the time on vectors
+            self._minibatches, input_signature=[x, a, rest, lr], jit_compile=not self.pixels
+        ).get_concrete_function()
+
     def _minibatches(self, x: tf.Tensor, a: tf.Tensor, rest: tf.Tensor, lr: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """One optimiser step for each of K minibatches: x [K, M, ...], a [K, M, ...], rest (log pi, A, R) [K, M, 3].
 
         Return the means of `tags` [L] and, as one vector, the new weights for the mirrors.
         """
         self.optimizer.learning_rate.assign(lr)
-        total = tf.zeros(len(self.tags))
-        for k in tf.range(x.shape[0]):
+        K, total = tf.shape(x)[0], tf.zeros(len(self.tags))
+        for k in tf.range(K):
             losses = self._minibatch(x[k], a[k], *tf.unstack(rest[k], axis=-1))
             total += tf.stack([losses[tag] for tag in self.tags])
         mirrored = [tf.reshape(v, [-1]) for v in self.mirrored]
-        return total / x.shape[0], tf.concat(mirrored, axis=0) if mirrored else tf.zeros(0)
+        return total / tf.cast(K, tf.float32), tf.concat(mirrored, axis=0) if mirrored else tf.zeros(0)
 
     def _minibatch(
         self, s: tf.Tensor, a: tf.Tensor, log_pi_old: tf.Tensor, A: tf.Tensor, R: tf.Tensor
