@@ -12,17 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from experiments.benchmarks.interleaved import interleave, machine
 from experiments.benchmarks.peers import pong
 
 __all__ = ["main"]
@@ -107,15 +104,6 @@ def stable_baselines3(task: str, how: str, seconds: float) -> float:
     return rate
 
 
-def measure(task: str, contender: str, seconds: float) -> float:
-    """Run one contender in a process of its own and return its steps per second."""
-    command = [sys.executable, "-m", __spec__.name, task, "--worker", contender, "--seconds", str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{task}, {contender} failed:\n{done.stderr[-3000:]}")
-    return float(json.loads(done.stdout.splitlines()[-1]))
-
-
 def main() -> None:
     """Measure all contenders of the tasks in turn, `rounds` times, and write the table of medians."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -130,20 +118,14 @@ def main() -> None:
     if arguments.worker:
         (task,), name = arguments.tasks, arguments.worker
         run: Callable[..., float] = pongan if name in ("float32", "bfloat16") else stable_baselines3
-        print(json.dumps(run(task, name, arguments.seconds)))
+        print(run(task, name, arguments.seconds))
         return
     file = RESULTS.with_suffix(".json")
     kept = json.loads(file.read_text()) if file.exists() else {}
     for task in arguments.tasks:
-        rates: dict[str, list[float]] = {name: [] for name in contenders(task)}
-        for number in range(arguments.rounds):
-            for name in rates:
-                rates[name].append(measure(task, name, arguments.seconds))
-                print(f"{task}, round {number + 1}: {name} {rates[name][-1]:,.0f} steps/s", flush=True)
-        note = (
-            f"{arguments.rounds} interleaved rounds of {arguments.seconds:g} s, {platform.machine()}, {os.cpu_count()} cores, "
-            f"{time.strftime('%Y-%m-%d')}"
-        )
+        workers = {name: (task, "--worker", name, "--seconds", arguments.seconds) for name in contenders(task)}
+        rates = interleave(__spec__.name, workers, arguments.rounds)
+        note = f"{arguments.rounds} interleaved rounds of {arguments.seconds:g} s, {machine()}"
         kept[task] = {"steps_per_second": rates, "protocol": note}
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps(kept, indent=2) + "\n")

@@ -13,11 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.benchmarks.interleaved import interleave, machine
 from experiments.benchmarks.peers import pong
 
 __all__ = ["frozenlake", "main", "replay", "speed", "success_probability"]
@@ -141,15 +138,10 @@ def peer(game: str, envs: int, kind: str, seconds: float) -> float:
 def speed(seconds: float, rounds: int, only: str) -> None:
     """Measure all contenders in turn and write the table of medians."""
     names = [name for name in CONTENDERS if name.startswith(only)]
-    rates: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(rounds):
-        for name in names:
-            command = [sys.executable, "-m", __spec__.name, "speed", "--worker", name, "--seconds", str(seconds)]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                raise RuntimeError(f"{name} failed:\n{done.stderr[-3000:]}")
-            rates[name].append(float(done.stdout.splitlines()[-1]))
-            print(f"round {number + 1}: {name} {rates[name][-1]:,.0f} steps/s", flush=True)
+    workers = {name: ("speed", "--worker", name, "--seconds", seconds) for name in names}
+    file = RESULTS / "dqn_speed.json"
+    kept = json.loads(file.read_text())["steps_per_second"] if file.exists() else {}
+    rates = {name: kept[name] for name in CONTENDERS if name in kept} | interleave(__spec__.name, workers, rounds)
     _write_speed(rates, seconds, rounds)
 
 
@@ -170,7 +162,7 @@ def _write_speed(rates: dict[str, list[float]], seconds: float, rounds: int) -> 
         f"{rounds} interleaved rounds of {seconds:g} s each after 50 updates; batch 32, an update every {UPDATE_EVERY} "
         "environment steps, Adam 1e-4, Huber, gradients clipped at 10; CartPole 64x64 units (PyTorch on one thread, faster "
         "there than two), Pong the Nature network on 84x84x4, random initial weights; "
-        f"{platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}; "
+        f"{machine()}; "
         "`python -m experiments.benchmarks.dqn speed`"
     )
     _write("dqn_speed", lines, note, {"steps_per_second": rates, "protocol": note})
@@ -246,10 +238,7 @@ def replay(frames: int = 1_000_000, envs: int = 8, batches: int = 300) -> None:
         f"| storing one frame, random bytes, {envs} environments | {stored * 1e6:.1f} us |  |",
         f"| bringing the last frames to disk for a checkpoint | {checkpointed:.2f} s |  |",
     ]
-    note = (
-        f"{batches} minibatches after filling; {platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}; "
-        "`python -m experiments.benchmarks.dqn replay`"
-    )
+    note = f"{batches} minibatches after filling; {machine()}; `python -m experiments.benchmarks.dqn replay`"
     measured = {"sample_seconds": draw, "update_seconds": learn, "store_seconds": stored, "bytes": memory.bytes_live}
     _write("dqn_replay", lines, note, measured | {"protocol": note})
 

@@ -13,17 +13,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+from experiments.benchmarks.interleaved import interleave, machine
 
 __all__ = ["emulator", "main", "original", "preset"]
 
@@ -163,17 +161,11 @@ def main() -> None:
         name = arguments.worker
         own = {"original": original, "emulator": emulator}
         steps, seconds = own[name](arguments.seconds) if name in own else preset(name, arguments.seconds)
-        print(json.dumps({"steps": steps, "seconds": seconds}))
+        print(steps / seconds)
         return
 
-    rates: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    for number in range(arguments.rounds):
-        for name in CONTENDERS:
-            command = [sys.executable, "-m", __spec__.name, "--worker", name, "--seconds", str(arguments.seconds)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            measured = json.loads(done.stdout.splitlines()[-1])
-            rates[name].append(measured["steps"] / measured["seconds"])
-            print(f"round {number + 1}: {name} {rates[name][-1]:,.0f} steps/s", flush=True)
+    workers = {name: ("--worker", name, "--seconds", arguments.seconds) for name in CONTENDERS}
+    rates = interleave(__spec__.name, workers, arguments.rounds)
     lines = ["| what | steps/s, median | ratio, median of rounds | target |", "| --- | --- | --- | --- |"]
     for name, title in CONTENDERS.items():
         ratio = statistics.median(a / b for a, b in zip(rates[name], rates["original"], strict=True))
@@ -181,7 +173,7 @@ def main() -> None:
         lines.append(f"| {title} | {statistics.median(rates[name]):,.0f} | {ratio:.2f} | {target} |")
     note = (
         f"{arguments.rounds} interleaved rounds of at least {arguments.seconds:g} s each, random initial weights, "
-        f"{platform.machine()} with {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}; "
+        f"{machine()}; "
         "`python -m experiments.benchmarks.policy_gradient`"
     )
     RESULTS.parent.mkdir(exist_ok=True)

@@ -1,11 +1,15 @@
-"""Put the results of `experiments.benchmarks.learning` into one table of the README, between its two marks.
+"""Put the results that are committed into the READMEs.
 
-python -m experiments.benchmarks.summary
+    python -m experiments.benchmarks.summary
+
+The top README gets one table of what `experiments.benchmarks.learning` measured, between its two marks. Every README gets the
+files of `results/` that it names: `<!-- result: NAME -->` ... `<!-- end of result -->` is filled with `results/NAME.md`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ from typing import Any
 __all__ = ["main", "summary"]
 
 HERE = Path(__file__).parent
-README = HERE.parent.parent / "README.md"
+ROOT = HERE.parent.parent
 MARKS = "<!-- learning results -->", "<!-- end of learning results -->"
 TARGETS = {  # mean over seeds of the final weights' evaluation
     "pong-35-minutes": ">= 18 within 35 minutes",
@@ -51,12 +55,25 @@ def summary() -> str:
     return "\n".join(lines)
 
 
+def filled(text: str) -> str:
+    """Return a README with the results that it names; ones that have not been measured stay empty."""
+
+    def fill(mark: re.Match[str]) -> str:
+        file = HERE / "results" / f"{mark[1]}.md"
+        body = f"{file.read_text().strip()}\n" if file.exists() else ""
+        return f"<!-- result: {mark[1]} -->\n{body}<!-- end of result -->"
+
+    return re.sub(r"<!-- result: (\S+) -->\n.*?<!-- end of result -->", fill, text, flags=re.DOTALL)
+
+
 def main() -> None:
-    """Rewrite the table in the README."""
-    text = README.read_text()
-    before, rest = text.split(MARKS[0])
+    """Rewrite the tables in all READMEs."""
+    top = ROOT / "README.md"
+    before, rest = top.read_text().split(MARKS[0])
     _, after = rest.split(MARKS[1])
-    README.write_text(f"{before}{MARKS[0]}\n{summary()}\n{MARKS[1]}{after}")
+    top.write_text(f"{before}{MARKS[0]}\n{summary()}\n{MARKS[1]}{after}")
+    for readme in (top, *ROOT.glob("agents/*/README.md"), *ROOT.glob("generative/*/README.md")):
+        readme.write_text(filled(readme.read_text()))
     print(summary())
 
 
