@@ -38,22 +38,26 @@ def main() -> None:
     parser.add_argument("--name", default="", help="name of the result files, if not the preset's")
     parser.add_argument("--curve", default="rollout/return_last100", help="tag that is drawn")
     parser.add_argument("--threshold", type=float, default=0.0, help="say when the curve first lay above this value")
+    parser.add_argument(
+        "--within", type=float, nargs="*", default=[], help="say the best evaluation within so many minutes"
+    )
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="flags for every run; must come last")
     arguments = parser.parse_args()
     spec, _ = catalogue().find(arguments.preset)
     runs = [_run(arguments.preset, seed, arguments.folder, arguments.flags) for seed in range(1, arguments.seeds + 1)]
-    rows = [_row(run, arguments.curve, arguments.threshold) for run in runs]
+    rows = [_row(run, spec.headline, arguments.curve, arguments.threshold, arguments.within) for run in runs]
     RESULTS.mkdir(exist_ok=True)
     stem = RESULTS / (arguments.name or arguments.preset)
     finals = [row["final"] for row in rows]
     spread = f"{statistics.mean(finals):.1f} +- {statistics.stdev(finals) if len(finals) > 1 else 0:.1f}"
     lines = [
         f"| seed | final {spec.headline} | episodes | best | {spec.clock} | minutes | steps/s "
-        f"| {arguments.curve} above {arguments.threshold:g} after |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| {arguments.curve} above {arguments.threshold:g} after |"
+        + "".join(f" best within {minutes:g} min |" for minutes in arguments.within),
+        "| --- " * (8 + len(arguments.within)) + "|",
         *(
             f"| {r['seed']} | {r['final']:.1f} | {r['episodes']} | {r['best']:.1f} | {r['clock']:,} | {r['minutes']:.1f} "
-            f"| {r['steps_per_second']:,.0f} | {r['above']} |"
+            f"| {r['steps_per_second']:,.0f} | {r['above']} |" + "".join(f" {best:.1f} |" for best in r["within"])
             for r in rows
         ),
         "",
@@ -61,6 +65,7 @@ def main() -> None:
         f"{platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}. "
         f"`python -m experiments.benchmarks.learning {arguments.preset} --seeds {arguments.seeds}"
         + (f" --threshold {arguments.threshold:g}" if arguments.threshold else "")
+        + (f" --within {' '.join(f'{minutes:g}' for minutes in arguments.within)}" if arguments.within else "")
         + (f" --flags {' '.join(arguments.flags)}`" if arguments.flags else "`"),
     ]
     stem.with_suffix(".md").write_text("\n".join(lines) + "\n")
@@ -81,11 +86,15 @@ def _run(preset: str, seed: int, folder: str, flags: list[str]) -> Path:
     return new
 
 
-def _row(run: Path, curve: str, threshold: float) -> dict[str, Any]:
+def _row(run: Path, headline: str, curve: str, threshold: float, within: list[float]) -> dict[str, Any]:
     results = json.loads((run / "results.json").read_text())
     scalars = read_scalars(run)
     elapsed = dict(scalars["time/elapsed"])
     first = next((step for step, value in scalars.get(curve, []) if value > threshold), None)
+    ends = [next((e for s, e in elapsed.items() if s > step), max(elapsed.values())) for step, _ in scalars[headline]]
+    evaluations = [
+        (end / 60, value) for end, (_, value) in zip(ends, scalars[headline], strict=True)
+    ]  # minutes, with their own
     above = f"{first:,} steps, {elapsed[first] / 60:.1f} min" if first is not None else "never"
     return {
         "seed": results["seed"],
@@ -96,6 +105,7 @@ def _row(run: Path, curve: str, threshold: float) -> dict[str, Any]:
         "minutes": results["wall_clock_seconds"] / 60,
         "steps_per_second": results["steps_per_second"],
         "above": above,
+        "within": [max((v for at, v in evaluations if at <= minutes), default=float("nan")) for minutes in within],
         "protocol": results["evaluation"]["eval/protocol"],
         "config": yaml.safe_load((run / "config.yaml").read_text()),
         "commit": results["git"]["commit"],
