@@ -148,8 +148,9 @@ class DQN:
         """
         B, encode = self.config.batch, self.observations.encode
         states = np.stack([encode(batch.obs_tm1), encode(batch.obs_t)]).reshape(2, K, B, *self.observations.shape)
-        numbers = np.array([batch.a_tm1, batch.r_t, batch.discount_t, batch.weight], np.float32).reshape(4, K, B)
-        rows, *theta = self._updates(tf.constant(states), tf.constant(numbers), tf.constant(lr, tf.float32))
+        numbers = np.empty((5, K * B), np.float32)
+        numbers[:] = batch.a_tm1, batch.r_t, batch.discount_t, batch.weight, np.broadcast_to(lr, K * B)
+        rows, *theta = self._updates(tf.constant(states), tf.constant(numbers.reshape(5, K, B)))
         if self.mirror is not None:
             self.mirror.take_weights(theta[0].numpy())
         rows = rows.numpy()  # [K, B + 4]
@@ -192,18 +193,17 @@ class DQN:
         @tf.function(
             input_signature=[
                 tf.TensorSpec((2, None, B, *shape), kind),
-                tf.TensorSpec((4, None, B), tf.float32),
-                tf.TensorSpec((), tf.float32),
+                tf.TensorSpec((5, None, B), tf.float32),
             ],
             jit_compile=not pixels,  # XLA: half the time on vectors, none gained on pixels
         )
-        def updates(states: Any, numbers: Any, lr: Any) -> Any:
-            self.optimizer.learning_rate.assign(lr)
+        def updates(states: Any, numbers: Any) -> Any:
+            self.optimizer.learning_rate.assign(numbers[4, 0, 0])
             K = tf.shape(numbers)[1]
             rows = tf.TensorArray(tf.float32, K, element_shape=(B + len(STATS),))
             for k in tf.range(K):  # each on the weights that the one before left
                 tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-                a_tm1, r_t, discount_t, weight = tf.unstack(numbers[:, k])
+                a_tm1, r_t, discount_t, weight, _ = tf.unstack(numbers[:, k])
                 td, figures = self._minibatch(
                     states[0, k], tf.cast(a_tm1, tf.int32), r_t, discount_t, states[1, k], weight
                 )

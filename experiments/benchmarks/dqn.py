@@ -69,7 +69,6 @@ def ours(game: str, envs: int, precision: str, seconds: float) -> float:
         clip_norm=10.0,
         epsilon_steps=2_000,
         epsilon_end=0.05,
-        turn=max(UPDATE_EVERY // envs, 1),
     )
     with tempfile.TemporaryDirectory() as folder:
         agent = DQN(config, Context(seed=0, folder=Path(folder)))
