@@ -31,6 +31,7 @@ RESULTS = Path(__file__).parent / "results"
 CARTPOLE: dict[str, Any] = {"capacity": 100_000, "learning_starts": 1_000, "batch": 32, "target_every": 1_000}
 PONG: dict[str, Any] = {"capacity": 10_000, "learning_starts": 400, "batch": 32, "target_every": 1_000}
 UPDATE_EVERY = 4  # environment steps, everywhere
+BURST = 16  # updates made in one go in the rows that say so; the peer's tuned CartPole settings make 128
 PEER = "Stable-Baselines3"
 CONTENDERS: dict[str, str] = {
     "cartpole ours 1": "`dqn`, 1 environment",
@@ -38,6 +39,8 @@ CONTENDERS: dict[str, str] = {
     "cartpole ours 8": "`dqn`, 8 environments",
     "cartpole peer 8 dummy": f"{PEER}, 8 environments, DummyVecEnv",
     "cartpole peer 8 subproc": f"{PEER}, 8 environments, SubprocVecEnv",
+    "cartpole ours 8 burst": f"`dqn`, 8 environments, {BURST} updates at a time",
+    "cartpole peer 8 burst": f"{PEER}, 8 environments, DummyVecEnv, {BURST} updates at a time",
     "pong ours 8": "`dqn`, 8 games, float32",
     "pong ours 8 bfloat16": "`dqn`, 8 games, bfloat16 (another precision than the peer's)",
     "pong peer 1 dummy": f"{PEER}, 1 game, DummyVecEnv",
@@ -49,7 +52,7 @@ TARGETS = {"cartpole ours": 2.0, "pong ours 8": 1.3, "pong ours 8 bfloat16": 2.0
 # --- speed ------------------------------------------------------------------------------------------------------------
 
 
-def ours(game: str, envs: int, precision: str, seconds: float) -> float:
+def ours(game: str, envs: int, kind: str, seconds: float) -> float:
     """Return environment steps per second of `dqn`, updates included."""
     from agents.dqn.agent import DQN
     from agents.dqn.config import DQNConfig
@@ -57,12 +60,13 @@ def ours(game: str, envs: int, precision: str, seconds: float) -> float:
     from core.runtime import configure
     from envs import EnvConfig
 
-    configure(precision="bfloat16" if precision == "bfloat16" else "float32")
+    configure(precision="bfloat16" if kind == "bfloat16" else "float32")
     config = DQNConfig(
         **PONG if game == "pong" else CARTPOLE,
         env=EnvConfig("ALE/Pong-v5") if game == "pong" else EnvConfig("CartPole-v1"),
         envs=envs,
         update_every=UPDATE_EVERY,
+        burst=BURST if kind == "burst" else 1,
         optimizer="adam",
         lr=1e-4,
         loss="mean",
@@ -90,6 +94,7 @@ def peer(game: str, envs: int, kind: str, seconds: float) -> float:
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
+    burst = BURST if kind == "burst" else 1
     if game != "pong":
         torch.set_num_threads(1)
     chosen = PONG if game == "pong" else CARTPOLE
@@ -106,8 +111,8 @@ def peer(game: str, envs: int, kind: str, seconds: float) -> float:
         learning_starts=chosen["learning_starts"],
         batch_size=chosen["batch"],
         gamma=0.99,
-        train_freq=max(UPDATE_EVERY // envs, 1),
-        gradient_steps=max(envs // UPDATE_EVERY, 1),
+        train_freq=max(UPDATE_EVERY * burst // envs, 1),
+        gradient_steps=max(envs // UPDATE_EVERY, burst),
         target_update_interval=UPDATE_EVERY * chosen["target_every"],
         exploration_fraction=2_000 / 1e7,
         exploration_final_eps=0.05,
@@ -149,13 +154,17 @@ def _write_speed(rates: dict[str, list[float]], seconds: float, rounds: int) -> 
         "| game | what | steps/s, median | over the best Dummy/Subproc | over the adapter | target |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    for name, median in medians.items():
+    for name, values in rates.items():
         game = name.split()[0]
-        users = [m for n, m in medians.items() if n.startswith(f"{game} peer") and not n.endswith("native")]
-        adapter = medians.get(f"{game} peer 8 adapter", 0.0)
+        rivals = [n for n in rates if n.startswith(f"{game} peer") and n.endswith("burst") == name.endswith("burst")]
+        usual = [rates[n] for n in rivals if not n.endswith("native")]
+        native = [rates[n] for n in rivals if n.endswith("native")]
+        ratios = [  # round by round
+            f"{statistics.median(v / max(p) for v, *p in zip(values, *peers, strict=True)):.2f}" if peers else ""
+            for peers in (usual, native)
+        ]
         target = next((f">= {TARGETS[key]:g}" for key in sorted(TARGETS, reverse=True) if name.startswith(key)), "")
-        ratios = [f"{median / m:.2f}" if m else "" for m in (max(users, default=0.0), adapter)]
+        median = statistics.median(values)
         lines.append(f"| {game} | {CONTENDERS[name]} | {median:,.0f} | {ratios[0]} | {ratios[1]} | {target} |")
     note = (
         f"{rounds} interleaved rounds of {seconds:g} s each after 50 updates; batch 32, an update every {UPDATE_EVERY} "
