@@ -100,10 +100,12 @@ class DCGAN:
         """Return n pictures, each row of sqrt(n) a walk along the great circle from one z to another."""
         columns = max(2, int(np.ceil(np.sqrt(n))))
         rows = -(-n // columns)
-        ends = np.asarray(self.sampler.noise(2 * rows, seed)).reshape(rows, 2, 1, -1)
-        a, b = ends[:, 0], ends[:, 1]  # [R, 1, L]
-        cosine = (a * b).sum(-1, keepdims=True) / np.linalg.norm(a, axis=-1, keepdims=True)
-        angle = np.arccos(np.clip(cosine / np.linalg.norm(b, axis=-1, keepdims=True), -1, 1))
+        a, b = np.asarray(self.sampler.noise(2 * rows, seed)).reshape(2, rows, 1, -1)  # [R, 1, L] each
+        length = np.linalg.norm(a, axis=-1, keepdims=True) * np.linalg.norm(b, axis=-1, keepdims=True)
+        angle = np.arccos(np.clip((a * b).sum(-1, keepdims=True) / length, -1, 1))
+        angle = np.clip(
+            angle, 1e-3, np.pi - 1e-3
+        )  # with few latents z can be parallel, where the circle is not defined
         way = np.linspace(0, 1, columns, dtype=np.float32)[None, :, None]
         z = (np.sin((1 - way) * angle) * a + np.sin(way * angle) * b) / np.sin(angle)  # [R, columns, L]
         return as_pictures(np.asarray(self.sampler.generate(z.reshape(rows * columns, -1)[:n])))

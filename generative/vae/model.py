@@ -207,6 +207,7 @@ class VAE:
         from matplotlib.figure import Figure
 
         images, labels = self.train.reference(SCATTERED), self.train.labels
+        colours = None if labels is None else labels[self.train.spread(SCATTERED)]
         mean, log_variance = self.encoder(
             self._pixels(tf.constant(images), tf.constant([MEASURE_SEED, -2], tf.int64)), training=False
         )
@@ -214,11 +215,9 @@ class VAE:
         first, second = used[0], used[-1]
         figure = Figure(figsize=(4.4, 4), dpi=100, layout="tight")
         canvas, axis = FigureCanvasAgg(figure), figure.add_subplot()
-        colours = labels[: len(images)] if labels is not None else None
-        points = axis.scatter(
-            mean[:, first], mean[:, second], s=5, c=colours, cmap="tab10" if labels is not None else None
-        )
-        if labels is not None:
+        cmap = None if colours is None else "tab10"
+        points = axis.scatter(mean[:, first], mean[:, second], s=5, c=colours, cmap=cmap)
+        if colours is not None:
             figure.colorbar(points)
         axis.set(xlabel=f"latent {first}", ylabel=f"latent {second}")
         canvas.draw()

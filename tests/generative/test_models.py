@@ -256,6 +256,7 @@ def test_pictures_below_16_pixels(context: Context, Model: Any, Config: Any) -> 
         (lambda: DCGANConfig(real_label=0.3), "real_label is 0.3"),
         (lambda: WGANConfig(clip=0), "clip is 0"),
         (lambda: RaGANConfig(batch_norm=True, r1=1), "batch_norm mixes"),
+        (lambda: RaGANConfig(r1=1, penalty_end=0.1), "penalty_end is 0.1; it needs penalty_anneal"),
         (lambda: VAEConfig(DataConfig("ring")), "vae learns pictures"),
         (lambda: VAEConfig(likelihood="gaussian"), "binarise is 'half'"),
     ],
@@ -263,6 +264,11 @@ def test_pictures_below_16_pixels(context: Context, Model: Any, Config: Any) -> 
 def test_settings_that_cannot_work(make: Any, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         make()
+
+
+def test_extractors_are_checked_before_the_first_update(context: Context) -> None:
+    with pytest.raises(UsageError, match=r"extractor is 'nowhere.keras'; it must be 'digits' or the path"):
+        DCGAN(DCGANConfig(DIGITS, extractor="nowhere.keras", **SMALL), context)
 
 
 def test_vae_needs_more_than_it_holds_out(context: Context) -> None:
