@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from core.layers.ema import follow
 from core.losses.adversarial import nonsaturating_generator, standard_discriminator
+from core.optimizers import Adam
 from core.plugin import Context
 from generative.data.sources import Stream, open_data
 from generative.dcgan.config import DCGANConfig
@@ -41,7 +41,7 @@ class DCGAN:
         # the generator that is sampled
         self.average = make_generator(self.data, config, init) if config.ema else self.G
         self.D = make_discriminator(self.data, config, init, batch_norm=True, minibatch_std=config.minibatch_std)
-        self.G_optimizer, self.D_optimizer = (keras.optimizers.Adam(config.lr, config.beta1) for _ in range(2))
+        self.G_optimizer, self.D_optimizer = (Adam(config.lr, config.beta1) for _ in range(2))
         self.G_optimizer.build(self.G.trainable_variables)
         self.D_optimizer.build(self.D.trainable_variables)
         self.stream = Stream(self.data, config.batch, stream)

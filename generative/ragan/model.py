@@ -27,6 +27,7 @@ from core.losses.adversarial import (
     standard_discriminator,
     zero_centred_penalty,
 )
+from core.optimizers import Adam
 from core.plugin import Context
 from generative.data.sources import Stream, open_data
 from generative.evaluation import Evaluation, Sampler, as_input
@@ -65,7 +66,7 @@ class RaGAN:
         lr: Any = config.lr
         if config.anneal:
             lr = keras.optimizers.schedules.CosineDecay(config.lr, config.anneal * steps_per_update)
-        return keras.optimizers.Adam(lr, config.beta1, config.beta2)
+        return Adam(lr, config.beta1, config.beta2)
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
 

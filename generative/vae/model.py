@@ -20,6 +20,7 @@ import tensorflow as tf
 from core.errors import require
 from core.layers.upsampling import CroppedConv2DTranspose
 from core.losses.variational import bernoulli_nll, gaussian_kl, gaussian_nll, importance_weighted_nll
+from core.optimizers import Adam
 from core.plugin import Context
 from generative.data.sources import Pictures, Stream, open_data
 from generative.vae.config import VAEConfig
@@ -51,7 +52,7 @@ class VAE:
         init, stream, self.noise_seed = (int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3))
         self.encoder, self.decoder = self._build(init % 10**6)
         self.variables = [*self.encoder.trainable_variables, *self.decoder.trainable_variables]
-        self.optimizer = keras.optimizers.Adam(config.lr)
+        self.optimizer = Adam(config.lr)
         self.optimizer.build(self.variables)
         self.stream = Stream(self.train, config.batch, stream)
         self.clock = 0
