@@ -124,16 +124,16 @@ class VAE:
 
     def _pixels(self, images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         """Return bytes as floats in [0, 1], binarised as the configuration says."""
-        x = tf.cast(images, tf.float32) / 255
         if self.config.binarise == "half":
-            return tf.cast(x > 0.5, tf.float32)
+            return tf.cast(images > 127, tf.float32)
+        x = tf.cast(images, tf.float32) / 255
         if self.config.binarise == "sampled":
             return tf.cast(tf.random.stateless_uniform(tf.shape(x), key) < x, tf.float32)
         return x
 
     # --- samples and measures -------------------------------------------------------------------------------------------
 
-    @tf.function
+    @tf.function(reduce_retracing=True)
     def _decode(self, z: tf.Tensor) -> tf.Tensor:
         y = self.decoder(z, training=False)
         return tf.sigmoid(y) if self.config.likelihood == "bernoulli" else tf.clip_by_value(y, 0, 1)
