@@ -10,7 +10,7 @@ One update, in the notation of the paper:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -166,10 +166,6 @@ class VAE:
         ]
         reconstruction, kl, nll, _ = (np.concatenate([np.asarray(part[i]) for part in parts]) for i in range(4))
         per_latent = kl.mean(axis=0)  # [L]
-        shown = images[:RECONSTRUCTED]
-        mean, _ = self.encoder(
-            self._pixels(tf.constant(shown), tf.constant([MEASURE_SEED, -1], tf.int64)), training=False
-        )
         measured = {
             "eval/nll": float(nll.mean()),
             "eval/elbo": -float(reconstruction.mean() + per_latent.sum()),
@@ -178,51 +174,57 @@ class VAE:
             "eval/active_latents": int((per_latent > 0.01).sum()),
             "eval/kl_per_latent": per_latent,
             "samples/fixed": self.sample(IN_GRID, GRID_SEED),
-            "samples/reconstructions": self._pairs(shown, self._pictures(mean)),
-            "samples/latents": self._scatter()[None],
+            "samples/reconstructions": self.reconstructions(RECONSTRUCTED),
+            "samples/latents": self.latents(SCATTERED),
             "eval/protocol": f"{len(images):,} held-out of {self.train.protocol}; pixels binarised: {config.binarise}, "
             f"{config.likelihood}"
             + (f", sigma {config.sigma:g}" if config.likelihood == "gaussian" else "")
             + f"; nll: importance-weighted bound with {config.nll_samples} draws from q; elbo with as many; nats per example",
         }
         if config.latent == 2:
-            measured["samples/manifold"] = self.manifold()
+            measured["samples/manifold"] = self.manifold(config.manifold**2)
         return measured
 
-    def manifold(self) -> np.ndarray:
-        """Return the pictures at the quantiles of a two-dimensional prior, [manifold^2, H, W, C] uint8."""
-        n = self.config.manifold
+    @property
+    def pictures(self) -> Mapping[str, Callable[[int, int], np.ndarray]]:
+        """Other pictures that the verb `sample` can draw, by name: (n, seed) -> [n, H, W, C] uint8."""
+        drawn = {"reconstructions": self.reconstructions, "latents": self.latents}
+        return drawn | ({"manifold": self.manifold} if self.config.latent == 2 else {})
+
+    def reconstructions(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return the first n held-out examples, each above its reconstruction from the mean of q, [n, 2 H, W, C] uint8."""
+        images = self.test.reference(len(self.test))[:n]
+        return np.concatenate([images, self._pictures(self._encode(images, seed)[0])], axis=1)
+
+    def manifold(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return pictures at the quantiles of a two-dimensional prior, a square of at most n, [side^2, H, W, C] uint8."""
+        n = max(1, int(np.sqrt(n)))
         side = tf.math.ndtri((tf.range(n, dtype=tf.float32) + 0.5) / n)
-        z = tf.reshape(
-            tf.stack(tf.meshgrid(side, -side), axis=-1), [n * n, 2]
-        )  # first latent to the right, second upwards
-        return self._pictures(z)
+        z = tf.stack(tf.meshgrid(side, -side), axis=-1)  # first latent to the right, second upwards
+        return self._pictures(tf.reshape(z, [n * n, 2]))
 
-    def _pairs(self, images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
-        """Return each example above its reconstruction, [N, 2 H, W, C] uint8."""
-        return np.concatenate([images, reconstructions], axis=1)
-
-    def _scatter(self) -> np.ndarray:
-        """Return a picture [H, W, 3] of the means of q, coloured by label; of more than two latents the two most used."""
+    def latents(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return a picture [1, H, W, 3] of the means of q for n examples, by label; of L > 2 the two most used latents."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        images, labels = self.train.reference(SCATTERED), self.train.labels
-        colours = None if labels is None else labels[self.train.spread(SCATTERED)]
-        mean, log_variance = self.encoder(
-            self._pixels(tf.constant(images), tf.constant([MEASURE_SEED, -2], tf.int64)), training=False
-        )
+        mean, log_variance = self._encode(self.train.reference(n), seed)
+        labels = None if self.train.labels is None else self.train.labels[self.train.spread(n)]
         used = np.sort(np.argsort(-np.mean(gaussian_kl(mean, log_variance), axis=0))[:2])
         first, second = used[0], used[-1]
         figure = Figure(figsize=(4.4, 4), dpi=100, layout="tight")
         canvas, axis = FigureCanvasAgg(figure), figure.add_subplot()
-        cmap = None if colours is None else "tab10"
-        points = axis.scatter(mean[:, first], mean[:, second], s=5, c=colours, cmap=cmap)
-        if colours is not None:
+        cmap = None if labels is None else "tab10"
+        points = axis.scatter(mean[:, first], mean[:, second], s=5, c=labels, cmap=cmap)
+        if labels is not None:
             figure.colorbar(points)
         axis.set(xlabel=f"latent {first}", ylabel=f"latent {second}")
         canvas.draw()
-        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+        return np.asarray(canvas.buffer_rgba())[None, ..., :3].copy()
+
+    def _encode(self, images: np.ndarray, seed: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return (mu, log sigma^2) [N, L] of bytes [N, H, W, C]; the seed matters where pixels are drawn."""
+        return self.encoder(self._pixels(tf.constant(images), tf.constant([seed, -2], tf.int64)), training=False)
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
