@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from core.errors import require
 from core.metrics.distances import Gaussian, frechet_distance, kernel_distance, precision_recall
 from core.metrics.features import Extractor
 from core.metrics.modes import count_modes
 from generative.data.sources import Data, Mixture, StackedDigits
 
-__all__ = ["Evaluation", "as_input", "as_pictures", "draw_points"]
+__all__ = ["Evaluation", "Sampler", "as_input", "as_pictures"]
 
-Outputs = Callable[[int, int], np.ndarray]
-"""(n, seed) -> what the generator makes, [n, H, W, C] in [-1, 1] or [n, 2]."""
-Critic = Callable[[np.ndarray], np.ndarray]
-"""Points [n, 2] -> outputs [n]."""
 GRID_SEED, MEASURE_SEED = 1, 2  # fixed noise, so that pictures and numbers compare over time
 IN_GRID = 64
 PRECISION_EXAMPLES = 2500  # of each side: precision and recall need all pairs
+AT_ONCE = 250  # samples in one forward pass
 
 
 def as_input(x: tf.Tensor) -> tf.Tensor:
@@ -34,6 +34,37 @@ def as_pictures(x: np.ndarray) -> np.ndarray:
     return np.clip(np.round((x + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
+class Sampler:
+    """Draws from a generator z [B, latent] -> [B, ...] as it stands, and asks the discriminator about points."""
+
+    def __init__(self, data: Data, generator: keras.Model, discriminator: keras.Model, latent: int):
+        self.data, self.generator, self.discriminator, self.latent = data, generator, discriminator, latent
+
+    def noise(self, n: int, seed: int) -> tf.Tensor:
+        """Return z [n, latent]; position -1 is one that no training reaches."""
+        return tf.random.stateless_normal((n, self.latent), [seed, -1])
+
+    @tf.function
+    def generate(self, z: tf.Tensor) -> tf.Tensor:
+        """Return G(z), [B, H, W, C] in [-1, 1] or [B, 2]."""
+        return self.generator(z, training=False)
+
+    def outputs(self, n: int, seed: int) -> np.ndarray:
+        """Return n outputs of the generator."""
+        z = self.noise(n, seed)
+        return np.concatenate([self.generate(z[i : i + AT_ONCE]) for i in range(0, n, AT_ONCE)])
+
+    def judge(self, points: np.ndarray) -> np.ndarray:
+        """Return the discriminator's raw outputs [n] for points [n, 2]."""
+        return np.asarray(self.discriminator(points, training=False))
+
+    def sample(self, n: int, seed: int) -> np.ndarray:
+        """Return n pictures [n, H, W, C] uint8; for a mixture one picture [1, H, W, 3] of n points."""
+        if isinstance(self.data, Mixture):
+            return _draw_points(self.outputs(n, seed), self.data, self.judge)[None]
+        return as_pictures(self.outputs(n, seed))
+
+
 class Evaluation:
     """Measures a generator against its data.
 
@@ -41,41 +72,50 @@ class Evaluation:
     if there are fewer), and for stacked-digits eval/modes and eval/reverse_kl over the 1,000 modes. Mixtures: eval/modes,
     eval/high_quality, eval/reverse_kl, eval/mode_deviation. Both: eval/distance, the headline: the Fréchet distance, and for
     mixtures reverse KL plus the share of samples that are not of high quality.
+
+    Raises UsageError for an extractor that does not exist or does not fit the data.
     """
 
     def __init__(self, data: Data, count: int, extractor: str = "digits"):
         self.data, self.count = data, count
-        self.extractor: Extractor | None = None
-        if isinstance(data, Mixture):
-            return
-        self.extractor = Extractor(extractor)
-        real = data.reference(count)
-        self.real = self.extractor(real)  # [N, D]
-        self.gaussian = Gaussian.of(self.real)
-        self.protocol = (
-            f"{count:,} samples against {len(real):,} examples ({data.protocol}); {self.extractor.protocol}; Fréchet "
-            f"distance with covariances over n - 1, kernel distance (x'y/D + 1)^3 in blocks of 1,000, precision and recall "
-            f"with k = 3 over {min(PRECISION_EXAMPLES, len(real), count):,} of each"
+        self.extractor = None if isinstance(data, Mixture) else Extractor(extractor)
+        require(
+            not isinstance(data, StackedDigits) or extractor == "digits",
+            f"extractor is {extractor!r}; the modes of stacked-digits are counted with 'digits'",
         )
 
-    def __call__(self, outputs: Outputs, critic: Critic) -> dict[str, Any]:
+    def __call__(self, sampler: Sampler) -> dict[str, Any]:
+        """Return the measures and a picture."""
         if isinstance(self.data, Mixture):
-            return self._of_points(outputs, critic, self.data)
+            return self._of_points(sampler, self.data)
+        return self._of_pictures(sampler)
+
+    @cached_property
+    def _real(self) -> tuple[np.ndarray, Gaussian]:
+        """The features [N, D] of the examples; computed at the first evaluation, so that a run starts at once."""
         assert self.extractor is not None
-        samples = as_pictures(outputs(self.count, MEASURE_SEED))
+        features = self.extractor(self.data.reference(self.count))
+        return features, Gaussian.of(features)
+
+    def _of_pictures(self, sampler: Sampler) -> dict[str, Any]:
+        assert self.extractor is not None
+        real, gaussian = self._real
+        samples = sampler.sample(self.count, MEASURE_SEED)
         fake = self.extractor(samples)
-        frechet = frechet_distance(self.gaussian, Gaussian.of(fake))
-        some = min(PRECISION_EXAMPLES, len(self.real), len(fake))
-        chosen = np.random.default_rng(0).permutation(len(self.real))[:some]  # the data may be sorted
-        precision, recall = precision_recall(self.real[chosen], fake[:some])
+        frechet = frechet_distance(gaussian, Gaussian.of(fake))
+        shuffled = np.random.default_rng(0).permutation(real)  # the data may be sorted
+        some = min(PRECISION_EXAMPLES, len(real), len(fake))
+        precision, recall = precision_recall(shuffled[:some], fake[:some])
         measured = {
             "eval/distance": frechet,
             "eval/frechet": frechet,
-            "eval/kernel_distance": kernel_distance(np.random.default_rng(0).permutation(self.real), fake),
+            "eval/kernel_distance": kernel_distance(shuffled, fake),
             "eval/precision": precision,
             "eval/recall": recall,
-            "samples/fixed": as_pictures(outputs(IN_GRID, GRID_SEED)),
-            "eval/protocol": self.protocol,
+            "samples/fixed": sampler.sample(IN_GRID, GRID_SEED),
+            "eval/protocol": f"{self.count:,} samples against {len(real):,} examples ({self.data.protocol}); "
+            f"{self.extractor.protocol}; Fréchet distance with covariances over n - 1, kernel distance (x'y/D + 1)^3 in "
+            f"blocks of 1,000, precision and recall with k = 3 over {some:,} of each",
         }
         if isinstance(self.data, StackedDigits):
             digits = [self.extractor.classify(samples[..., c : c + 1]) for c in range(3)]
@@ -84,8 +124,8 @@ class Evaluation:
             measured |= {"eval/modes": len(found), "eval/reverse_kl": float((found * np.log(found * 1000)).sum())}
         return measured
 
-    def _of_points(self, outputs: Outputs, critic: Critic, data: Mixture) -> dict[str, Any]:
-        points = outputs(self.count, MEASURE_SEED)
+    def _of_points(self, sampler: Sampler, data: Mixture) -> dict[str, Any]:
+        points = sampler.outputs(self.count, MEASURE_SEED)
         found = count_modes(points, data.centres, data.sigma)
         return {
             "eval/distance": found.reverse_kl + 1 - found.high_quality,
@@ -95,20 +135,20 @@ class Evaluation:
             "eval/mode_deviation": found.deviation,
             "eval/mode_deviation_least": found.deviation_least,
             "eval/mode_deviation_most": found.deviation_most,
-            "samples/points": draw_points(points, data, critic)[None],
+            "samples/points": _draw_points(points, data, sampler.judge)[None],
             "eval/protocol": f"{data.protocol}; {found.protocol}",
         }
 
 
-def draw_points(points: np.ndarray, data: Mixture, critic: Critic) -> np.ndarray:
-    """Return a picture [H, W, 3] of samples over the modes, with level lines of the critic."""
+def _draw_points(points: np.ndarray, data: Mixture, judge: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Return a picture [H, W, 3] of samples over the modes, with level lines of the discriminator."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     reach = 1.4 * float(np.abs(data.centres).max())
     side = np.linspace(-reach, reach, 80, dtype=np.float32)
     mesh = np.stack(np.meshgrid(side, side), axis=-1)  # [80, 80, 2]
-    levels = critic(mesh.reshape(-1, 2)).reshape(80, 80)
+    levels = judge(mesh.reshape(-1, 2)).reshape(80, 80)
     figure = Figure(figsize=(4, 4), dpi=100)
     canvas = FigureCanvasAgg(figure)
     axis = figure.add_axes((0, 0, 1, 1))

@@ -53,7 +53,7 @@ class Extractor:
             whole = digit_classifier()
             with np.load(path, allow_pickle=False) as file:
                 whole.set_weights([file[f"w{i}"] for i in range(len(file.files))])
-            self.model = keras.Model(whole.inputs, [whole.get_layer("features").output, whole.output])
+            self.model = keras.Model(whole.input, [whole.get_layer("features").output, whole.output])
             name = "digit classifier (64 features)"
         else:
             try:

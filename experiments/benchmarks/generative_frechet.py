@@ -9,28 +9,26 @@ kept in the JSON file and not repeated; `--seconds` ends a call after that time.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import keras
 from PIL import Image, ImageDraw
 
 from core.runtime import configure
+from experiments.benchmarks.generative_runs import Variant, spread, train_missing
 from experiments.catalogue import catalogue
-from experiments.configuration import RunConfig, as_dict, parse
-from experiments.run import make_plugin
+from experiments.configuration import parse
 from experiments.tensorboard import grid
 
 __all__ = ["main"]
 
 RESULTS = Path(__file__).parent / "results" / "generative_frechet"
-PICTURES = Path("runs/generative_frechet")
+PICTURES = Path("runs/generative_frechet")  # of single runs, until they stand on one sheet
+FIGURES = ("frechet", "kernel_distance", "precision", "recall")
 COMMON = {"width": 16, "ema": 0.995, "batch": 64}
 SN: dict[str, Any] = {"spectral": True}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -59,50 +57,26 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no run after this time")
     arguments = parser.parse_args()
     configure(device="cpu")
-    begun = time.monotonic()
-    found = json.loads(RESULTS.with_suffix(".json").read_text()) if RESULTS.with_suffix(".json").is_file() else {}
     wanted = [n for n in VARIANTS if not arguments.only or any(part in n for part in arguments.only)]
-    for seed in range(1, arguments.seeds + 1):
-        for name in wanted:
-            plugin, settings = VARIANTS[name]
-            spec, _ = catalogue().find(plugin)
-            config = parse(spec, [(name, {"model": {**COMMON, **settings}})], [], prog=name, usage="").model
-            per_update = config.batch * getattr(config, "critic_steps", getattr(config, "d_steps", 1))
-            values = {"plugin": plugin, "config": as_dict(config), "updates": arguments.images // per_update}
-            key = f"{name} | {seed}"
-            if found.get(key, {}).get("run") == values or time.monotonic() - begun > arguments.seconds:
-                continue
-            precision: Any = "bfloat16" if "bfloat16" in name else "float32"
-            found[key] = {"run": values, **_measured(name, plugin, config, values["updates"], seed, precision)}
-            RESULTS.parent.mkdir(exist_ok=True)
-            RESULTS.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
-            print(f"{key}: Fréchet {found[key]['frechet']:.2f}, {found[key]['seconds']:.0f} s", flush=True)
+    variants = [_variant(name, arguments.images) for name in wanted]
+    found = train_missing(
+        RESULTS.with_suffix(".json"), variants, arguments.seeds, arguments.seconds, FIGURES, _keep_picture
+    )
     _write(found, arguments.images)
 
 
-def _measured(name: str, plugin: str, config: Any, updates: int, seed: int, precision: Any) -> dict[str, Any]:
-    keras.backend.clear_session()
-    keras.mixed_precision.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+def _variant(name: str, images: int) -> Variant:
+    """Return a variant with as many updates as show the discriminator `images` real images."""
+    plugin, settings = VARIANTS[name]
     spec, _ = catalogue().find(plugin)
-    with tempfile.TemporaryDirectory() as folder:
-        model = make_plugin(spec, config, RunConfig(seed=seed, precision=precision), Path(folder), print)
-        begun = time.monotonic()
-        while model.clock < updates:
-            values = model.step()
-        float(values["loss/generator"])  # wait for it
-        seconds = time.monotonic() - begun
-        measured = model.evaluate()
-        model.close()
-    keras.mixed_precision.set_dtype_policy("float32")
-    if seed == 1:
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(grid(measured["samples/fixed"])[..., 0]).save(PICTURES / f"{name}.png")
-    figures = ("frechet", "kernel_distance", "precision", "recall")
-    return {
-        **{f: float(measured[f"eval/{f}"]) for f in figures},
-        "seconds": seconds,
-        "protocol": measured["eval/protocol"],
-    }
+    config = parse(spec, [(name, {"model": {**COMMON, **settings}})], [], prog=name, usage="").model
+    shown = config.batch * getattr(config, "critic_steps", getattr(config, "d_steps", 1))
+    return Variant(name, plugin, config, images // shown, "bfloat16" if "bfloat16" in name else "float32")
+
+
+def _keep_picture(variant: Variant, measured: dict[str, Any]) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(grid(measured["samples/fixed"])[..., 0]).save(PICTURES / f"{variant.name}.png")
 
 
 def _write(found: dict[str, Any], images: int) -> None:
@@ -116,15 +90,8 @@ def _write(found: dict[str, Any], images: int) -> None:
         if not runs:
             continue
         protocols.add(runs[0]["protocol"])
-
-        def spread(figure: str, digits: int, runs: list[Any] = runs) -> str:
-            values = [run[figure] for run in runs]
-            return f"{statistics.mean(values):.{digits}f} +- {statistics.stdev(values) if len(values) > 1 else 0:.{digits}f}"
-
-        lines.append(
-            f"| {name} | {len(runs)} | {spread('frechet', 1)} | {spread('kernel_distance', 2)} | {spread('precision', 2)} "
-            f"| {spread('recall', 2)} | {statistics.median(r['seconds'] for r in runs):.0f} |"
-        )
+        figures = " | ".join(spread(runs, figure, digits) for figure, digits in zip(FIGURES, (1, 2, 2, 2), strict=True))
+        lines.append(f"| {name} | {len(runs)} | {figures} | {statistics.median(r['seconds'] for r in runs):.0f} |")
     note = (
         f"Mean +- standard deviation over seeds; width {COMMON['width']}, averaged generator, each paper's own optimiser, "
         f"{images:,} real images shown to the discriminator. Protocol: {'; '.join(sorted(protocols))}. {platform.machine()} with "

@@ -9,11 +9,9 @@ and not repeated, so that the table can be filled in several calls; `--seconds` 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -21,9 +19,9 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from core.runtime import configure
+from experiments.benchmarks.generative_runs import Variant, spread, train_missing
 from experiments.catalogue import catalogue
-from experiments.configuration import RunConfig, as_dict, parse, read_yaml
-from experiments.run import make_plugin
+from experiments.configuration import parse, read_yaml
 
 __all__ = ["main"]
 
@@ -65,61 +63,35 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no run after this time")
     arguments = parser.parse_args()
     configure(device="cpu")
-    begun = time.monotonic()
-    found = json.loads(RESULTS.with_suffix(".json").read_text()) if RESULTS.with_suffix(".json").is_file() else {}
     names = [*PRESETS, *COMBINATIONS]
     wanted = [n for n in names if not arguments.only or any(part in n for part in arguments.only)]
-    for seed in range(1, arguments.seeds + 1):
-        for mixture in MIXTURES:
-            for name in wanted:
-                key = f"{name} | {mixture} | {seed}"
-                plugin, config, until = _prepared(name, mixture, arguments.updates)
-                values = {"plugin": plugin, "config": as_dict(config), "updates": until}
-                if found.get(key, {}).get("run") == values or time.monotonic() - begun > arguments.seconds:
-                    continue
-                found[key] = {"run": values, **_measured(plugin, config, until, seed, name, mixture)}
-                RESULTS.parent.mkdir(exist_ok=True)
-                RESULTS.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
-                shown = {k: round(v, 3) for k, v in found[key].items() if isinstance(v, float)}
-                print(f"{key}: {shown}", flush=True)
+    variants = [_variant(name, mixture, arguments.updates) for name in wanted for mixture in MIXTURES]
+    found = train_missing(
+        RESULTS.with_suffix(".json"), variants, arguments.seeds, arguments.seconds, FIGURES, _keep_picture
+    )
     _write_table(names, found)
     _write_pictures(names)
 
 
-def _prepared(name: str, mixture: str, updates: int) -> tuple[str, Any, int]:
-    """Return (plugin, configuration, generator updates) of a combination."""
+def _variant(name: str, mixture: str, updates: int) -> Variant:
+    """Return a combination with its configuration and the generator's updates."""
+    title = f"{name} | {mixture}"
     if name in PRESETS:
         spec, preset = catalogue().find(PRESETS[name].format(mixture=mixture))
         assert preset is not None
         whole = parse(spec, [(preset.name, read_yaml(preset.path))], [], prog=name, usage="")
-        return spec.name, whole.model, whole.run.until
+        return Variant(title, spec.name, whole.model, whole.run.until)
     plugin, settings = COMBINATIONS[name]
     spec, _ = catalogue().find(plugin)
     steps = 5 if plugin == "wgan" else 1
-    turn = 50 // steps
-    values = {"model": {**COMMON, "turn": turn, "data": {"source": mixture}, **settings}}
-    return plugin, parse(spec, [(name, values)], [], prog=name, usage="").model, updates // steps
+    values = {"model": {**COMMON, "turn": 50 // steps, "data": {"source": mixture}, **settings}}
+    return Variant(title, plugin, parse(spec, [(name, values)], [], prog=name, usage="").model, updates // steps)
 
 
-def _measured(plugin: str, config: Any, until: int, seed: int, name: str, mixture: str) -> dict[str, Any]:
-    import keras
-
-    keras.backend.clear_session()
-    spec, _ = catalogue().find(plugin)
-    with tempfile.TemporaryDirectory() as folder:
-        model = make_plugin(spec, config, RunConfig(seed=seed), Path(folder), print)
-        begun = time.monotonic()
-        while model.clock < until:
-            model.step()
-        seconds = time.monotonic() - begun
-        measured = model.evaluate()
-        model.close()
-    if seed == 1:
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        picture = Image.fromarray(measured["samples/points"][0])
-        picture.resize((200, 200), Image.Resampling.LANCZOS).save(PICTURES / f"{_slug(name)}-{mixture}.png")
-    figures = {figure: float(measured[f"eval/{figure}"]) for figure in FIGURES}
-    return {**figures, "seconds": seconds, "protocol": measured["eval/protocol"]}
+def _keep_picture(variant: Variant, measured: dict[str, Any]) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(measured["samples/points"][0])
+    picture.resize((200, 200), Image.Resampling.LANCZOS).save(PICTURES / f"{_slug(variant.name)}.png")
 
 
 def _slug(name: str) -> str:
@@ -139,16 +111,11 @@ def _write_table(names: list[str], found: dict[str, Any]) -> None:
                 continue
             protocols.add(runs[0]["protocol"])
 
-            def spread(figure: str, scale: float = 1.0, digits: int = 1, runs: list[Any] = runs) -> str:
-                values = [scale * run[figure] for run in runs]
-                deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-                return f"{statistics.mean(values):.{digits}f} +- {deviation:.{digits}f}"
-
             least, most = min(r["mode_deviation_least"] for r in runs), max(r["mode_deviation_most"] for r in runs)
             mean = statistics.mean(r["mode_deviation"] for r in runs)
             lines.append(
-                f"| {name.format(mixture=mixture)} | {mixture} | {len(runs)} | {spread('modes')} "
-                f"| {spread('high_quality', 100)} | {spread('reverse_kl', digits=3)} | {least:.2f}, {mean:.2f}, {most:.2f} "
+                f"| {name.format(mixture=mixture)} | {mixture} | {len(runs)} | {spread(runs, 'modes', 1)} | "
+                f"{spread(runs, 'high_quality', 1, 100)} | {spread(runs, 'reverse_kl', 3)} | {least:.2f}, {mean:.2f}, {most:.2f} "
                 f"| {statistics.median(r['seconds'] for r in runs):.0f} |"
             )
     note = (
@@ -162,7 +129,7 @@ def _write_table(names: list[str], found: dict[str, Any]) -> None:
 
 def _write_pictures(names: list[str]) -> None:
     """Put seed 1's pictures of all combinations on one sheet, ring above grid."""
-    columns = [n for n in names if all((PICTURES / f"{_slug(n)}-{m}.png").is_file() for m in MIXTURES)]
+    columns = [n for n in names if all((PICTURES / f"{_slug(f'{n} | {m}')}.png").is_file() for m in MIXTURES)]
     if not columns:
         return
     across = 7
@@ -172,7 +139,7 @@ def _write_pictures(names: list[str]) -> None:
         left, top = i % across * 204, i // across * 428
         ImageDraw.Draw(sheet).text((left + 2, top + 2), name.replace("-{mixture}", "")[:34], fill="black")
         for j, mixture in enumerate(MIXTURES):
-            sheet.paste(Image.open(PICTURES / f"{_slug(name)}-{mixture}.png"), (left, top + 16 + j * 204))
+            sheet.paste(Image.open(PICTURES / f"{_slug(f'{name} | {mixture}')}.png"), (left, top + 16 + j * 204))
     sheet.convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(RESULTS.with_suffix(".png"))
 
 

@@ -37,7 +37,7 @@ class Data(Protocol):
         ...
 
     def reference(self, count: int) -> np.ndarray:
-        """Return the first `count` examples in the data's own order, or all if there are fewer, for measures."""
+        """Return `count` examples, always the same, or all if there are fewer, for measures."""
         ...
 
 
@@ -82,8 +82,13 @@ class Pictures:
             x[flip] = x[flip, :, ::-1]
         return x
 
+    def spread(self, count: int) -> np.ndarray:
+        """Return min(count, N) positions at equal distances: data sorted by class or by time are not cut to their beginning."""
+        count = min(count, len(self))
+        return np.arange(count) * len(self) // count
+
     def reference(self, count: int) -> np.ndarray:
-        return self.images[self.rows[:count]]
+        return self.images[self.rows[self.spread(count)]]
 
 
 class Mixture:

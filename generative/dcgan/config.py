@@ -9,6 +9,8 @@ from core.errors import require
 from core.plugin import register
 from generative.data.settings import DataConfig
 
+__all__ = ["DCGANConfig"]
+
 
 @register(
     "dcgan",

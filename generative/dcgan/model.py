@@ -12,23 +12,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from core.errors import require
-from core.layers.dcgan import LEAST_SIZE, discriminator, generator, mlp_discriminator, mlp_generator
 from core.layers.ema import follow
 from core.losses.adversarial import nonsaturating_generator, standard_discriminator
+from core.optimizers import Adam
 from core.plugin import Context
-from generative.data.sources import Mixture, Stream, open_data
+from generative.data.sources import Stream, open_data
 from generative.dcgan.config import DCGANConfig
-from generative.evaluation import Evaluation, as_input, as_pictures, draw_points
+from generative.evaluation import Evaluation, Sampler, as_input, as_pictures
+from generative.networks import make_discriminator, make_generator
 
 __all__ = ["DCGAN"]
 
 TAGS = ("loss/discriminator", "loss/generator", "critic/real", "critic/fake")
-SAMPLED = 250  # samples in one forward pass
 
 
 class DCGAN:
@@ -37,36 +35,20 @@ class DCGAN:
     def __init__(self, config: DCGANConfig, context: Context):
         self.config, self.context = config, context
         self.data = open_data(config.data, context.say)
-        if not config.data.points:
-            side = min(self.data.shape[:2])
-            require(
-                side >= LEAST_SIZE,
-                f"{self.data.name} has {side} pixels a side; dcgan needs {LEAST_SIZE}, set data.size to {LEAST_SIZE} or more",
-            )
-        seeds = [int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3)]
-        self.G, self.D = self._build(seeds[0] % 10**6)
-        self.average = self._build(seeds[0] % 10**6)[0] if config.ema else self.G  # the generator that is sampled
-        self.G_optimizer, self.D_optimizer = (keras.optimizers.Adam(config.lr, config.beta1) for _ in range(2))
+        init, stream, self.noise_seed = (int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3))
+        init %= 10**6  # room for the layers, each of which has a seed of its own
+        self.G = make_generator(self.data, config, init)
+        # the generator that is sampled
+        self.average = make_generator(self.data, config, init) if config.ema else self.G
+        self.D = make_discriminator(self.data, config, init, batch_norm=True, minibatch_std=config.minibatch_std)
+        self.G_optimizer, self.D_optimizer = (Adam(config.lr, config.beta1) for _ in range(2))
         self.G_optimizer.build(self.G.trainable_variables)
         self.D_optimizer.build(self.D.trainable_variables)
-        self.stream = Stream(self.data, config.batch, seeds[1])
-        self.noise_seed = seeds[2]
+        self.stream = Stream(self.data, config.batch, stream)
         self.clock = 0
         self._turn = tf.function(self._run_turn, jit_compile=config.jit)
-        self._evaluation: Evaluation | None = None
-
-    def _build(self, seed: int) -> tuple[keras.Model, keras.Model]:
-        config, shape = self.config, self.data.shape
-        if isinstance(self.data, Mixture):
-            scale = self.data.scale
-            return (
-                mlp_generator(config.latent, 2, config.hidden, config.layers, seed, scale),
-                mlp_discriminator(2, config.hidden, config.layers, seed, scale=scale),
-            )
-        return (
-            generator(shape, config.latent, config.width, seed, upsampling=config.upsampling),
-            discriminator(shape, config.width, seed + 1, batch_norm=True, minibatch_std=config.minibatch_std),
-        )
+        self.sampler = Sampler(self.data, self.average, self.D, config.latent)
+        self.evaluation = Evaluation(self.data, config.eval_samples, config.extractor)
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
 
@@ -105,25 +87,9 @@ class DCGAN:
 
     # --- samples --------------------------------------------------------------------------------------------------------
 
-    @tf.function
-    def _generate(self, z: tf.Tensor) -> tf.Tensor:
-        return self.average(z, training=False)
-
-    def _noise(self, n: int, seed: int) -> tf.Tensor:
-        return tf.random.stateless_normal((n, self.config.latent), [seed, -1])
-
-    def _outputs(self, n: int, seed: int) -> np.ndarray:
-        z = self._noise(n, seed)
-        return np.concatenate([self._generate(z[i : i + SAMPLED]) for i in range(0, n, SAMPLED)])
-
-    def _critic(self, points: np.ndarray) -> np.ndarray:
-        return np.asarray(self.D(points, training=False))
-
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
         """Return n pictures [n, H, W, C] uint8; for a mixture one picture [1, H, W, 3] of n points."""
-        if isinstance(self.data, Mixture):
-            return draw_points(self._outputs(n, seed), self.data, self._critic)[None]
-        return as_pictures(self._outputs(n, seed))
+        return self.sampler.sample(n, seed)
 
     @property
     def pictures(self) -> Mapping[str, Callable[[int, int], np.ndarray]]:
@@ -134,20 +100,22 @@ class DCGAN:
         """Return n pictures, each row of sqrt(n) a walk along the great circle from one z to another."""
         columns = max(2, int(np.ceil(np.sqrt(n))))
         rows = -(-n // columns)
-        ends = np.asarray(self._noise(2 * rows, seed)).reshape(rows, 2, 1, -1)
-        a, b = ends[:, 0], ends[:, 1]  # [R, 1, L]
-        cosine = (a * b).sum(-1, keepdims=True) / np.linalg.norm(a, axis=-1, keepdims=True)
-        angle = np.arccos(np.clip(cosine / np.linalg.norm(b, axis=-1, keepdims=True), -1, 1))
+        a, b = np.asarray(self.sampler.noise(2 * rows, seed)).reshape(2, rows, 1, -1)  # [R, 1, L] each
+        length = np.linalg.norm(a, axis=-1, keepdims=True) * np.linalg.norm(b, axis=-1, keepdims=True)
+        angle = np.arccos(np.clip((a * b).sum(-1, keepdims=True) / length, -1, 1))
+        angle = np.clip(
+            angle, 1e-3, np.pi - 1e-3
+        )  # with few latents z can be parallel, where the circle is not defined
         way = np.linspace(0, 1, columns, dtype=np.float32)[None, :, None]
         z = (np.sin((1 - way) * angle) * a + np.sin(way * angle) * b) / np.sin(angle)  # [R, columns, L]
-        return as_pictures(np.asarray(self._generate(z.reshape(rows * columns, -1)[:n])))
+        return as_pictures(np.asarray(self.sampler.generate(z.reshape(rows * columns, -1)[:n])))
 
     def arithmetic(self, n: int, seed: int = 0) -> np.ndarray:
         """Return one picture [1, H, W, C] whose rows show G at z1, z2, z3 and z1 - z2 + z3, for n such rows at most 16."""
-        z = np.asarray(self._noise(3 * min(n, 16), seed)).reshape(-1, 3, self.config.latent)
+        z = np.asarray(self.sampler.noise(3 * min(n, 16), seed)).reshape(-1, 3, self.config.latent)
         z = np.concatenate([z, z[:, :1] - z[:, 1:2] + z[:, 2:]], axis=1)  # [R, 4, L]
         rows, (height, width, channels) = len(z), self.data.shape
-        images = as_pictures(np.asarray(self._generate(z.reshape(4 * rows, -1)))).reshape(
+        images = as_pictures(np.asarray(self.sampler.generate(z.reshape(4 * rows, -1)))).reshape(
             rows, 4, height, width, channels
         )
         return images.swapaxes(1, 2).reshape(1, rows * height, 4 * width, channels)
@@ -155,9 +123,7 @@ class DCGAN:
     # --- the contract ---------------------------------------------------------------------------------------------------
 
     def evaluate(self) -> Mapping[str, Any]:
-        if self._evaluation is None:
-            self._evaluation = Evaluation(self.data, self.config.eval_samples, self.config.extractor)
-        return self._evaluation(self._outputs, self._critic)
+        return self.evaluation(self.sampler)
 
     def state(self) -> dict[str, Any]:
         return {

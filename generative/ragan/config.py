@@ -78,7 +78,9 @@ class RaGANConfig:
     anneal: int = 0
     """Clock at which the step size has fallen to 0 along a half cosine; 0 keeps it constant."""
     penalty_end: float = 1.0
-    """Factor to which r1 and r2 have fallen, geometrically, when the clock reaches anneal: smooth first, sharp at the end."""
+    """Factor to which r1 and r2 fall, geometrically: a smooth D first, a sharp one at the end."""
+    penalty_anneal: int = 0
+    """Clock at which that factor is reached."""
     ema: float = 0.0
     """Decay of the averaged generator that is then used for samples; 0 for none."""
     turn: int = 1
@@ -95,8 +97,11 @@ class RaGANConfig:
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
         require(self.eval_samples >= 4, f"eval_samples is {self.eval_samples}; it must be at least 4")
         require(0 < self.penalty_end <= 1, f"penalty_end is {self.penalty_end}; it must lie in (0, 1]")
-        require(self.anneal > 0 or self.penalty_end == 1, "penalty_end needs anneal, the clock at which it is reached")
-        for name in ("gp", "r1", "r2", "anneal"):
+        require(
+            self.penalty_anneal > 0 or self.penalty_end == 1,
+            f"penalty_end is {self.penalty_end}; it needs penalty_anneal, the clock at which it is reached",
+        )
+        for name in ("gp", "r1", "r2", "anneal", "penalty_anneal"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")
         require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")
         require(0 <= self.beta1 < 1, f"beta1 is {self.beta1}; it must lie in [0, 1)")

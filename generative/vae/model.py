@@ -10,7 +10,7 @@ One update, in the notation of the paper:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -20,6 +20,7 @@ import tensorflow as tf
 from core.errors import require
 from core.layers.upsampling import CroppedConv2DTranspose
 from core.losses.variational import bernoulli_nll, gaussian_kl, gaussian_nll, importance_weighted_nll
+from core.optimizers import Adam
 from core.plugin import Context
 from generative.data.sources import Pictures, Stream, open_data
 from generative.vae.config import VAEConfig
@@ -51,7 +52,7 @@ class VAE:
         init, stream, self.noise_seed = (int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3))
         self.encoder, self.decoder = self._build(init % 10**6)
         self.variables = [*self.encoder.trainable_variables, *self.decoder.trainable_variables]
-        self.optimizer = keras.optimizers.Adam(config.lr)
+        self.optimizer = Adam(config.lr)
         self.optimizer.build(self.variables)
         self.stream = Stream(self.train, config.batch, stream)
         self.clock = 0
@@ -123,16 +124,16 @@ class VAE:
 
     def _pixels(self, images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         """Return bytes as floats in [0, 1], binarised as the configuration says."""
-        x = tf.cast(images, tf.float32) / 255
         if self.config.binarise == "half":
-            return tf.cast(x > 0.5, tf.float32)
+            return tf.cast(images > 127, tf.float32)
+        x = tf.cast(images, tf.float32) / 255
         if self.config.binarise == "sampled":
             return tf.cast(tf.random.stateless_uniform(tf.shape(x), key) < x, tf.float32)
         return x
 
     # --- samples and measures -------------------------------------------------------------------------------------------
 
-    @tf.function
+    @tf.function(reduce_retracing=True)
     def _decode(self, z: tf.Tensor) -> tf.Tensor:
         y = self.decoder(z, training=False)
         return tf.sigmoid(y) if self.config.likelihood == "bernoulli" else tf.clip_by_value(y, 0, 1)
@@ -165,10 +166,6 @@ class VAE:
         ]
         reconstruction, kl, nll, _ = (np.concatenate([np.asarray(part[i]) for part in parts]) for i in range(4))
         per_latent = kl.mean(axis=0)  # [L]
-        shown = images[:RECONSTRUCTED]
-        mean, _ = self.encoder(
-            self._pixels(tf.constant(shown), tf.constant([MEASURE_SEED, -1], tf.int64)), training=False
-        )
         measured = {
             "eval/nll": float(nll.mean()),
             "eval/elbo": -float(reconstruction.mean() + per_latent.sum()),
@@ -177,52 +174,57 @@ class VAE:
             "eval/active_latents": int((per_latent > 0.01).sum()),
             "eval/kl_per_latent": per_latent,
             "samples/fixed": self.sample(IN_GRID, GRID_SEED),
-            "samples/reconstructions": self._pairs(shown, self._pictures(mean)),
-            "samples/latents": self._scatter()[None],
+            "samples/reconstructions": self.reconstructions(RECONSTRUCTED),
+            "samples/latents": self.latents(SCATTERED),
             "eval/protocol": f"{len(images):,} held-out of {self.train.protocol}; pixels binarised: {config.binarise}, "
             f"{config.likelihood}"
             + (f", sigma {config.sigma:g}" if config.likelihood == "gaussian" else "")
             + f"; nll: importance-weighted bound with {config.nll_samples} draws from q; elbo with as many; nats per example",
         }
         if config.latent == 2:
-            measured["samples/manifold"] = self.manifold()
+            measured["samples/manifold"] = self.manifold(config.manifold**2)
         return measured
 
-    def manifold(self) -> np.ndarray:
-        """Return the pictures at the quantiles of a two-dimensional prior, [manifold^2, H, W, C] uint8."""
-        n = self.config.manifold
+    @property
+    def pictures(self) -> Mapping[str, Callable[[int, int], np.ndarray]]:
+        """Other pictures that the verb `sample` can draw, by name: (n, seed) -> [n, H, W, C] uint8."""
+        drawn = {"reconstructions": self.reconstructions, "latents": self.latents}
+        return drawn | ({"manifold": self.manifold} if self.config.latent == 2 else {})
+
+    def reconstructions(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return the first n held-out examples, each above its reconstruction from the mean of q, [n, 2 H, W, C] uint8."""
+        images = self.test.reference(len(self.test))[:n]
+        return np.concatenate([images, self._pictures(self._encode(images, seed)[0])], axis=1)
+
+    def manifold(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return pictures at the quantiles of a two-dimensional prior, a square of at most n, [side^2, H, W, C] uint8."""
+        n = max(1, int(np.sqrt(n)))
         side = tf.math.ndtri((tf.range(n, dtype=tf.float32) + 0.5) / n)
-        z = tf.reshape(
-            tf.stack(tf.meshgrid(side, -side), axis=-1), [n * n, 2]
-        )  # first latent to the right, second upwards
-        return self._pictures(z)
+        z = tf.stack(tf.meshgrid(side, -side), axis=-1)  # first latent to the right, second upwards
+        return self._pictures(tf.reshape(z, [n * n, 2]))
 
-    def _pairs(self, images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
-        """Return each example above its reconstruction, [N, 2 H, W, C] uint8."""
-        return np.concatenate([images, reconstructions], axis=1)
-
-    def _scatter(self) -> np.ndarray:
-        """Return a picture [H, W, 3] of the means of q, coloured by label; of more than two latents the two most used."""
+    def latents(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return a picture [1, H, W, 3] of the means of q for n examples, by label; of L > 2 the two most used latents."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        images, labels = self.train.reference(SCATTERED), self.train.labels
-        mean, log_variance = self.encoder(
-            self._pixels(tf.constant(images), tf.constant([MEASURE_SEED, -2], tf.int64)), training=False
-        )
+        mean, log_variance = self._encode(self.train.reference(n), seed)
+        labels = None if self.train.labels is None else self.train.labels[self.train.spread(n)]
         used = np.sort(np.argsort(-np.mean(gaussian_kl(mean, log_variance), axis=0))[:2])
         first, second = used[0], used[-1]
         figure = Figure(figsize=(4.4, 4), dpi=100, layout="tight")
         canvas, axis = FigureCanvasAgg(figure), figure.add_subplot()
-        colours = labels[: len(images)] if labels is not None else None
-        points = axis.scatter(
-            mean[:, first], mean[:, second], s=5, c=colours, cmap="tab10" if labels is not None else None
-        )
+        cmap = None if labels is None else "tab10"
+        points = axis.scatter(mean[:, first], mean[:, second], s=5, c=labels, cmap=cmap)
         if labels is not None:
             figure.colorbar(points)
         axis.set(xlabel=f"latent {first}", ylabel=f"latent {second}")
         canvas.draw()
-        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+        return np.asarray(canvas.buffer_rgba())[None, ..., :3].copy()
+
+    def _encode(self, images: np.ndarray, seed: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return (mu, log sigma^2) [N, L] of bytes [N, H, W, C]; the seed matters where pixels are drawn."""
+        return self.encoder(self._pixels(tf.constant(images), tf.constant([seed, -2], tf.int64)), training=False)
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 

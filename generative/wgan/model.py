@@ -21,19 +21,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from core.errors import require
-from core.layers.dcgan import LEAST_SIZE, discriminator, generator, mlp_discriminator, mlp_generator
+from core.layers.dcgan import Spectral
 from core.layers.ema import follow
 from core.layers.spectral import power_iterate, sigma_penalty, sigmas
 from core.losses.adversarial import critic_gradient_penalty, wasserstein_critic, wasserstein_generator
+from core.optimizers import Adam
 from core.plugin import Context
-from generative.data.sources import Mixture, Stream, open_data
-from generative.evaluation import Evaluation, as_input, as_pictures, draw_points
+from generative.data.sources import Stream, open_data
+from generative.evaluation import Evaluation, Sampler, as_input
+from generative.networks import make_discriminator, make_generator
 from generative.wgan.config import WGANConfig
 
 __all__ = ["WGAN"]
-
-SAMPLED = 250  # samples in one forward pass
 
 
 class WGAN:
@@ -42,44 +41,28 @@ class WGAN:
     def __init__(self, config: WGANConfig, context: Context):
         self.config, self.context = config, context
         self.data = open_data(config.data, context.say)
-        if not config.data.points:
-            side = min(self.data.shape[:2])
-            require(
-                side >= LEAST_SIZE,
-                f"{self.data.name} has {side} pixels a side; wgan needs {LEAST_SIZE}, set data.size to {LEAST_SIZE} or more",
-            )
-        seeds = [int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3)]
-        self.G, self.f = self._build(seeds[0] % 10**6)
-        self.average = self._build(seeds[0] % 10**6)[0] if config.ema else self.G  # the generator that is sampled
+        init, stream, self.noise_seed = (int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3))
+        init %= 10**6  # room for the layers, each of which has a seed of its own
+        self.G = make_generator(self.data, config, init)
+        # the generator that is sampled
+        self.average = make_generator(self.data, config, init) if config.ema else self.G
+        spectral: Spectral = "divide" if config.constraint == "sn" else "watch"
+        # gp needs a critic of single examples, and batch norm would undo the bound that sn and sn-reg set
+        batch_norm = config.constraint == "clip"
+        self.f = make_discriminator(self.data, config, init, batch_norm=batch_norm, spectral=spectral)
         self.G_optimizer, self.f_optimizer = self._make_optimizer(), self._make_optimizer()
         self.G_optimizer.build(self.G.trainable_variables)
         self.f_optimizer.build(self.f.trainable_variables)
-        self.stream = Stream(self.data, config.batch, seeds[1])
-        self.noise_seed = seeds[2]
+        self.stream = Stream(self.data, config.batch, stream)
         self.clock = 0
         self._turn = tf.function(self._run_turn, jit_compile=config.jit)
-        self._evaluation: Evaluation | None = None
-
-    def _build(self, seed: int) -> tuple[keras.Model, keras.Model]:
-        config, shape = self.config, self.data.shape
-        spectral: Any = "divide" if config.constraint == "sn" else "watch"
-        if isinstance(self.data, Mixture):
-            scale = self.data.scale
-            return (
-                mlp_generator(config.latent, 2, config.hidden, config.layers, seed, scale),
-                mlp_discriminator(2, config.hidden, config.layers, seed, scale=scale, spectral=spectral),
-            )
-        # gp needs a critic of single examples, and batch norm would undo the bound that sn and sn-reg set
-        batch_norm = config.constraint == "clip"
-        return (
-            generator(shape, config.latent, config.width, seed, upsampling=config.upsampling),
-            discriminator(shape, config.width, seed + 1, batch_norm=batch_norm, spectral=spectral),
-        )
+        self.sampler = Sampler(self.data, self.average, self.f, config.latent)
+        self.evaluation = Evaluation(self.data, config.eval_samples, config.extractor)
 
     def _make_optimizer(self) -> keras.optimizers.Optimizer:
         if self.config.chosen_optimizer == "rmsprop":  # Keras adds epsilon inside the square root
             return keras.optimizers.RMSprop(self.config.chosen_lr, rho=0.9, epsilon=1e-8)
-        return keras.optimizers.Adam(self.config.chosen_lr, self.config.beta1, beta_2=0.9, epsilon=1e-8)
+        return Adam(self.config.chosen_lr, self.config.beta1, beta_2=0.9, epsilon=1e-8)
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
 
@@ -139,29 +122,14 @@ class WGAN:
 
     # --- samples --------------------------------------------------------------------------------------------------------
 
-    @tf.function
-    def _generate(self, z: tf.Tensor) -> tf.Tensor:
-        return self.average(z, training=False)
-
-    def _outputs(self, n: int, seed: int) -> np.ndarray:
-        z = tf.random.stateless_normal((n, self.config.latent), [seed, -1])
-        return np.concatenate([self._generate(z[i : i + SAMPLED]) for i in range(0, n, SAMPLED)])
-
-    def _critic(self, points: np.ndarray) -> np.ndarray:
-        return np.asarray(self.f(points, training=False))
-
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
         """Return n pictures [n, H, W, C] uint8; for a mixture one picture [1, H, W, 3] of n points."""
-        if isinstance(self.data, Mixture):
-            return draw_points(self._outputs(n, seed), self.data, self._critic)[None]
-        return as_pictures(self._outputs(n, seed))
+        return self.sampler.sample(n, seed)
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
     def evaluate(self) -> Mapping[str, Any]:
-        if self._evaluation is None:
-            self._evaluation = Evaluation(self.data, self.config.eval_samples, self.config.extractor)
-        return self._evaluation(self._outputs, self._critic)
+        return self.evaluation(self.sampler)
 
     def state(self) -> dict[str, Any]:
         return {

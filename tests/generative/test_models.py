@@ -100,7 +100,7 @@ def test_wgan_critic_with_spectral_norm_is_lipschitz(context: Context) -> None:
     for _ in range(5):
         model.step()
     x, y = np.random.default_rng(0).normal(size=(2, 500, 2)).astype(np.float32)
-    slopes = np.abs(model._critic(x) - model._critic(y)) / np.linalg.norm(x - y, axis=1)
+    slopes = np.abs(model.sampler.judge(x) - model.sampler.judge(y)) / np.linalg.norm(x - y, axis=1)
     assert slopes.max() < 1.1  # 1 with the exact largest singular values
     model.close()
 
@@ -213,8 +213,8 @@ def test_interpolation_and_arithmetic(context: Context) -> None:
     model = DCGAN(DCGANConfig(DIGITS, **SMALL), context)
     assert model.interpolate(64, 0).shape == (64, 16, 16, 1)
     assert model.arithmetic(5, 0).shape == (1, 5 * 16, 4 * 16, 1)
-    z = np.asarray(model._noise(15, 0)).reshape(5, 3, 3)
-    last = model._generate(z[:, 0] - z[:, 1] + z[:, 2])
+    z = np.asarray(model.sampler.noise(15, 0)).reshape(5, 3, 3)
+    last = model.sampler.generate(z[:, 0] - z[:, 1] + z[:, 2])
     picture = model.arithmetic(5, 0)[0].reshape(5, 16, 4, 16)[:, :, 3]
     np.testing.assert_allclose(picture, np.round((np.asarray(last)[..., 0] + 1) * 127.5), atol=1)
     model.close()
@@ -243,7 +243,9 @@ def test_stacked_digits_count_a_thousand_modes(context: Context) -> None:
 
 @pytest.mark.parametrize(("Model", "Config"), [(DCGAN, DCGANConfig), (WGAN, WGANConfig), (RaGAN, RaGANConfig)])
 def test_pictures_below_16_pixels(context: Context, Model: Any, Config: Any) -> None:
-    with pytest.raises(UsageError, match=r"digits has 8 pixels a side; \w+ needs 16, set data.size to 16 or more"):
+    with pytest.raises(
+        UsageError, match=r"digits has 8 pixels a side; the networks need 16, set data.size to 16 or more"
+    ):
         Model(Config(DataConfig("digits"), **SMALL), context)
 
 
@@ -254,6 +256,7 @@ def test_pictures_below_16_pixels(context: Context, Model: Any, Config: Any) -> 
         (lambda: DCGANConfig(real_label=0.3), "real_label is 0.3"),
         (lambda: WGANConfig(clip=0), "clip is 0"),
         (lambda: RaGANConfig(batch_norm=True, r1=1), "batch_norm mixes"),
+        (lambda: RaGANConfig(r1=1, penalty_end=0.1), "penalty_end is 0.1; it needs penalty_anneal"),
         (lambda: VAEConfig(DataConfig("ring")), "vae learns pictures"),
         (lambda: VAEConfig(likelihood="gaussian"), "binarise is 'half'"),
     ],
@@ -261,6 +264,11 @@ def test_pictures_below_16_pixels(context: Context, Model: Any, Config: Any) -> 
 def test_settings_that_cannot_work(make: Any, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         make()
+
+
+def test_extractors_are_checked_before_the_first_update(context: Context) -> None:
+    with pytest.raises(UsageError, match=r"extractor is 'nowhere.keras'; it must be 'digits' or the path"):
+        DCGAN(DCGANConfig(DIGITS, extractor="nowhere.keras", **SMALL), context)
 
 
 def test_vae_needs_more_than_it_holds_out(context: Context) -> None:

@@ -1,0 +1,37 @@
+"""Adam in one pass over the weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+__all__ = ["Adam"]
+
+
+class Adam(keras.optimizers.Adam):
+    """Keras's Adam (Kingma and Ba, 2015), same numbers and same state, whose update of a weight is one fused operation.
+
+    Keras writes it as a dozen operations, each of which walks over weights, gradients and moments; on a CPU this costs a small
+    network a fifth of its training time. epsilon stands outside the square root, next to sqrt(v), as in Keras.
+    """
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        if isinstance(gradient, tf.IndexedSlices) or self.amsgrad or variable.dtype != tf.float32:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        index = self._get_variable_index(variable)
+        t = tf.cast(self.iterations.value + 1, tf.float32)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(float(self.beta_1), t),
+            beta2_power=tf.pow(float(self.beta_2), t),
+            lr=tf.cast(learning_rate, tf.float32),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=tf.cast(gradient, tf.float32),
+        )
