@@ -37,6 +37,7 @@ from core.losses.reinforcement import (
     policy_gradient,
     squared_error,
 )
+from core.optimizers import Adam, RMSprop
 from core.plugin import Context
 from core.returns import generalized_advantage
 from envs import make
@@ -79,9 +80,9 @@ class ActorCritic:
         self.act_rng = np.random.default_rng([context.seed, 2])  # of `act`, which is no part of training
         self._build_networks()
         self.optimizer = (
-            keras.optimizers.RMSprop(config.lr, rho=config.decay, epsilon=config.epsilon)
+            RMSprop(config.lr, rho=config.decay, epsilon=config.epsilon)
             if config.optimizer == "rmsprop"
-            else keras.optimizers.Adam(config.lr, epsilon=config.epsilon)
+            else Adam(config.lr, epsilon=config.epsilon)
         )
         self.optimizer.build(self.weights)
         self.tags = ["loss/policy", "loss/value", "policy/entropy", "optim/gradient_norm"]

@@ -23,6 +23,7 @@ from agents.observations import Observations
 from core.errors import UsageError, require
 from core.layers.torsos import NumpyMLP, dense, mlp, nature_cnn
 from core.losses.reinforcement import huber, q_learning_error
+from core.optimizers import Adam, RMSprop
 from core.plugin import Context
 from core.replay import Batch, Replay
 from envs import make
@@ -52,9 +53,9 @@ class DQN:
         self.target.trainable = False
         self.target.set_weights(self.model.get_weights())
         self.optimizer = (
-            keras.optimizers.RMSprop(config.lr, rho=0.95, epsilon=0.01, centered=True)  # epsilon inside the square root
+            RMSprop(config.lr, rho=0.95, epsilon=0.01, centered=True)  # epsilon inside the square root
             if config.optimizer == "rmsprop"
-            else keras.optimizers.Adam(config.lr, epsilon=config.adam_epsilon)  # epsilon outside
+            else Adam(config.lr, epsilon=config.adam_epsilon)  # epsilon outside
         )
         self.optimizer.build(self.model.trainable_variables)
         self.mirror = None if pixels else _Mirror(self.model)
