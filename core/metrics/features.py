@@ -84,12 +84,12 @@ class Extractor:
 
     def _outputs(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         parts = [
-            self.model(self._prepared(images[i : i + BATCH]), training=False) for i in range(0, len(images), BATCH)
+            self.model(self._as_input(images[i : i + BATCH]), training=False) for i in range(0, len(images), BATCH)
         ]
         features, logits = (np.concatenate([np.asarray(part[i], np.float32) for part in parts]) for i in (0, 1))
         return features.reshape(len(images), -1), logits.reshape(len(images), -1)
 
-    def _prepared(self, images: np.ndarray) -> np.ndarray:
+    def _as_input(self, images: np.ndarray) -> np.ndarray:
         height, width, channels = self.shape
         x = images.astype(np.float32) / 255
         if x.shape[3] != channels:

@@ -44,6 +44,10 @@ class DataConfig:
         require(
             self.channels in (0, 1, 3), f"data.channels is {self.channels}; it must be 0 (the source's own), 1 or 3"
         )
+        require(
+            not self.mirror or not (self.points or self.source == "stacked-digits"),
+            f"data.mirror has no meaning for {self.source}; leave it out",
+        )
         require(self.frames >= 1, f"data.frames is {self.frames}; it must be at least 1")
 
     @property

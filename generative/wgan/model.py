@@ -25,7 +25,7 @@ from core.layers.dcgan import Spectral
 from core.layers.ema import follow
 from core.layers.spectral import power_iterate, sigma_penalty, sigmas
 from core.losses.adversarial import critic_gradient_penalty, wasserstein_critic, wasserstein_generator
-from core.optimizers import Adam
+from core.optimizers import Adam, RMSprop
 from core.plugin import Context
 from generative.data.sources import Stream, open_data
 from generative.evaluation import Evaluation, Sampler, as_input
@@ -61,7 +61,7 @@ class WGAN:
 
     def _make_optimizer(self) -> keras.optimizers.Optimizer:
         if self.config.chosen_optimizer == "rmsprop":  # Keras adds epsilon inside the square root
-            return keras.optimizers.RMSprop(self.config.chosen_lr, rho=0.9, epsilon=1e-8)
+            return RMSprop(self.config.chosen_lr, rho=0.9, epsilon=1e-8)
         return Adam(self.config.chosen_lr, self.config.beta1, beta_2=0.9, epsilon=1e-8)
 
     # --- the algorithm --------------------------------------------------------------------------------------------------

@@ -323,6 +323,7 @@ def test_unknown_game(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"size": 4}, "at least 8"),
         ({"channels": 2}, "1 or 3"),
         ({"frames": 0}, "at least 1"),
+        ({"source": "ring", "mirror": True}, "no meaning for ring"),
     ],
 )
 def test_settings_out_of_range(change: dict, sentence: str) -> None:
