@@ -30,6 +30,11 @@ class Trainable(Protocol):
     """What the launcher calls. Agents also have `act(observations) -> actions`, generative models `sample(n, seed=...)`.
 
     `clock` is the x-axis of every plot: environment steps for agents, updates for generative models.
+
+    Two members are optional. `pictures`, a mapping of name -> function (n, seed) -> images uint8, has what the verb `sample` can
+    draw beside samples. `exportable()` returns what the verb `export` saves, a mapping of name -> `tf.function` with an
+    `input_signature` of named TensorSpecs whose first axis is the batch. Each returns a mapping of name -> tensor, depends
+    on variables alone (a mirror in numpy would be frozen into the file), and says in its docstring what goes in and comes out.
     """
 
     clock: int

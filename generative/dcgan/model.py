@@ -131,6 +131,9 @@ class DCGAN:
             "D": self.D,
             "average": self.average if self.config.ema else None,
             "G_optimizer": self.G_optimizer,
+    def exportable(self) -> Mapping[str, Any]:
+        return self.sampler.exportable()
+
             "D_optimizer": self.D_optimizer,
             "clock": self.clock,
             "noise_seed": self.noise_seed,

@@ -232,6 +232,22 @@ class VAE:
         return {
             "encoder": self.encoder,
             "decoder": self.decoder,
+    def exportable(self) -> Mapping[str, Any]:
+        @tf.function(input_signature=[tf.TensorSpec((None, self.config.latent), tf.float32, "latent")])
+        def decode(latent: tf.Tensor) -> dict[str, tf.Tensor]:
+            """The mean of p(x | z) as bytes [N, H, W, C], for z [N, L]; samples come from z ~ N(0, 1)."""
+            return {"image": tf.cast(tf.round(self._decode(latent) * 255), tf.uint8)}
+
+        @tf.function(input_signature=[tf.TensorSpec((None, *self.shape), tf.uint8, "image")])
+        def encode(image: tf.Tensor) -> dict[str, tf.Tensor]:
+            """Mean and log variance [N, L] of q(z | x), for pictures as bytes [N, H, W, C]; binary models cut at one half."""
+            x = tf.cast(image, tf.float32) / 255
+            x = x if self.config.binarise == "no" else tf.cast(x > 0.5, tf.float32)
+            mean, log_variance = self.encoder(x, training=False)
+            return {"mean": mean, "log_variance": log_variance}
+
+        return {"decode": decode, "encode": encode}
+
             "optimizer": self.optimizer,
             "clock": self.clock,
             "noise_seed": self.noise_seed,

@@ -136,6 +136,9 @@ class WGAN:
             "G": self.G,
             "f": self.f,
             "average": self.average if self.config.ema else None,
+    def exportable(self) -> Mapping[str, Any]:
+        return self.sampler.exportable()
+
             "G_optimizer": self.G_optimizer,
             "f_optimizer": self.f_optimizer,
             "clock": self.clock,
