@@ -84,7 +84,7 @@ class Context:
     rewind: int = 0
     """How far behind the clock the oldest checkpoint may lie that is kept, so that a resume may begin there."""
     strategy: Any = None
-    """A tf.distribute.Strategy, or None for one device."""
+    """A tf.distribute.Strategy, or None for one device. The plugin is built and trained in its scope."""
     say: Callable[[str], None] = field(default=lambda line: None, repr=False)
     """Prints one line for the user without breaking the progress bar."""
 
@@ -117,6 +117,8 @@ class Spec:
     """Defaults for `--run.*` that suit this plugin's clock, e.g. {"until": 100_000, "log_every": 1_000}."""
     commands: Mapping[str, str]
     """Verbs that only this plugin has: name -> `module:function`, called as `function(run_folder_and_flags)`."""
+    distributed: bool = False
+    """True when it trains under `Context.strategy` as on one device, its batch shared out (see core/distributed.py)."""
 
     @property
     def prefix(self) -> str:
@@ -152,6 +154,7 @@ def register(
     tiny: Mapping[str, Any] | None = None,
     run: Mapping[str, Any] | None = None,
     commands: Mapping[str, str] | None = None,
+    distributed: bool = False,
 ) -> Callable[[_Config], _Config]:
     """Register a frozen configuration dataclass as the plugin `name`; the arguments are the fields of `Spec`.
 
@@ -200,6 +203,7 @@ def register(
             tiny=dict(tiny or {}),
             run=dict(run or {}),
             commands=dict(commands or {}),
+            distributed=distributed,
         )
         return config
 

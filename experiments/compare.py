@@ -36,6 +36,7 @@ NOT_COMPARED = (
     "save_every",
     "threads",
     "device",
+    "strategy",
 )
 
 
