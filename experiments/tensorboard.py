@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -77,6 +78,10 @@ class EventFile:
             self._records.write(
                 event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString()
             )
+        # One that the user has begun with sync_tensorboard waits to be told of folders.
+        wandb = sys.modules.get("wandb")
+        if wandb is not None and wandb.run is not None and wandb.patched["tensorboard"]:
+            wandb.run._tensorboard_callback(str(path.parent), save=True)
 
     def length(self) -> int:
         """Flush and return the number of bytes written."""
@@ -172,11 +177,6 @@ def read_scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
     A run that is still writing may end in half a record, which is left out.
     """
     scalars: dict[str, list[tuple[int, float]]] = {}
-    for file in sorted(run.glob("events.out.tfevents.*")):
-        reader = PyRecordReader_New(str(file))
-        while True:
-            try:
-                reader.GetNext()
     for step, value in _summaries(run, "scalars"):
         scalars.setdefault(value.tag, []).append((step, float(tensor_util.make_ndarray(value.tensor))))
     return scalars
@@ -192,6 +192,11 @@ def read_texts(run: Path) -> dict[str, list[tuple[int, str]]]:
 
 def _summaries(run: Path, plugin: str) -> Iterator[tuple[int, Any]]:
     """Yield (step, value) of every summary that belongs to one of TensorBoard's plugins."""
+    for file in sorted(run.glob("events.out.tfevents.*")):
+        reader = PyRecordReader_New(str(file))
+        while True:
+            try:
+                reader.GetNext()
             except (errors.OutOfRangeError, errors.DataLossError):
                 break
             event = event_pb2.Event.FromString(reader.record())
