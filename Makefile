@@ -4,7 +4,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.installed
 
-.PHONY: run test slow check bench clean
+.PHONY: run test slow check docs bench clean
 .DEFAULT_GOAL := run
 
 $(READY): pyproject.toml constraints.txt
@@ -22,14 +22,17 @@ test: $(READY)  ## unit and contract tests
 slow: $(READY)  ## learning runs and the long kill/resume tests
 	$(PY) -m pytest -m slow --timeout 7200
 
-check: $(READY)  ## ruff (lint and format), mypy, import-linter
+check: $(READY) docs  ## ruff (lint and format), mypy, import-linter, the documentation
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check --quiet .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+docs: $(READY)  ## the documentation into site/, any warning is an error
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+
 bench: $(READY)  ## policy-gradient Pong beside the algorithm as originally written
 	$(PY) -m experiments.benchmarks.policy_gradient
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

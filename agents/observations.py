@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
@@ -52,3 +53,17 @@ class Observations:
         if self.kind == "tabular":
             return np.eye(self.shape[0], dtype=np.float32)[obs]
         return np.asarray(obs, np.float32).reshape(len(obs), self.shape[0])
+
+    def traced(self, obs: Any) -> Any:
+        """Return what `encode` returns, for a tensor inside a `tf.function`."""
+        import tensorflow as tf
+
+        if self.kind == "tabular":
+            return tf.one_hot(obs, self.shape[0])
+        if self.kind == "vector":
+            return tf.reshape(tf.cast(obs, tf.float32), [-1, *self.shape])
+        if self.shape == self.seen:
+            return obs
+        C, H, W = self.seen
+        cut = tf.reshape(obs, [-1, C, H // 4, 4, W // 4, 4])
+        return tf.reshape(tf.transpose(cut, [0, 2, 4, 1, 3, 5]), [-1, *self.shape])

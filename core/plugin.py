@@ -30,6 +30,11 @@ class Trainable(Protocol):
     """What the launcher calls. Agents also have `act(observations) -> actions`, generative models `sample(n, seed=...)`.
 
     `clock` is the x-axis of every plot: environment steps for agents, updates for generative models.
+
+    Two members are optional. `pictures`, a mapping of name -> function (n, seed) -> images uint8, has what the verb `sample` can
+    draw beside samples. `exportable()` returns what the verb `export` saves, a mapping of name -> `tf.function` with an
+    `input_signature` of named TensorSpecs whose first axis is the batch. Each returns a mapping of name -> tensor, depends
+    on variables alone (a mirror in numpy would be frozen into the file), and says in its docstring what goes in and comes out.
     """
 
     clock: int
@@ -79,7 +84,7 @@ class Context:
     rewind: int = 0
     """How far behind the clock the oldest checkpoint may lie that is kept, so that a resume may begin there."""
     strategy: Any = None
-    """A tf.distribute.Strategy, or None for one device."""
+    """A tf.distribute.Strategy, or None for one device. The plugin is built and trained in its scope."""
     say: Callable[[str], None] = field(default=lambda line: None, repr=False)
     """Prints one line for the user without breaking the progress bar."""
 
@@ -112,6 +117,8 @@ class Spec:
     """Defaults for `--run.*` that suit this plugin's clock, e.g. {"until": 100_000, "log_every": 1_000}."""
     commands: Mapping[str, str]
     """Verbs that only this plugin has: name -> `module:function`, called as `function(run_folder_and_flags)`."""
+    distributed: bool = False
+    """True when it trains under `Context.strategy` as on one device, its batch shared out (see core/distributed.py)."""
 
     @property
     def prefix(self) -> str:
@@ -147,6 +154,7 @@ def register(
     tiny: Mapping[str, Any] | None = None,
     run: Mapping[str, Any] | None = None,
     commands: Mapping[str, str] | None = None,
+    distributed: bool = False,
 ) -> Callable[[_Config], _Config]:
     """Register a frozen configuration dataclass as the plugin `name`; the arguments are the fields of `Spec`.
 
@@ -195,6 +203,7 @@ def register(
             tiny=dict(tiny or {}),
             run=dict(run or {}),
             commands=dict(commands or {}),
+            distributed=distributed,
         )
         return config
 

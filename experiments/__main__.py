@@ -16,6 +16,9 @@ VERBS = {
     "play": "an agent plays, returns and a GIF: play <run folder>",
     "sample": "a generative model draws a PNG grid: sample <run folder>",
     "compare": "runs side by side with intervals over seeds: compare [runs...] [--metric TAG] [--csv FILE] [--html FILE]",
+    "export": "a SavedModel with its card: export <run folder> -o FOLDER [--weights best|newest]",
+    "sweep": "many settings and seeds: sweep <name> --seeds N --grid KEY=A,B [--random N] [--workers N] [--asha|--pbt]",
+    "profile": "where the time of a step goes: profile <name> [--seconds 20] [flags]",
     "new": "a plugin to start from: new agent|generative NAME [--package FOLDER]",
     "tensorboard": "open TensorBoard on a folder of runs: tensorboard [folder]",
 }
@@ -52,6 +55,18 @@ def _dispatch(argv: list[str]) -> int:
         from experiments import run as module
 
         return {"run": module.run, "resume": module.resume}[verb](rest)
+    if verb == "profile":
+        from experiments.profile import profile
+
+        return profile(rest)
+    if verb == "sweep":
+        from experiments.sweep import sweep
+
+        return sweep(rest)
+    if verb == "export":
+        from experiments.export import export
+
+        return export(rest)
     if verb == "new":
         from experiments.scaffold import new
 

@@ -36,6 +36,7 @@ NOT_COMPARED = (
     "save_every",
     "threads",
     "device",
+    "strategy",
 )
 
 
@@ -240,7 +241,7 @@ def read_run(path: Path, tag: str) -> Run | None:
     for part, values in config.items():
         if isinstance(values, dict):
             settings |= _flat({k: v for k, v in values.items() if part != "run" or k not in NOT_COMPARED}, part)
-    meta = json.loads((path / "meta.json").read_text()) if (path / "meta.json").is_file() else {}
+    meta = RunFolder.meta(path)
     elapsed = scalars.get("time/elapsed", [(0, 0.0)])
     return Run(
         path=path,

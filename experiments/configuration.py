@@ -43,6 +43,8 @@ class RunConfig:
     """CPU cores to use; 0 for all."""
     device: str = "auto"
     """auto (a GPU when there is one), cpu, or gpu:0."""
+    strategy: Literal["none", "mirrored", "multiworker"] = "none"
+    """Data-parallel training of generative models: mirrored (this machine's GPUs) or multiworker (processes in TF_CONFIG)."""
     deterministic: bool = False
     """Same seed, same bits, also across a kill and a resume; a little slower."""
     folder: str = "runs"

@@ -101,7 +101,12 @@ class RunFolder:
         write_atomically(file, json.dumps(meta | {"updated": _now()} | changes, indent=2) + "\n")
 
     def read_meta(self) -> dict[str, Any]:
-        file = self.path / "meta.json"
+        return self.meta(self.path)
+
+    @staticmethod
+    def meta(path: Path) -> dict[str, Any]:
+        """Return the record of the run in `path`, {} when it has none yet."""
+        file = path / "meta.json"
         return json.loads(file.read_text()) if file.exists() else {}
 
     def write_results(self, results: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
@@ -23,6 +23,7 @@ from experiments.tensorboard import GLOSSARY, EventFile, grid, unknown_tags
 __all__ = ["Loop", "Meter", "NonFinite"]
 
 KEPT = 3  # whole checkpoints
+GO_ON, TIME_IS_UP, SIGNAL = range(3)  # reasons to stop, in rising strength
 PENDING = 1_000  # scalars that may wait as tensors
 
 
@@ -73,8 +74,17 @@ class Meter:
 class Loop:
     """One run of one plugin. `train` returns the signal that stopped it, or None when it came to its end."""
 
-    def __init__(self, plugin: Any, spec: Spec, run: RunConfig, folder: RunFolder, display: Display):
+    def __init__(
+        self,
+        plugin: Any,
+        spec: Spec,
+        run: RunConfig,
+        folder: RunFolder,
+        display: Display,
+        together: Callable[[int], int] = lambda reason: reason,
+    ):
         self.plugin, self.spec, self.run, self.folder, self.display = plugin, spec, run, folder, display
+        self._together = together  # workers that train together stop together: the strongest reason of all of them
         self.events: EventFile
         self.meter = Meter()
         self.elapsed = 0.0  # seconds of training, over all calls
@@ -83,6 +93,7 @@ class Loop:
         self._changed = False  # since the last save
         self._warned: set[str] = set()
         self._signal: int | None = None
+        self._enough = False
         self._logged_at = (time.monotonic(), 0)
 
     # --- beginning ------------------------------------------------------------------------------------------------------
@@ -96,18 +107,26 @@ class Loop:
             self.events.text(tag, text)
         self.save()
 
-    def restore(self) -> str:
-        """Restore the newest whole checkpoint; a damaged one is reported, set aside, and the one before it used."""
+    def restore(self, forked: str | None = None) -> str:
+        """Restore the newest whole checkpoint; a damaged one is reported, set aside, and the one before it used.
+
+        `forked` names a checkpoint of another run with other settings: its optimisers come without their step sizes, which
+        Keras keeps among their variables.
+        """
         found = checkpoint.numbered(self.folder.path)
         if not found:
             raise UsageError(f"{self.folder.path} has no checkpoint to resume from; start the experiment again")
         for path in found:
+            state = self.plugin.state()
+            own = [(rate, np.asarray(rate)) for rate in _step_sizes(state)] if path.name == forked else []
             try:
-                tree = checkpoint.load(path, {"plugin": self.plugin.state()})
+                tree = checkpoint.load(path, {"plugin": state})
             except CheckpointError as error:
                 self.display.say(f"warning: {error}; trying the one before it")
                 path.rename(path.with_name(f"damaged-{path.name}"))
                 continue
+            for rate, value in own:
+                rate.assign(value)
             self.plugin.load_state(tree["plugin"])
             saved = tree["loop"]
             self.meter.load_state(saved["meter"])
@@ -126,7 +145,8 @@ class Loop:
         before_call = self.elapsed
         self._logged_at = (begun, plugin.clock)
         try:
-            while plugin.clock < run.until and not (run.time_limit and time.monotonic() - begun >= run.time_limit):
+            reason = GO_ON
+            while plugin.clock < run.until and reason < TIME_IS_UP:
                 before = plugin.clock
                 scalars = plugin.step()
                 self._changed = True
@@ -136,11 +156,13 @@ class Loop:
                 self.display.update(plugin.clock, self._log() if self._due(run.log_every, before) else None)
                 if self._due(run.eval_every, before):
                     self._evaluate()
-                if self._signal is not None or self._due(run.save_every, before):
+                late = self._enough or (run.time_limit and time.monotonic() - begun >= run.time_limit)
+                reason = self._together(SIGNAL if self._signal is not None else TIME_IS_UP if late else GO_ON)
+                if reason == SIGNAL or self._due(run.save_every, before):
                     self.elapsed = before_call + time.monotonic() - begun
                     self.save()
-                if self._signal is not None:
-                    return self._signal
+                if reason == SIGNAL:
+                    return self._signal or signal.SIGTERM
             if self.last is None or self.last["clock"] != plugin.clock:
                 self._evaluate()
             self.elapsed = before_call + time.monotonic() - begun
@@ -150,6 +172,10 @@ class Loop:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+    def stop_soon(self) -> None:
+        """End training after this step as if the time were up: evaluate, save, return."""
+        self._enough = True
 
     def save(self) -> None:
         """Write a whole checkpoint and drop the oldest; OSError leaves the earlier ones as they are."""
@@ -219,3 +245,13 @@ class Loop:
         for tag in unknown_tags(t for t in tags if t not in self._warned):
             self._warned.add(tag)
             self.display.say(f"warning: the tag {tag!r} is not in the glossary; tags begin with {', '.join(GLOSSARY)}")
+
+
+def _step_sizes(node: Any) -> list[Any]:
+    """Return the step sizes of all Keras optimisers in a state tree, as variables; a schedule is none."""
+    if isinstance(node, dict):
+        return [rate for value in node.values() for rate in _step_sizes(value)]
+    if isinstance(node, (list, tuple)):
+        return [rate for value in node for rate in _step_sizes(value)]
+    rate = getattr(node, "learning_rate", None)
+    return [rate] if hasattr(rate, "assign") else []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import shutil
 import signal
 import sys
+import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,35 @@ from experiments.catalogue import catalogue
 from experiments.configuration import FIXED_AT_START, RunConfig, as_dict, flags, parse, parse_values, read_yaml
 from experiments.folder import RunFolder
 
-__all__ = ["load_run", "make_plugin", "resume", "run"]
+__all__ = ["configured", "load_run", "make_plugin", "resume", "run"]
 
 
-def run(argv: Sequence[str]) -> int:
-    """Start a run: `<plugin or preset> [--config FILE] [flags]`. Returns the exit code."""
+def run(argv: Sequence[str], observe: Callable[[Any], None] | None = None) -> int:
+    """Start a run: `<plugin or preset> [--config FILE] [flags]`. Returns the exit code.
+
+    `observe` is called with the `Loop` before it begins to train.
+    """
     if not argv or argv[0] in ("-h", "--help"):
         print(_USAGE.format(names=", ".join(sorted([*catalogue().plugins, *catalogue().presets]))))
         return 0 if argv else 2
+    spec, label, plugin_config, settings = configured(argv)
+    subject = str(_field(plugin_config, spec.subject))
+    _check_strategy(spec, settings)
+    chosen = _configure_runtime(settings)
+    with _workplace(settings) as place:
+        folder = RunFolder.create(place.root or settings.folder, label, subject, settings.seed, settings.tag)
+        values = {
+            "experiment": spec.name,
+            "preset": label,
+            spec.prefix: as_dict(plugin_config),
+            "run": as_dict(settings),
+        }
+        folder.write_config(values)
+        return _train(spec, plugin_config, settings, folder, label, chosen, place, observe, resuming=False)
+
+
+def configured(argv: Sequence[str]) -> tuple[Spec, str, Any, RunConfig]:
+    """Return plugin, name of the preset or plugin, its configuration and the run's settings for the words after `run`."""
     name, rest = argv[0], list(argv[1:])
     spec, preset = catalogue().find(name)
     layers: list[tuple[str, Mapping[str, Any]]] = []
@@ -36,13 +59,7 @@ def run(argv: Sequence[str]) -> int:
         layers.append((file, _relaunch_values(file, spec)))
     label = preset.name if preset else spec.name
     config = parse(spec, layers, rest, prog=f"python -m experiments.run {label}", usage=_examples(label, spec))
-    plugin_config, settings = getattr(config, spec.prefix), config.run
-    subject = str(_field(plugin_config, spec.subject))
-    chosen = _configure_runtime(settings)
-    folder = RunFolder.create(settings.folder, label, subject, settings.seed, settings.tag)
-    values = {"experiment": spec.name, "preset": label, spec.prefix: as_dict(plugin_config), "run": as_dict(settings)}
-    folder.write_config(values)
-    return _train(spec, plugin_config, settings, folder, label, chosen, resuming=False)
+    return spec, label, getattr(config, spec.prefix), config.run
 
 
 def resume(argv: Sequence[str]) -> int:
@@ -60,11 +77,17 @@ def resume(argv: Sequence[str]) -> int:
                 f"run.{name} was {getattr(settings, name)!r} when this run began and cannot become {getattr(changed, name)!r} on "
                 f"resume; {', '.join(sorted(p for p in prefixed if p[4:] not in FIXED_AT_START))} can change"
             )
+    _check_strategy(spec, changed)
     chosen = _configure_runtime(changed)
-    folder = RunFolder.open(path)
-    values = RunFolder.read_config(path) | {"run": as_dict(changed)}
-    folder.write_config(values)
-    return _train(spec, plugin_config, changed, folder, values.get("preset", spec.name), chosen, resuming=True)
+    with _workplace(changed) as place:
+        if place.root is not None:  # another worker writes the run: this one reads a copy
+            path = Path(shutil.copytree(path, Path(place.root) / path.name, ignore=shutil.ignore_patterns(".lock")))
+        folder = RunFolder.open(path)
+        values = RunFolder.read_config(path) | {"run": as_dict(changed)}
+        folder.write_config(values)
+        return _train(
+            spec, plugin_config, changed, folder, values.get("preset", spec.name), chosen, place, None, resuming=True
+        )
 
 
 def load_run(path: Path, argv: Sequence[str]) -> tuple[Spec, Any, RunConfig]:
@@ -77,15 +100,16 @@ def load_run(path: Path, argv: Sequence[str]) -> tuple[Spec, Any, RunConfig]:
     return spec, getattr(config, spec.prefix), config.run
 
 
-def make_plugin(spec: Spec, config: Any, settings: RunConfig, files: Path, say: Any) -> Any:
+def make_plugin(spec: Spec, config: Any, settings: RunConfig, files: Path, say: Any, strategy: Any = None) -> Any:
     """Build the plugin for a run."""
     from experiments.loop import KEPT
 
     # With save_every 0 only a signal saves in between, and the run may go on from there to its end.
     rewind = min(KEPT * settings.save_every or settings.until, settings.until)
-    return build(
-        spec, config, Context(seed=settings.seed, folder=files, precision=settings.precision, rewind=rewind, say=say)
+    context = Context(
+        seed=settings.seed, folder=files, precision=settings.precision, rewind=rewind, strategy=strategy, say=say
     )
+    return build(spec, config, context)
 
 
 # --- one run from beginning to end ------------------------------------------------------------------------------------
@@ -98,6 +122,8 @@ def _train(
     folder: RunFolder,
     label: str,
     chosen: dict[str, Any],
+    place: _Workplace,
+    observe: Callable[[Any], None] | None,
     *,
     resuming: bool,
 ) -> int:
@@ -108,11 +134,14 @@ def _train(
     display = Display(label, spec.clock, settings.until, settings.time_limit)
     plugin: Any = None
     loop: Any = None
+    scope = contextlib.ExitStack()
     try:
-        plugin = make_plugin(spec, config, settings, folder.files, display.say)
-        loop = Loop(plugin, spec, settings, folder, display)
+        scope.enter_context(place.strategy.scope() if place.strategy else contextlib.nullcontext())
+        plugin = make_plugin(spec, config, settings, folder.files, display.say, place.strategy)
+        loop = Loop(plugin, spec, settings, folder, display, place.together)
         if resuming:
-            name = loop.restore()
+            forked = folder.read_meta().get("forked", {}).get("checkpoint")
+            name = loop.restore(forked)
             resumed = [*folder.read_meta().get("resumed", []), {"checkpoint": name, "argv": sys.argv}]
             folder.write_meta(resumed=resumed)
             display.say(f"resumed {folder.path} at {plugin.clock:,} {spec.clock}")
@@ -122,6 +151,10 @@ def _train(
                 {"experiment": label, "run.seed": settings.seed} | _flat(as_dict(config), spec.prefix),
             )
             display.say(f"{spec.name} on {_field(config, spec.subject)}: {folder.path}")
+        if place.strategy is not None:
+            display.say(f"{place.strategy.num_replicas_in_sync} replicas share every batch")
+        if observe is not None:
+            observe(loop)
         stopped = loop.train()
     except KeyboardInterrupt:
         display.close()
@@ -142,6 +175,7 @@ def _train(
         raise UsageError(reason + hint) from failure
     finally:
         display.close()
+        scope.close()
         if plugin is not None and hasattr(plugin, "close"):
             plugin.close()
         if loop is not None and hasattr(loop, "events"):
@@ -171,6 +205,41 @@ def _train(
     display.say(f"TensorBoard  {_python()} -m tensorboard.main --logdir {settings.folder}")
     display.say(f"go on        {_python()} -m experiments resume {folder.path} --run.until {2 * settings.until}")
     return 0
+
+
+@dataclass(frozen=True)
+class _Workplace:
+    """Where a run trains: the strategy, a folder of its own for a worker that does not write the run, and a vote on stopping."""
+
+    strategy: Any = None
+    root: str | None = None
+    together: Callable[[int], int] = lambda reason: reason
+
+
+def _check_strategy(spec: Spec, settings: RunConfig) -> None:
+    if settings.strategy == "none" or spec.distributed:
+        return
+    others = sorted(name for name, other in catalogue().plugins.items() if other.distributed)
+    why = "an agent, and agents train on one device" if spec.kind == "agent" else "not made for several devices"
+    raise UsageError(
+        f"run.strategy is {settings.strategy!r}, but {spec.name!r} is {why}; {', '.join(others)} can be distributed"
+    )
+
+
+@contextlib.contextmanager
+def _workplace(settings: RunConfig) -> Iterator[_Workplace]:
+    if settings.strategy == "none":
+        yield _Workplace()
+        return
+    from core.distributed import make_strategy, multiworker_role, together
+
+    if settings.strategy == "mirrored":
+        yield _Workplace(make_strategy("mirrored"))
+        return
+    number, _ = multiworker_role()
+    strategy = make_strategy("multiworker")
+    with tempfile.TemporaryDirectory(prefix=f"pongan-worker{number}-") as scratch:
+        yield _Workplace(strategy, scratch if number else None, together(strategy))
 
 
 def _configure_runtime(settings: RunConfig) -> dict[str, Any]:

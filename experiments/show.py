@@ -11,7 +11,7 @@ from experiments.catalogue import catalogue
 from experiments.configuration import as_dict
 from experiments.run import _flat, _run_path, _take_option, load_run, make_plugin
 
-__all__ = ["describe", "list_all", "play", "sample"]
+__all__ = ["describe", "list_all", "play", "restored", "sample"]
 
 
 def list_all(argv: Sequence[str]) -> int:
@@ -64,7 +64,7 @@ def play(argv: Sequence[str]) -> int:
     """An agent plays: prints its returns and writes a GIF. `<run folder> [--weights best|newest] [--out FILE] [--agent.*]`."""
     path, rest = _run_path(argv, "play")
     out = Path(_take_option(rest, "--out") or path / "play.gif")
-    plugin, spec, which = _restored(path, rest, "agent")
+    plugin, spec, which = restored(path, rest, "agent")
     measured = plugin.evaluate()
     plugin.close()
     from rich.console import Console
@@ -100,7 +100,7 @@ def sample(argv: Sequence[str]) -> int:
         raise UsageError(f"{' and '.join(named)} name two pictures; choose one")
     name = named[0][2:] if named else "samples"
     out = Path(_take_option(rest, "--out") or path / f"{name}.png")
-    plugin, spec, which = _restored(path, [t for t in rest if t not in named], "generative")
+    plugin, spec, which = restored(path, [t for t in rest if t not in named], "generative")
     drawn = {"samples": plugin.sample, **getattr(plugin, "pictures", {})}
     if name not in drawn:
         plugin.close()
@@ -121,8 +121,8 @@ def sample(argv: Sequence[str]) -> int:
     return 0
 
 
-def _restored(path: Path, rest: list[str], kind: str) -> tuple[Any, Any, str]:
-    """Return (plugin with the run's weights, spec, which weights)."""
+def restored(path: Path, rest: list[str], kind: str | None = None) -> tuple[Any, Any, str]:
+    """Return (plugin with the run's weights, spec, which weights); with `kind`, of such a plugin only."""
     from core import checkpoint
     from core.runtime import configure
 
@@ -130,7 +130,7 @@ def _restored(path: Path, rest: list[str], kind: str) -> tuple[Any, Any, str]:
     if weights not in ("best", "newest"):
         raise UsageError(f"--weights is {weights!r}; {nearest(weights, ['best', 'newest'])}")
     spec, config, settings = load_run(path, rest)
-    if spec.kind != kind:
+    if kind is not None and spec.kind != kind:
         verb = "sample" if spec.kind == "generative" else "play"
         raise UsageError(f"{path} holds {spec.name!r}, which is {spec.kind}; use `{verb}`")
     whole = checkpoint.numbered(path)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import math
 import os
+import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util import tensor_util
 
-__all__ = ["GLOSSARY", "EventFile", "gif", "grid", "read_scalars", "unknown_tags"]
+__all__ = ["GLOSSARY", "EventFile", "gif", "grid", "read_scalars", "read_texts", "unknown_tags"]
 
 GLOSSARY = {
     "rollout": "episodes played while training: returns as the environment gives them, lengths, batch sizes",
@@ -77,6 +78,10 @@ class EventFile:
             self._records.write(
                 event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString()
             )
+        # One that the user has begun with sync_tensorboard waits to be told of folders.
+        wandb = sys.modules.get("wandb")
+        if wandb is not None and wandb.run is not None and wandb.patched["tensorboard"]:
+            wandb.run._tensorboard_callback(str(path.parent), save=True)
 
     def length(self) -> int:
         """Flush and return the number of bytes written."""
@@ -172,6 +177,21 @@ def read_scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
     A run that is still writing may end in half a record, which is left out.
     """
     scalars: dict[str, list[tuple[int, float]]] = {}
+    for step, value in _summaries(run, "scalars"):
+        scalars.setdefault(value.tag, []).append((step, float(tensor_util.make_ndarray(value.tensor))))
+    return scalars
+
+
+def read_texts(run: Path) -> dict[str, list[tuple[int, str]]]:
+    """Return {tag: [(step, text), ...]} of a run folder, likewise."""
+    texts: dict[str, list[tuple[int, str]]] = {}
+    for step, value in _summaries(run, "text"):
+        texts.setdefault(value.tag, []).append((step, value.tensor.string_val[0].decode()))
+    return texts
+
+
+def _summaries(run: Path, plugin: str) -> Iterator[tuple[int, Any]]:
+    """Yield (step, value) of every summary that belongs to one of TensorBoard's plugins."""
     for file in sorted(run.glob("events.out.tfevents.*")):
         reader = PyRecordReader_New(str(file))
         while True:
@@ -181,10 +201,8 @@ def read_scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
                 break
             event = event_pb2.Event.FromString(reader.record())
             for value in event.summary.value:
-                if value.metadata.plugin_data.plugin_name == "scalars":
-                    number = float(tensor_util.make_ndarray(value.tensor))
-                    scalars.setdefault(value.tag, []).append((event.step, number))
-    return scalars
+                if value.metadata.plugin_data.plugin_name == plugin:
+                    yield event.step, value
 
 
 def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:

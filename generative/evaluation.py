@@ -58,6 +58,20 @@ class Sampler:
         """Return the discriminator's raw outputs [n] for points [n, 2]."""
         return np.asarray(self.discriminator(points, training=False))
 
+    def exportable(self) -> dict[str, Any]:
+        """Return the function that `export` saves: noise -> pictures as bytes, or points."""
+        points = isinstance(self.data, Mixture)
+
+        @tf.function(input_signature=[tf.TensorSpec((None, self.latent), tf.float32, "noise")])
+        def generate(noise: tf.Tensor) -> dict[str, tf.Tensor]:
+            """What the generator makes of noise z ~ N(0, 1) [N, L]: pictures as bytes [N, H, W, C], or points [N, 2]."""
+            x = self.generator(noise, training=False)
+            if points:
+                return {"point": x}
+            return {"image": tf.cast(tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255), tf.uint8)}
+
+        return {"generate": generate}
+
     def sample(self, n: int, seed: int) -> np.ndarray:
         """Return n pictures [n, H, W, C] uint8; for a mixture one picture [1, H, W, 3] of n points."""
         if isinstance(self.data, Mixture):

@@ -8,11 +8,13 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from agents.a3c.config import A3CConfig
 from agents.a3c.local import Backend, Processes, Threads
 from agents.a3c.worker import LOSSES, Network
 from agents.evaluation import evaluate
+from agents.exported import gaussian_policy, softmax_policy
 from core.plugin import Context
 from envs import make
 
@@ -90,6 +92,20 @@ class A3C:
         if self.config.eval_actions == "sampled":
             return network.to_env(network.sample(policy, self.act_rng))
         return policy.argmax(axis=1) if network.discrete else network.to_env(policy)
+
+    def exportable(self) -> Mapping[str, Any]:
+        network = self.network
+
+        def outputs(observation: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+            return network.networks(tf.convert_to_tensor(self.theta), network.observations.traced(observation))
+
+        if network.discrete:
+            return {"act": softmax_policy(network.space, lambda observation: outputs(observation)[0])}
+        return {
+            "act": gaussian_policy(
+                network.space, lambda observation: outputs(observation)[::2], network.low, network.high
+            )
+        }
 
     def evaluate(self) -> Mapping[str, Any]:
         self.network.use(self.theta.numpy())

@@ -70,7 +70,7 @@ class Network:
     """
 
     def __init__(self, config: A3CConfig, space: Space, actions: Space, seed: int):
-        self.config = config
+        self.config, self.space = config, space
         small = config.env.observation == "frames42"
         self.observations = Observations.of(space, "a3c", in_blocks=not small)
         self.pixels = self.observations.kind == "pixels"
@@ -155,7 +155,7 @@ class Network:
         config = self.config
         with tf.GradientTape() as tape:
             tape.watch(theta)
-            policy, V, log_std = self._networks(theta, s)
+            policy, V, log_std = self.networks(theta, s)
             if log_std is None:
                 log_pi, H = categorical_log_prob(policy, a), tf.reduce_mean(categorical_entropy(policy))
             else:
@@ -169,7 +169,8 @@ class Network:
             gradient *= tf.minimum(1.0, config.max_gradient_norm / (norm + 1e-12))
         return gradient, tf.stack([L_policy, L_value, H, norm])
 
-    def _networks(self, theta: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    def networks(self, theta: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+        """Return logits or means [N, A], values [N] and, for continuous actions, log std [A]; differentiable in theta."""
         weights = [tf.reshape(w, s) for w, s in zip(tf.split(theta, self._sizes), self._shapes, strict=True)]
         log_std = None if self.discrete else weights.pop()
         outputs, _ = self.model.stateless_call(weights, [], x, training=True)
@@ -177,7 +178,7 @@ class Network:
 
     @tf.function(reduce_retracing=True)
     def _forward_on_pixels(self, theta: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        policy, value, _ = self._networks(theta, x)
+        policy, value, _ = self.networks(theta, x)
         return policy, value
 
 

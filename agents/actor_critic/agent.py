@@ -25,6 +25,7 @@ from gymnasium.spaces import Box, Discrete
 
 from agents.actor_critic.config import ActorCriticConfig
 from agents.evaluation import evaluate
+from agents.exported import gaussian_policy, softmax_policy
 from agents.observations import Observations
 from core.errors import UsageError
 from core.layers.torsos import NumpyMLP, Standardize, dense, mlp, nature_cnn
@@ -358,6 +359,18 @@ class ActorCritic:
         if self.config.eval_actions == "sampled":
             return self._to_env(self._sample(policy, self.act_rng)[0])
         return policy.argmax(axis=1) if self.discrete else self._to_env(policy)
+
+    def exportable(self) -> Mapping[str, Any]:
+        space = self.env.observation_space
+
+        def policy(observation: tf.Tensor) -> tf.Tensor:
+            return self.model(self.observations.traced(observation), training=False)["policy"]
+
+        if self.discrete:
+            return {"act": softmax_policy(space, policy)}
+        return {
+            "act": gaussian_policy(space, lambda observation: (policy(observation), self.log_std), self.low, self.high)
+        }
 
     def evaluate(self) -> Mapping[str, Any]:
         self._copy_weights()  # they may have been restored alone

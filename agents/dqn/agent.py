@@ -19,6 +19,7 @@ from gymnasium.spaces import Discrete
 
 from agents.dqn.config import DQNConfig
 from agents.evaluation import evaluate
+from agents.exported import takes_observations
 from agents.observations import Observations
 from core.errors import UsageError, require
 from core.layers.torsos import NumpyMLP, dense, mlp, nature_cnn
@@ -282,6 +283,15 @@ class DQN:
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Return actions [N] of the highest value, or at random with probability `eval_epsilon`, for observations [N, ...]."""
         return self._epsilon_greedy(observations, self.config.eval_epsilon, self.act_rng) + self.first_action
+
+    def exportable(self) -> Mapping[str, Any]:
+        @takes_observations(self.env.observation_space)
+        def act(observation: tf.Tensor) -> dict[str, tf.Tensor]:
+            """The action [N] of the highest value, and the values [N, A] of all."""
+            q = self.model(self.observations.traced(observation))
+            return {"action": tf.argmax(q, axis=-1) + self.first_action, "value": q}
+
+        return {"act": act}
 
     def evaluate(self) -> Mapping[str, Any]:
         self._copy_weights()  # they may have been restored alone

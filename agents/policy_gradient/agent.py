@@ -21,6 +21,7 @@ import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
 
 from agents.evaluation import evaluate
+from agents.exported import softmax_policy
 from agents.policy_gradient.config import PolicyGradientConfig
 from core.errors import UsageError
 from core.losses.reinforcement import categorical_entropy, categorical_log_prob, policy_gradient, squared_error
@@ -334,6 +335,17 @@ class PolicyGradient:
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Return actions [N], sampled from the policy, for observations [N, ...]."""
         return self._sample(self._forward(self._features(observations))[0], self.act_rng)
+
+    def exportable(self) -> Mapping[str, Any]:
+        def logits(observation: tf.Tensor) -> tf.Tensor:
+            if self.tabular:
+                x = tf.one_hot(observation, self.tabular)
+            else:
+                x = tf.reshape(tf.cast(observation, tf.float32) * self.scale, [-1, self.inputs])
+            hidden = self.model.get_layer("hidden")
+            return self._head(x @ hidden.kernel + (hidden.bias if self.config.bias else 0.0))[0]
+
+        return {"act": softmax_policy(self.groups[0].env.observation_space, logits)}
 
     def evaluate(self) -> Mapping[str, Any]:
         self._copy_weights()  # they may have been restored alone

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import keras
+import tensorflow as tf
 
 from core.layers.minibatch import MinibatchStd
 from core.layers.spectral import SpectralNormalization
@@ -111,7 +112,8 @@ def mlp_discriminator(
 
 
 def _batch_norm() -> keras.layers.BatchNormalization:
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
+    """Batch norm whose moments are those of the whole batch, also where a strategy shares it out."""
+    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=tf.distribute.has_strategy())
 
 
 def _starts(seed: int) -> Callable[[], keras.initializers.Initializer]:

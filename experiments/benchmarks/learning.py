@@ -16,11 +16,13 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from core.plugin import Spec
 from experiments.catalogue import catalogue
 from experiments.tensorboard import read_scalars
 
@@ -29,35 +31,39 @@ __all__ = ["main"]
 RESULTS = Path(__file__).parent / "results"
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Train, collect, write `results/<preset>.{md,json,png}`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("preset")
     parser.add_argument("--seeds", type=int, default=3, help="seeds 1 to N")
     parser.add_argument("--folder", default="runs", help="root of the run folders")
     parser.add_argument("--name", default="", help="name of the result files, if not the preset's")
-    parser.add_argument("--curve", default="rollout/return_last100", help="tag that is drawn")
+    parser.add_argument("--curve", default="", help="tag that is drawn, if not the usual one")
     parser.add_argument("--threshold", type=float, default=0.0, help="say when the curve first lay above this value")
     parser.add_argument(
         "--within", type=float, nargs="*", default=[], help="say the best evaluation within so many minutes"
     )
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="flags for every run; must come last")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     spec, _ = catalogue().find(arguments.preset)
+    arguments.curve = arguments.curve or ("rollout/return_last100" if spec.kind == "agent" else spec.headline)
+    figure = ".1f" if spec.kind == "agent" else ".4g"  # returns, and measures of any size
+    beyond = "above" if spec.goal == "max" else "below"
     runs = [_run(arguments.preset, seed, arguments.folder, arguments.flags) for seed in range(1, arguments.seeds + 1)]
-    rows = [_row(run, spec.headline, arguments.curve, arguments.threshold, arguments.within) for run in runs]
+    rows = [_row(run, spec, arguments.curve, arguments.threshold, arguments.within) for run in runs]
     RESULTS.mkdir(exist_ok=True)
     stem = RESULTS / (arguments.name or arguments.preset)
     finals = [row["final"] for row in rows]
-    spread = f"{statistics.mean(finals):.1f} +- {statistics.stdev(finals) if len(finals) > 1 else 0:.1f}"
+    spread = f"{statistics.mean(finals):{figure}} +- {statistics.stdev(finals) if len(finals) > 1 else 0:{figure}}"
     lines = [
         f"| seed | final {spec.headline} | episodes | best | {spec.clock} | minutes | steps/s "
-        f"| {arguments.curve} above {arguments.threshold:g} after |"
+        f"| {arguments.curve} {beyond} {arguments.threshold:g} after |"
         + "".join(f" best within {minutes:g} min |" for minutes in arguments.within),
         "| --- " * (8 + len(arguments.within)) + "|",
         *(
-            f"| {r['seed']} | {r['final']:.1f} | {r['episodes']} | {r['best']:.1f} | {r['clock']:,} | {r['minutes']:.1f} "
-            f"| {r['steps_per_second']:,.0f} | {r['above']} |" + "".join(f" {best:.1f} |" for best in r["within"])
+            f"| {r['seed']} | {r['final']:{figure}} | {r['episodes'] or ''} | {r['best']:{figure}} | {r['clock']:,} "
+            f"| {r['minutes']:.1f} "
+            f"| {r['steps_per_second']:,.0f} | {r['above']} |" + "".join(f" {best:{figure}} |" for best in r["within"])
             for r in rows
         ),
         "",
@@ -86,11 +92,12 @@ def _run(preset: str, seed: int, folder: str, flags: list[str]) -> Path:
     return new
 
 
-def _row(run: Path, headline: str, curve: str, threshold: float, within: list[float]) -> dict[str, Any]:
-    results = json.loads((run / "results.json").read_text())
+def _row(run: Path, spec: Spec, curve: str, threshold: float, within: list[float]) -> dict[str, Any]:
+    results, headline = json.loads((run / "results.json").read_text()), spec.headline
+    best, sign = (max, 1) if spec.goal == "max" else (min, -1)
     scalars = read_scalars(run)
     elapsed = dict(scalars["time/elapsed"])
-    first = next((step for step, value in scalars.get(curve, []) if value > threshold), None)
+    first = next((step for step, value in scalars.get(curve, []) if sign * value > sign * threshold), None)
     ends = [next((e for s, e in elapsed.items() if s > step), max(elapsed.values())) for step, _ in scalars[headline]]
     evaluations = [
         (end / 60, value) for end, (_, value) in zip(ends, scalars[headline], strict=True)
@@ -105,8 +112,8 @@ def _row(run: Path, headline: str, curve: str, threshold: float, within: list[fl
         "minutes": results["wall_clock_seconds"] / 60,
         "steps_per_second": results["steps_per_second"],
         "above": above,
-        "within": [max((v for at, v in evaluations if at <= minutes), default=float("nan")) for minutes in within],
-        "protocol": results["evaluation"]["eval/protocol"],
+        "within": [best((v for at, v in evaluations if at <= minutes), default=float("nan")) for minutes in within],
+        "protocol": results["evaluation"].get("eval/protocol", "The plugin states no protocol"),
         "config": yaml.safe_load((run / "config.yaml").read_text()),
         "commit": results["git"]["commit"],
     }
@@ -124,10 +131,12 @@ def _draw(
     for row, run, colour in zip(rows, runs, ["#3366aa", "#cc6633", "#44995a", "#8855aa", "#998833"] * 4, strict=False):
         scalars = read_scalars(run)
         for tag, style in ((curve, "-"), (headline, "o")):
-            steps, values = zip(*scalars[tag], strict=True)
+            steps, values = zip(*scalars.get(tag, [(0, float("nan"))]), strict=True)
             label = f"seed {row['seed']}, {row['minutes']:.0f} min" if style == "-" else None
             axis.plot([s / 1e6 for s in steps], values, style, color=colour, label=label, markersize=4, linewidth=1.4)
-    axis.set(xlabel=f"million {clock}", ylabel="return", title=f"{title}: {curve} (lines), {headline} (dots)")
+    axis.set(
+        xlabel=f"million {clock}", ylabel=curve.split("/")[-1], title=f"{title}: {curve} (lines), {headline} (dots)"
+    )
     axis.grid(alpha=0.3)
     axis.legend(frameon=False)
     figure.tight_layout()

@@ -14,6 +14,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from experiments.catalogue import catalogue
+
 __all__ = ["main", "summary"]
 
 HERE = Path(__file__).parent
@@ -36,23 +38,35 @@ TARGETS = {  # mean over seeds of the final weights' evaluation
 def summary() -> str:
     """Return the table of all results there are, as Markdown."""
     lines = [
-        "| results | environment | steps | mean +- std | target | seeds x episodes | minutes a seed |",
+        "| results | learned from | clock | mean +- std | target | seeds x episodes | minutes a seed |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name, target in TARGETS.items():
+    others = sorted(name for name in catalogue().presets if name not in TARGETS)
+    for name, target in {**TARGETS, **dict.fromkeys(others, "")}.items():
         file = HERE / "results" / f"{name}.json"
         if not file.exists():
             continue
         rows: list[dict[str, Any]] = json.loads(file.read_text())
         finals = [row["final"] for row in rows]
-        spread = f" +- {statistics.stdev(finals):.1f}" if len(rows) > 1 else ""
+        figure = ".1f" if rows[0]["episodes"] else ".4g"  # returns, and measures of any size
+        spread = f" +- {statistics.stdev(finals):{figure}}" if len(rows) > 1 else ""
+        count = f"{len(rows)} x {rows[0]['episodes']}" if rows[0]["episodes"] else f"{len(rows)}"
         minutes = [row["minutes"] for row in rows]
         lines.append(
-            f"| [`{name}`](experiments/benchmarks/results/{name}.md) | {rows[0]['config']['agent']['env']['id']} "
-            f"| {max(row['clock'] for row in rows):,} | {statistics.mean(finals):.1f}{spread} | {target} "
-            f"| {len(rows)} x {rows[0]['episodes']} | {statistics.median(minutes):.1f} |"
+            f"| [`{name}`](experiments/benchmarks/results/{name}.md) | {_subject(rows[0]['config'])} "
+            f"| {max(row['clock'] for row in rows):,} | {statistics.mean(finals):{figure}}{spread} | {target} "
+            f"| {count} | {statistics.median(minutes):.1f} |"
         )
     return "\n".join(lines)
+
+
+def _subject(config: dict[str, Any]) -> str:
+    """Return what was learned from, out of a run's configuration."""
+    spec = catalogue().plugins[config["experiment"]]
+    value: Any = config[spec.prefix]
+    for name in spec.subject.split("."):
+        value = value[name]
+    return str(value)
 
 
 def filled(text: str) -> str:

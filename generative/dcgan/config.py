@@ -33,6 +33,7 @@ __all__ = ["DCGANConfig"]
         "eval_samples": 12,
         "ema": 0.9,
     },
+    distributed=True,
     run={"until": 20_000, "log_every": 100, "eval_every": 2_000, "save_every": 1_000},
 )
 @dataclass(frozen=True)

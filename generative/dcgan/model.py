@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from core.distributed import check_batch, on_replicas, share, share_of_mean
+from core.errors import require
 from core.layers.ema import follow
 from core.losses.adversarial import nonsaturating_generator, standard_discriminator
 from core.optimizers import Adam
@@ -34,7 +36,12 @@ class DCGAN:
 
     def __init__(self, config: DCGANConfig, context: Context):
         self.config, self.context = config, context
+        check_batch(config.batch, context.strategy)
         self.data = open_data(config.data, context.say)
+        require(
+            context.strategy is None or not config.minibatch_std,
+            "minibatch_std compares the examples of a whole batch, which run.strategy splits; leave one out",
+        )
         init, stream, self.noise_seed = (int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3))
         init %= 10**6  # room for the layers, each of which has a seed of its own
         self.G = make_generator(self.data, config, init)
@@ -46,7 +53,7 @@ class DCGAN:
         self.D_optimizer.build(self.D.trainable_variables)
         self.stream = Stream(self.data, config.batch, stream)
         self.clock = 0
-        self._turn = tf.function(self._run_turn, jit_compile=config.jit)
+        self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)
         self.sampler = Sampler(self.data, self.average, self.D, config.latent)
         self.evaluation = Evaluation(self.data, config.eval_samples, config.extractor)
 
@@ -62,7 +69,9 @@ class DCGAN:
     def _run_turn(self, batches: tf.Tensor, key: tf.Tensor) -> list[tf.Tensor]:
         total = tf.zeros(len(TAGS))
         for i in tf.range(self.config.turn, dtype=tf.int64):
-            total += self._update(as_input(batches[i]), tf.add(key, [0, i]))
+            total += on_replicas(self._update, as_input(batches[i]), tf.add(key, [0, i]))
+            if self.config.ema:
+                follow(self.average, self.G, self.config.ema, key[1] + i)
         return tf.unstack(total / self.config.turn)
 
     def _update(self, x_real: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
@@ -70,19 +79,19 @@ class DCGAN:
 
         G does not move in between, so one forward pass of it serves both.
         """
-        z = tf.random.stateless_normal((self.config.batch, self.config.latent), key)
+        x_real, z = share(x_real), share(tf.random.stateless_normal((self.config.batch, self.config.latent), key))
         with tf.GradientTape() as G_tape:
             x_fake = self.G(z, training=True)  # [B, ...]
             with G_tape.stop_recording():
                 with tf.GradientTape() as D_tape:  # critical: real and fake apart, each with its own batch statistics
                     real, fake = self.D(x_real, training=True), self.D(x_fake, training=True)  # [B]
                     D_loss = standard_discriminator(real, fake, self.config.real_label)
-                gradient = D_tape.gradient(D_loss, self.D.trainable_variables)
+                    D_part = share_of_mean(D_loss)
+                gradient = D_tape.gradient(D_part, self.D.trainable_variables)
                 self.D_optimizer.apply(gradient, self.D.trainable_variables)
             G_loss = nonsaturating_generator(self.D(x_fake, training=True))
-        self.G_optimizer.apply(G_tape.gradient(G_loss, self.G.trainable_variables), self.G.trainable_variables)
-        if self.config.ema:
-            follow(self.average, self.G, self.config.ema, key[1])
+            G_part = share_of_mean(G_loss)
+        self.G_optimizer.apply(G_tape.gradient(G_part, self.G.trainable_variables), self.G.trainable_variables)
         return tf.stack([D_loss, G_loss, tf.reduce_mean(real), tf.reduce_mean(fake)])
 
     # --- samples --------------------------------------------------------------------------------------------------------
@@ -121,6 +130,9 @@ class DCGAN:
         return images.swapaxes(1, 2).reshape(1, rows * height, 4 * width, channels)
 
     # --- the contract ---------------------------------------------------------------------------------------------------
+
+    def exportable(self) -> Mapping[str, Any]:
+        return self.sampler.exportable()
 
     def evaluate(self) -> Mapping[str, Any]:
         return self.evaluation(self.sampler)

@@ -140,6 +140,9 @@ class RaGAN:
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
+    def exportable(self) -> Mapping[str, Any]:
+        return self.sampler.exportable()
+
     def evaluate(self) -> Mapping[str, Any]:
         return self.evaluation(self.sampler)
 

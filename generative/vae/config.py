@@ -34,6 +34,7 @@ __all__ = ["VAEConfig"]
         "nll_samples": 5,
         "manifold": 3,
     },
+    distributed=True,
     run={"until": 20_000, "log_every": 100, "eval_every": 2_000, "save_every": 1_000},
 )
 @dataclass(frozen=True)

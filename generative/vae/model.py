@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from core.distributed import check_batch, on_replicas, share, share_of_mean
 from core.errors import require
 from core.layers.upsampling import CroppedConv2DTranspose
 from core.losses.variational import bernoulli_nll, gaussian_kl, gaussian_nll, importance_weighted_nll
@@ -39,6 +40,7 @@ class VAE:
 
     def __init__(self, config: VAEConfig, context: Context):
         self.config, self.context = config, context
+        check_batch(config.batch, context.strategy)
         data = open_data(config.data, context.say)
         if not isinstance(data, Pictures):
             require(False, f"data.source is {config.data.source!r}; vae needs a fixed set of pictures, e.g. mnist5k")
@@ -56,7 +58,7 @@ class VAE:
         self.optimizer.build(self.variables)
         self.stream = Stream(self.train, config.batch, stream)
         self.clock = 0
-        self._turn = tf.function(self._run_turn, jit_compile=config.jit)
+        self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)
 
     def _build(self, seed: int) -> tuple[keras.Model, keras.Model]:
         """Return the encoder, x [B, H, W, C] -> (mu, log sigma^2) [B, L], and the decoder, z [B, L] -> outputs [B, H, W, C]."""
@@ -101,19 +103,21 @@ class VAE:
     def _run_turn(self, batches: tf.Tensor, key: tf.Tensor) -> list[tf.Tensor]:
         total = tf.zeros(len(TAGS))
         for i in tf.range(self.config.turn, dtype=tf.int64):
-            total += self._update(self._pixels(batches[i], tf.add(key, [1, i])), tf.add(key, [0, i]))
+            x = self._pixels(batches[i], tf.add(key, [1, i]))
+            total += on_replicas(self._update, x, tf.add(key, [0, i]))
         return tf.unstack(total / self.config.turn)
 
     def _update(self, x: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         """One step on the negative bound of x [B, H, W, C]; key (seed, clock) is that of the noise."""
-        epsilon = tf.random.stateless_normal((self.config.batch, self.config.latent), key)
+        x, epsilon = share(x), share(tf.random.stateless_normal((self.config.batch, self.config.latent), key))
         with tf.GradientTape() as tape:
             mean, log_variance = self.encoder(x, training=True)  # [B, L] each
             z = mean + tf.exp(0.5 * log_variance) * epsilon
             reconstruction = tf.reduce_mean(self._nll(z, x))  # sum over pixels, mean over the batch
             kl = tf.reduce_mean(tf.reduce_sum(gaussian_kl(mean, log_variance), axis=-1))  # sum over latents
             loss = reconstruction + self.config.beta * kl
-        self.optimizer.apply(tape.gradient(loss, self.variables), self.variables)
+            part = share_of_mean(loss)
+        self.optimizer.apply(tape.gradient(part, self.variables), self.variables)
         return tf.stack([loss, reconstruction, kl])
 
     def _nll(self, z: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
@@ -227,6 +231,22 @@ class VAE:
         return self.encoder(self._pixels(tf.constant(images), tf.constant([seed, -2], tf.int64)), training=False)
 
     # --- the contract ---------------------------------------------------------------------------------------------------
+
+    def exportable(self) -> Mapping[str, Any]:
+        @tf.function(input_signature=[tf.TensorSpec((None, self.config.latent), tf.float32, "latent")])
+        def decode(latent: tf.Tensor) -> dict[str, tf.Tensor]:
+            """The mean of p(x | z) as bytes [N, H, W, C], for z [N, L]; samples come from z ~ N(0, 1)."""
+            return {"image": tf.cast(tf.round(self._decode(latent) * 255), tf.uint8)}
+
+        @tf.function(input_signature=[tf.TensorSpec((None, *self.shape), tf.uint8, "image")])
+        def encode(image: tf.Tensor) -> dict[str, tf.Tensor]:
+            """Mean and log variance [N, L] of q(z | x), for pictures as bytes [N, H, W, C]; binary models cut at one half."""
+            x = tf.cast(image, tf.float32) / 255
+            x = x if self.config.binarise == "no" else tf.cast(x > 0.5, tf.float32)
+            mean, log_variance = self.encoder(x, training=False)
+            return {"mean": mean, "log_variance": log_variance}
+
+        return {"decode": decode, "encode": encode}
 
     def state(self) -> dict[str, Any]:
         return {

@@ -38,6 +38,7 @@ OWN = {"clip": ("rmsprop", 5e-5), "gp": ("adam", 1e-4), "sn": ("adam", 2e-4), "s
         "eval_samples": 12,
         "ema": 0.9,
     },
+    distributed=True,
     run={"until": 20_000, "log_every": 100, "eval_every": 2_000, "save_every": 1_000},
 )
 @dataclass(frozen=True)

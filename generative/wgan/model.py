@@ -21,6 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from core.distributed import check_batch, on_replicas, share, share_of_mean
 from core.layers.dcgan import Spectral
 from core.layers.ema import follow
 from core.layers.spectral import power_iterate, sigma_penalty, sigmas
@@ -40,6 +41,7 @@ class WGAN:
 
     def __init__(self, config: WGANConfig, context: Context):
         self.config, self.context = config, context
+        check_batch(config.batch, context.strategy)
         self.data = open_data(config.data, context.say)
         init, stream, self.noise_seed = (int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3))
         init %= 10**6  # room for the layers, each of which has a seed of its own
@@ -55,7 +57,7 @@ class WGAN:
         self.f_optimizer.build(self.f.trainable_variables)
         self.stream = Stream(self.data, config.batch, stream)
         self.clock = 0
-        self._turn = tf.function(self._run_turn, jit_compile=config.jit)
+        self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)
         self.sampler = Sampler(self.data, self.average, self.f, config.latent)
         self.evaluation = Evaluation(self.data, config.eval_samples, config.extractor)
 
@@ -86,39 +88,45 @@ class WGAN:
     def _update(self, x_real: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         """n_critic steps of f, then one of G, for x_real [n_critic, B, ...] and key (seed, clock) of the noise."""
         n = self.config.critic_steps
-        estimate = penalty = tf.constant(0.0)
+        critic = tf.zeros(2)
         for k in tf.range(n, dtype=tf.int64):
-            estimate, penalty = self._update_critic(as_input(x_real[k]), tf.add(key * [1, n + 1], [0, k]))
-        z = self._noise(tf.add(key * [1, n + 1], [0, n]))
-        with tf.GradientTape() as tape:
-            loss = wasserstein_generator(self.f(self.G(z, training=True), training=True))
-        self.G_optimizer.apply(tape.gradient(loss, self.G.trainable_variables), self.G.trainable_variables)
+            critic = on_replicas(self._update_critic, as_input(x_real[k]), tf.add(key * [1, n + 1], [0, k]))
+        loss = on_replicas(self._update_generator, tf.add(key * [1, n + 1], [0, n]))
         if self.config.ema:
             follow(self.average, self.G, self.config.ema, key[1])
-        return tf.stack([estimate, penalty, loss])
+        return tf.concat([critic, [loss]], axis=0)
 
-    def _update_critic(self, x_real: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _update_generator(self, key: tf.Tensor) -> tf.Tensor:
+        """One step of G; returns its loss."""
+        z = self._noise(key)
+        with tf.GradientTape() as tape:
+            loss = wasserstein_generator(self.f(self.G(z, training=True), training=True))
+            part = share_of_mean(loss)
+        self.G_optimizer.apply(tape.gradient(part, self.G.trainable_variables), self.G.trainable_variables)
+        return loss
+
+    def _update_critic(self, x_real: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         """One step of f; returns the Wasserstein estimate before it and the penalty."""
         config, f = self.config, self.f
         power_iterate(f)
-        x_fake = self.G(self._noise(key), training=True)  # [B, ...]
+        x_real, x_fake = share(x_real), self.G(self._noise(key), training=True)  # [B, ...]
         with tf.GradientTape() as tape:
             loss = wasserstein_critic(f(x_real, training=True), f(x_fake, training=True))
             penalty = tf.constant(0.0)
             if config.constraint == "gp":
-                alpha = tf.random.stateless_uniform((config.batch,), tf.add(key, [1, 0]))  # [B] one per example
+                alpha = share(tf.random.stateless_uniform((config.batch,), tf.add(key, [1, 0])))  # [B] one per example
                 penalty = config.gp * critic_gradient_penalty(lambda x: f(x, training=True), x_real, x_fake, alpha)
             if config.constraint == "sn-reg":
                 penalty = config.sn_reg * sigma_penalty(f)
-            total = loss + penalty
+            total = share_of_mean(loss + penalty)
         self.f_optimizer.apply(tape.gradient(total, f.trainable_variables), f.trainable_variables)
         if config.constraint == "clip":
             for w in f.trainable_variables:
                 w.assign(tf.clip_by_value(w, -config.clip, config.clip))
-        return -loss, penalty
+        return tf.stack([-loss, penalty])
 
     def _noise(self, key: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_normal((self.config.batch, self.config.latent), key)
+        return share(tf.random.stateless_normal((self.config.batch, self.config.latent), key))
 
     # --- samples --------------------------------------------------------------------------------------------------------
 
@@ -127,6 +135,9 @@ class WGAN:
         return self.sampler.sample(n, seed)
 
     # --- the contract ---------------------------------------------------------------------------------------------------
+
+    def exportable(self) -> Mapping[str, Any]:
+        return self.sampler.exportable()
 
     def evaluate(self) -> Mapping[str, Any]:
         return self.evaluation(self.sampler)

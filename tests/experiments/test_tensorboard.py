@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -104,3 +106,17 @@ def test_gif_keeps_frames_and_pace() -> None:
     frames = (np.arange(4)[:, None, None, None] * np.full((4, 5, 6, 3), 60)).astype(np.uint8)
     film = Image.open(io.BytesIO(gif(frames, frames_per_second=20)))
     assert film.n_frames == 4 and film.info["duration"] == 50
+
+
+def test_a_waiting_wandb_run_is_told_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only one with sync_tensorboard; without wandb, or before its run begins, nothing happens."""
+    told: list[tuple[str, bool]] = []
+    run = SimpleNamespace(_tensorboard_callback=lambda folder, save: told.append((folder, save)))
+    for wandb in (
+        SimpleNamespace(run=None, patched={"tensorboard": []}),
+        SimpleNamespace(run=run, patched={"tensorboard": []}),
+        SimpleNamespace(run=run, patched={"tensorboard": [["module", "writer"]]}),
+    ):
+        monkeypatch.setitem(sys.modules, "wandb", wandb)
+        EventFile(tmp_path / "events.out.tfevents.1.host").close()
+    assert told == [(str(tmp_path), True)]

@@ -1,0 +1,100 @@
+"""The code of the documentation runs as it stands, and the site builds without a warning."""
+
+from __future__ import annotations
+
+import doctest
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core import plugin
+from experiments.__main__ import VERBS
+from experiments.catalogue import catalogue
+from tests.conftest import ROOT
+from tests.contract import check_contract
+
+DOCS = ROOT / "docs"
+FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: str) -> list[tuple[str, str, str]]:
+    """Return (language, title, text) of every block of code of a page."""
+    return FENCE.findall((DOCS / page).read_text())
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The plugin of write-a-plugin.md, written as its blocks say and installed."""
+    for _, title, text in blocks("write-a-plugin.md"):
+        if title:
+            (tmp_path / title).parent.mkdir(exist_ok=True)
+            (tmp_path / title).write_text(text)
+    (tmp_path / "hill_climb" / "__init__.py").touch()
+    info = tmp_path / "hill_climb-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hill-climb\nVersion: 0.1\n")
+    points = re.search(r"hill-climb = \"(.*)\"", (tmp_path / "pyproject.toml").read_text())
+    assert points is not None
+    (info / "entry_points.txt").write_text(f"[pongan.plugins]\nhill-climb = {points[1]}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = dict(plugin.REGISTRY)
+    catalogue.cache_clear()
+    yield tmp_path
+    plugin.REGISTRY.clear()
+    plugin.REGISTRY.update(before)
+    for name in [m for m in sys.modules if m.split(".")[0] == "hill_climb"]:
+        del sys.modules[name]
+    catalogue.cache_clear()
+
+
+def test_the_plugin_of_the_guide_keeps_the_contract_and_does_what_is_shown(written: Path, cli) -> None:
+    check_contract(catalogue().plugins["hill-climb"], written)
+    code, _, err = cli("run", "hill-climb", "--agent.sigma", 0)
+    assert code == 2 and "sigma is 0; it must be above 0" in err
+    shown = [text for language, title, text in blocks("write-a-plugin.md") if language == "python" and ">>>" in text]
+    (session,) = shown
+    parsed = doctest.DocTestParser().get_doctest(session, {}, "write-a-plugin.md", None, 0)
+    assert doctest.DocTestRunner().run(parsed).failed == 0
+
+
+def test_the_plugin_of_the_guide_exports(written: Path, cli, tmp_path: Path) -> None:
+    flags = ("--run.until", 2000, "--agent.eval-episodes", 2, "--run.folder", tmp_path / "runs")
+    assert cli("run", "hill-climb", *flags)[0] == 0
+    (config,) = (tmp_path / "runs").rglob("config.yaml")
+    code, out, err = cli("export", config.parent, "-o", tmp_path / "exported")
+    assert code == 0 and "act: observation [any, 4] float32 -> action [any] int64" in out, err
+
+
+def test_other_python_blocks_compile() -> None:
+    for page in sorted(DOCS.glob("*.md")):
+        for language, title, text in blocks(page.name):
+            if language == "python" and ">>>" not in text:
+                compile(text, f"{page.name} {title}", "exec")
+
+
+def test_every_verb_is_documented() -> None:
+    text = "".join(page.read_text() for page in DOCS.glob("*.md"))
+    for verb in VERBS:
+        assert f"experiments {verb}" in text or f"experiments.{verb}" in text, verb
+
+
+def test_links_of_the_pages_lead_somewhere() -> None:
+    """Like the strict build, where mkdocs is not installed: every relative link of docs/ is a file."""
+    for page in DOCS.glob("*.md"):
+        for link in re.findall(r"\]\(([^)#\s]+)", FENCE.sub("", page.read_text())):
+            assert ":" in link or (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="needs mkdocs-material, of the extra dev")
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    env = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "Deep Q-learning" in (tmp_path / "agents" / "dqn" / "README.html").read_text()

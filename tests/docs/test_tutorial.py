@@ -1,0 +1,204 @@
+"""A new user's first session, from two agents and two GANs to an exported model and a plugin of one's own.
+
+The test runs every command of docs/tutorial.md for real. `PONGAN_WRITE_TUTORIAL=1` writes the page with what the commands
+printed; without it the page must have these very commands. `PONGAN_KEEP=FOLDER` leaves the session's files there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from experiments.sweep import read_record
+from tests.conftest import ROOT
+
+PAGE = ROOT / "docs" / "tutorial.md"
+INTRODUCTION = """# Tutorial
+
+A session on a laptop, from two agents and two GANs trained for seconds to an exported model and a plugin of one's own. Everything
+below is what the commands printed when `tests/docs/test_tutorial.py` ran them; runs this short show the tools, not what the
+algorithms can do.
+"""
+
+
+@dataclass
+class Session:
+    """Runs commands in a folder and keeps what they print, for the page."""
+
+    folder: Path
+    page: str = INTRODUCTION
+
+    def text(self, markdown: str) -> None:
+        self.page += "\n" + markdown.strip() + "\n"
+
+    def environment(self) -> dict[str, str]:
+        path = os.pathsep.join([str(self.folder / "site"), str(ROOT)])
+        return os.environ | {
+            "PYTHONPATH": path,
+            "COLUMNS": "118",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "CUDA_VISIBLE_DEVICES": "-1",
+        }
+
+    def run(self, command: str, code: int = 0, shown: bool = True, last: int = 0) -> str:
+        """Run a command line; its output must end with `code`. `last` shows only so many lines of it."""
+        words = [sys.executable if word == "python" else word for word in shlex.split(command)]
+        done = subprocess.run(
+            words,
+            cwd=self.folder,
+            env=self.environment(),
+            text=True,
+            timeout=600,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert done.returncode == code, f"{command}\n{done.stdout}"
+        if shown:
+            self.show(command, done.stdout, last)
+        return done.stdout
+
+    def show(self, command: str, output: str, last: int = 0) -> None:
+        lines = [line.rstrip() for line in self.plain(output).strip("\n").splitlines()]
+        if last and len(lines) > last:
+            lines = ["...", *lines[-last:]]
+        self.page += f"\n```console\n$ {command}\n" + "\n".join(lines) + "\n```\n"
+
+    def plain(self, output: str) -> str:
+        """Return output without what belongs to this machine or to native libraries."""
+        kept = [
+            line
+            for line in output.splitlines()
+            if not re.match(r"^([WEI]0000|WARNING: All log|\d{4}-\d\d-\d\d .*Ray)", line)
+        ]
+        text = "\n".join(kept).replace(str(self.folder) + "/", "").replace(str(self.folder), ".")
+        return text.replace(sys.executable, "python").replace("/private", "")
+
+    def commands(self) -> list[str]:
+        return re.findall(r"^\$ (.*)$", self.page, re.MULTILINE)
+
+
+def only(folder: Path, pattern: str) -> Path:
+    (found,) = folder.glob(pattern)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_tutorial_is_what_happens(tmp_path: Path) -> None:
+    folder = Path(os.environ.get("PONGAN_KEEP", tmp_path / "session"))
+    folder.mkdir(parents=True, exist_ok=True)
+    do = Session(folder)
+
+    do.text("## Train two agents and two GANs")
+    do.run("python -m experiments run actor-critic-cartpole --run.until 40000 --run.eval-every 10000")
+    do.run("python -m experiments run policy-gradient-cartpole --run.until 40000 --run.eval-every 10000", last=12)
+    do.run("python -m experiments run dcgan-ring --run.until 1000 --run.eval-every 500", last=14)
+    do.run("python -m experiments run wgan-ring --run.until 1000 --run.eval-every 500", last=14)
+    agent = only(folder, "runs/actor-critic-cartpole/*/*").relative_to(folder)
+    model = only(folder, "runs/dcgan-ring/*/*").relative_to(folder)
+    do.text("Each is a folder of its own. An agent plays, a model draws:")
+    do.run(f"python -m experiments play {agent}", last=14)
+    do.run(f"python -m experiments sample {model} --n 500 --out ring.png")
+    assert (folder / "ring.png").stat().st_size > 5_000
+    do.text("Go on where a run ended:")
+    do.run(f"python -m experiments resume {agent} --run.until 60000", last=16)
+
+    do.text("## Compare")
+    said = do.run("python -m experiments compare runs/actor-critic-cartpole runs/policy-gradient-cartpole")
+    assert "eval/return_mean of 2 runs" in said and (folder / "compare.png").is_file()
+    do.run("python -m experiments compare runs/dcgan-ring runs/wgan-ring --csv gans.csv", last=4)
+
+    do.text("## Sweep")
+    do.text("Two step sizes with two seeds each, two trials at a time. Another terminal kills one of them on its way:")
+    command = (
+        "python -m experiments sweep actor-critic-cartpole --seeds 2 --grid agent.lr=3e-3,1e-4 --workers 2 "
+        "--run.until 60000 --run.eval-every 20000 --run.save-every 20000"
+    )
+    words = [sys.executable if word == "python" else word for word in shlex.split(command)]
+    process = subprocess.Popen(
+        words, cwd=folder, env=do.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    kill_trial(folder, "t001")
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 1, output
+    do.show(command, output)
+    sweep = only(folder, "sweeps/actor-critic-cartpole/*").relative_to(folder)
+    states = {trial: read_record(folder / sweep, trial)["state"] for trial in ("t001", "t002", "t003", "t004")}
+    assert states == {"t001": "failed", "t002": "finished", "t003": "finished", "t004": "finished"}
+    do.text("The others were trained all the same. The one that was killed goes on from its last checkpoint:")
+    do.run(f"python -m experiments sweep --resume {sweep} --retry")
+    assert read_record(folder / sweep, "t001")["state"] == "finished"
+
+    do.text("## Look where the time goes")
+    do.run("python -m experiments profile actor-critic-cartpole --seconds 5 --warm-up 3", last=22)
+
+    do.text("## Export")
+    do.run(f"python -m experiments export {agent} -o exported")
+    (folder / "use.py").write_text(
+        "import sys\n\nimport tensorflow as tf\n\n"
+        'act = tf.saved_model.load("exported").signatures["act"]\n'
+        "outputs = act(observation=tf.constant([[0.0, 0.0, 0.1, 0.5], [0.0, 0.0, -0.1, -0.5]]))\n"
+        'print("action", outputs["action"].numpy().tolist())\n'
+        'print("ours imported:", [name for name in sys.modules if name.split(".")[0] in ("core", "agents", "experiments")])\n'
+    )
+    do.text("A program that knows TensorFlow and nothing of this package:")
+    do.page += f'\n```python title="use.py"\n{(folder / "use.py").read_text()}```\n'
+    said = do.run("python -I use.py")
+    assert "action [1, 0]" in said and "ours imported: []" in said
+    card = (folder / "exported" / "README.md").read_text()
+    do.text("The model card begins:")
+    do.page += "\n```markdown\n" + do.plain(card[: card.index("\n## Training")]).rstrip() + "\n```\n"
+
+    do.text("## Write a plugin")
+    do.run("python -m experiments new agent bright-idea --package bright-idea")
+    do.text(
+        "The package is installed like any other (here into a folder of its own, so that the session leaves nothing behind):"
+    )
+    do.run("python -m pip install --quiet --no-deps --no-build-isolation --target site bright-idea/")
+    do.run("python -m experiments run bright-idea --run.until 20000 --run.eval-every 10000", last=18)
+    do.run("python -m pytest -q bright-idea/test_bright_idea.py", last=1)
+    idea = only(folder, "runs/bright-idea/*/*").relative_to(folder)
+    do.run(f"python -m experiments export {idea} -o exported-idea")
+    do.text(
+        "## Look at it all\n\n    python -m experiments tensorboard runs\n\n"
+        "![Scalars](tensorboard-scalars.png)\n\n![Images](tensorboard-images.png)\n\n![HParams](tensorboard-hparams.png)\n\n"
+        "[Write a plugin](write-a-plugin.md) explains what `new` has written; "
+        "[research workflow](workflow.md) has the flags of every verb."
+    )
+    if os.environ.get("PONGAN_WRITE_TUTORIAL"):
+        PAGE.write_text(do.page)
+    assert without_dates(do.commands()) == without_dates(re.findall(r"^\$ (.*)$", PAGE.read_text(), re.MULTILINE))
+
+
+def kill_trial(folder: Path, trial: str) -> None:
+    """Send SIGKILL to a trial's process once it has a checkpoint to go on from."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        for run in folder.glob(f"sweeps/*/*/runs/*/*/*-{trial}"):
+            settings = yaml.safe_load((run / "config.yaml").read_text()) if (run / "config.yaml").is_file() else {}
+            if settings and [path for path in run.glob("checkpoints/0*") if int(path.name[:12]) > 0]:
+                for process in Path("/proc").glob("[0-9]*"):
+                    line = (process / "cmdline").read_bytes().split(b"\0") if (process / "cmdline").is_file() else []
+                    if (
+                        b"experiments.trial" in line
+                        and trial.encode() in line
+                        and str(folder).encode() in b" ".join(line)
+                    ):
+                        os.kill(int(process.name), signal.SIGKILL)
+                        return
+        time.sleep(0.05)
+    raise AssertionError(f"{trial} never saved")
+
+
+def without_dates(commands: list[str]) -> list[str]:
+    return [re.sub(r"\d{8}-\d{6}", "DATE", command) for command in commands]

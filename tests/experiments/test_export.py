@@ -1,0 +1,214 @@
+"""What is exported runs in a process that has nothing of ours, and gives what the live model gives."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from core.plugin import Context, Spec, build
+from experiments.catalogue import catalogue
+from experiments.configuration import parse
+from experiments.export import concrete_functions, example_inputs, save
+from tests.conftest import only_run
+from tests.test_contract import BUILT_IN
+
+VARIANTS: dict[str, tuple[str, list[str]]] = {  # name -> (plugin, flags on top of its tiny configuration)
+    **{name: (name, []) for name in BUILT_IN},
+    "policy-gradient-sigmoid": ("policy-gradient", ["--agent.env.id", "CartPole-v1", "--agent.policy", "sigmoid"]),
+    "dqn-pixels": ("dqn", ["--agent.env.id", "ALE/Pong-v5", "--agent.dueling", "--agent.capacity", "500"]),
+    "actor-critic-continuous": ("actor-critic", ["--agent.env.id", "Pendulum-v1", "--agent.normalize-observations"]),
+    "a3c-continuous": ("a3c", ["--agent.env.id", "Pendulum-v1"]),
+    "dcgan-ring": ("dcgan", ["--model.data.source", "ring", "--model.ema", "0.9"]),
+}
+DRAWS = 300
+STRANGER = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("core", "envs", "agents", "generative", "experiments", "gymnasium", "ale_py"):
+            raise ModuleNotFoundError(f"{name} is not there for a stranger")
+
+sys.meta_path.insert(0, Refuse())
+import pathlib
+import numpy as np
+import tensorflow as tf
+
+for folder in map(pathlib.Path, sys.argv[1:]):
+    signatures = tf.saved_model.load(str(folder / "model")).signatures
+    for name, function in signatures.items():
+        with np.load(folder / f"{name}.npz") as saved:
+            arrays = {key: saved[key] for key in saved.files}
+        given = {key[3:]: tf.constant(value) for key, value in arrays.items() if key.startswith("in.")}
+        outputs = function(**given)
+        for key, value in outputs.items():
+            np.testing.assert_allclose(value, arrays[f"out.{key}"], rtol=1e-5, atol=1e-6, err_msg=f"{folder} {name} {key}")
+        print(folder.name, name, *outputs)
+"""
+
+
+def built(name: str, folder: Path) -> tuple[Spec, Any]:
+    plugin, flags = VARIANTS[name]
+    spec = catalogue().plugins[plugin]
+    whole = parse(spec, [("tiny", {spec.prefix: dict(spec.tiny)})], flags, prog="x", usage="")
+    folder.mkdir()
+    return spec, build(spec, getattr(whole, spec.prefix), Context(seed=3, folder=folder))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every variant with weights away from their start, saved, with inputs and the live model's outputs beside it."""
+    root = tmp_path_factory.mktemp("exported")
+    for name in VARIANTS:
+        spec, plugin = built(name, root / name)
+        state, rng = plugin.state(), np.random.default_rng(0)
+        for node in (
+            state[key] for key in ("model", "theta", "G", "decoder", "encoder", "average") if state.get(key) is not None
+        ):
+            for v in getattr(node, "trainable_variables", [node]):
+                v.assign(np.asarray(v) + rng.normal(0, 0.05, v.shape))
+        plugin.load_state(state)  # its mirrors in numpy follow
+        functions = concrete_functions(plugin.exportable(), spec)
+        save(functions, root / name / "model")
+        for key, function in functions.items():
+            given = example_inputs(function)
+            outputs = function(**{k: tf.constant(v) for k, v in given.items()})
+            arrays = {f"in.{k}": v for k, v in given.items()} | {f"out.{k}": v.numpy() for k, v in outputs.items()}
+            np.savez(root / name / f"{key}.npz", **arrays)
+        if spec.kind == "agent":
+            check_agent(plugin, functions["act"])
+        else:
+            check_model(plugin, functions)
+        plugin.close()
+    return root
+
+
+def check_agent(plugin: Any, act: Any) -> None:
+    """The exported function is the policy that `act` draws from."""
+    env = plugin.groups[0].env if hasattr(plugin, "groups") else getattr(plugin, "env", None)
+    space = env.observation_space if env else plugin.network.space
+    space.seed(0)
+    observations = np.stack([space.sample() for _ in range(100)])
+    outputs = {key: value.numpy() for key, value in act(tf.constant(observations)).items()}
+    if "value" in outputs:
+        np.testing.assert_allclose(outputs["value"], plugin._values(observations), rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(outputs["action"], outputs["value"].argmax(axis=1))
+        return
+    drawn = np.stack([plugin.act(observations) for _ in range(DRAWS)])  # [DRAWS, 100, ...]
+    if "probability" in outputs:
+        A = outputs["probability"].shape[1]
+        frequency = (drawn[..., None] == np.arange(A)).mean(axis=0)  # [100, A], each with deviation <= 0.03
+        assert np.abs(frequency - outputs["probability"]).max() < 0.15
+        assert np.abs(frequency - outputs["probability"]).mean() < 0.03
+        np.testing.assert_array_equal(outputs["action"], outputs["probability"].argmax(axis=1))
+    else:
+        low, high = (getattr(getattr(plugin, "network", plugin), side) for side in ("low", "high"))
+        z = np.random.default_rng(1).standard_normal((DRAWS, *outputs["mean"].shape))
+        expected = np.clip(outputs["mean"] + outputs["std"] * z, low, high)
+        assert np.abs(drawn.mean(axis=0) - expected.mean(axis=0)).mean() < 0.12
+        assert abs(drawn.std() - expected.std()) < 0.05
+        np.testing.assert_allclose(outputs["action"], np.clip(outputs["mean"], low, high))
+
+
+def check_model(plugin: Any, functions: dict[str, Any]) -> None:
+    """The exported function makes of `sample`'s noise what `sample` makes."""
+    noise = tf.random.stateless_normal((5, plugin.config.latent), [7, -1])
+    outputs = functions[next(iter(functions))](noise)
+    if "point" in outputs:
+        np.testing.assert_allclose(outputs["point"], plugin.sampler.outputs(5, 7), atol=1e-6)
+    else:
+        np.testing.assert_array_equal(outputs["image"], plugin.sample(5, 7))
+
+
+def test_a_process_without_this_package_gets_the_same_outputs(exported: Path) -> None:
+    folders = sorted(path for path in exported.iterdir())
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", STRANGER, *map(str, folders)],
+        cwd=exported,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    listed = [line.split()[:2] for line in done.stdout.splitlines()]
+    assert {name for name, _ in listed} == set(VARIANTS)
+    assert ["vae", "encode"] in listed and ["vae", "decode"] in listed
+
+
+def test_the_verb_writes_model_and_card(cli, tmp_path: Path) -> None:
+    run_flags = ("--run.until", 400, "--run.log-every", 100, "--run.eval-every", 200, "--run.folder", tmp_path / "runs")
+    agent_flags = ("--agent.env.id", "pongan/Catch-v0", "--agent.eval-episodes", 4)
+    assert cli("run", "actor-critic", *agent_flags, *run_flags)[0] == 0
+    run, out = only_run(tmp_path / "runs"), tmp_path / "exported"
+    code, text, err = cli("export", run, "-o", out)
+    assert code == 0, err
+    assert "act: observation [any, " in text and "-> action [any] int64, probability [any, 3] float32" in text
+    card = (out / "README.md").read_text()
+    for part in (
+        *(
+            "| `eval/return_mean` |",
+            "Protocol: 4 whole episodes, sampled actions",
+            "id: pongan/Catch-v0",
+            "| tensorflow |",
+        ),
+        *(
+            "it flatters a little",
+            'model.signatures["act"](observation=tf.zeros([1, ',
+            "seed 1, status of the run: finished",
+        ),
+    ):
+        assert part in card, part
+    for words, sentence in (
+        (("export", run, "-o", out), "exists already; `export` overwrites nothing"),
+        (("export", run), "usage: python -m experiments export"),
+        (("export", run, "-o", tmp_path / "x", "--weights", "bset"), "did you mean 'best'?"),
+        (("export", run, "-o", tmp_path / "x", "--onxn"), "'--onxn' is none of these"),
+    ):
+        code, _, err = cli(*words)
+        assert code == 2 and sentence in " ".join(err.split()), err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tf2onnx") is None, reason="needs the extra onnx")
+def test_onnx_gives_the_same(cli, tmp_path: Path) -> None:
+    flags = ("--model.data.source", "ring", "--run.until", 4, "--run.folder", tmp_path / "runs")
+    assert cli("run", "dcgan", *flags)[0] == 0
+    code, text, err = cli("export", only_run(tmp_path / "runs"), "-o", tmp_path / "out", "--onnx")
+    assert code == 0 and "equal within" in text, err
+    assert (tmp_path / "out" / "generate.onnx").stat().st_size > 1000
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tf2onnx") is not None, reason="the extra onnx is installed")
+def test_onnx_says_what_it_needs(cli, tmp_path: Path) -> None:
+    code, _, err = cli("export", tmp_path, "-o", tmp_path / "out", "--onnx")
+    assert code == 2 and "--onnx needs tf2onnx and onnxruntime: install pongan[onnx]" in " ".join(err.split())
+
+
+def test_a_plugin_without_the_member_gets_a_sentence(external: Path, cli, tmp_path: Path) -> None:
+    assert cli("run", "pixel-gaussian", "--model.batch", 4, "--run.folder", tmp_path / "runs")[0] == 0
+    code, _, err = cli("export", only_run(tmp_path / "runs"), "-o", tmp_path / "out")
+    assert code == 2 and "plugin 'pixel-gaussian' cannot be exported: it has no `exportable`" in " ".join(err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_depends_on_more_than_variables_is_refused(external: Path, cli, tmp_path: Path, monkeypatch) -> None:
+    """A function that returns something else at every call cannot equal its saved copy."""
+    assert cli("run", "pixel-gaussian", "--model.batch", 4, "--run.folder", tmp_path / "runs")[0] == 0
+    from pongan_extra.gaussian import PixelGaussian
+
+    def exportable(self: Any) -> dict[str, Any]:
+        @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, "noise")])
+        def generate(noise: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"image": noise + tf.cast(tf.timestamp() * 1e6 % 1000, tf.float32)}
+
+        return {"generate": generate}
+
+    monkeypatch.setattr(PixelGaussian, "exportable", exportable, raising=False)
+    code, _, err = cli("export", only_run(tmp_path / "runs"), "-o", tmp_path / "out")
+    assert code == 2 and "depends on more than variables" in " ".join(err.split())

@@ -1,0 +1,207 @@
+"""Sweeps: checked before anything starts, made of ordinary runs, unharmed by one that fails, never repeating a finished one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from core.errors import UsageError
+from experiments.configuration import RunConfig, flags
+from experiments.run import load_run
+from experiments.sweep import Axis, make_plan, read_record
+from experiments.tensorboard import read_scalars
+from tests.conftest import ROOT
+
+TINY = ("--agent.env.id", "pongan/Catch-v0", "--agent.eval-episodes", "2", "--agent.envs", "2")
+SHORT = ("--run.until", "300", "--run.eval-every", "100", "--run.log-every", "100", "--run.save-every", "100")
+KNOWN = {f"run.{name}": kind for name, kind in flags(RunConfig).items()} | {"agent.lr": float, "agent.batch": int}
+
+
+def plan(
+    *grid: str,
+    name: str = "actor-critic",
+    seeds: int = 1,
+    draws: int = 0,
+    scheduler: str = "none",
+    rest=(*TINY, *SHORT),
+):
+    return make_plan(name, list(rest), list(grid), seeds, draws, scheduler)
+
+
+def test_a_grid_is_every_combination_with_every_seed() -> None:
+    made = plan("agent.lr=1e-3,3e-4", "agent.hidden=8 8,16", seeds=2)
+    assert list(made.trials) == [f"t{i:03d}" for i in range(1, 9)]
+    assert made.trials["t003"] == {"seed": 1, "values": {"agent.lr": "1e-3", "agent.hidden": "16"}}
+    words = made.words("t002", Path("there"))
+    own = ["--agent.lr", "1e-3", "--agent.hidden", "8", "8"]
+    assert words[-11:] == [*own, "--run.seed", "2", "--run.folder", "there/runs", "--run.tag", "t002"]
+    assert yaml.safe_load(yaml.safe_dump(made.trials)) == made.trials
+
+
+def test_random_draws_lie_in_their_ranges_and_repeat() -> None:
+    rng = np.random.default_rng(1)
+    lr, batch = (Axis.parse(text, KNOWN) for text in ("agent.lr=1e-5..1e-2:log", "agent.batch=2..9"))
+    lrs = np.array([float(lr.draw(rng)) for _ in range(400)])
+    assert lrs.min() >= 1e-5 and lrs.max() <= 1e-2 and 0.4 < (lrs < 10**-3.5).mean() < 0.6  # half below the middle
+    assert {int(batch.draw(rng)) for _ in range(200)} == set(range(2, 10))
+    grid = ("agent.lr=1e-5..1e-2:log", "agent.gae_lambda=0.9,1.0")
+    made = plan(*grid, draws=6, seeds=2)
+    assert len(made.trials) == 12 and made == plan(*grid, draws=6, seeds=2)
+    assert {entry["values"]["agent.gae_lambda"] for entry in made.trials.values()} == {"0.9", "1.0"}
+    assert made.trials["t001"]["values"] == made.trials["t002"]["values"] != made.trials["t003"]["values"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("agent.lr", "it must read KEY=VALUE,VALUE"),
+        ("agent.lr=", "it must read KEY=VALUE,VALUE"),
+        ("agent.lrr=1", "did you mean 'agent.lr'?"),
+        ("agent.lr=1,,2", "an empty value or one twice"),
+        ("agent.lr=1,2,1", "an empty value or one twice"),
+        ("run.seed=1,2", "--seeds N sets the seeds"),
+        ("agent.lr=3..1", "3 must lie below 1"),
+        ("agent.lr=0..1:log", "a logarithmic range begins above 0"),
+        ("agent.lr=a..b", "the ends of a range must be numbers"),
+        ("run.tag=1..2", "--grid cannot set run.tag"),
+        ("run.device=1..2", "a range is for numbers"),
+    ],
+)
+def test_a_bad_axis_gets_a_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Axis.parse(text, KNOWN)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["actor-critc"], "did you mean 'actor-critic'?"),
+        (["actor-critic", "--grid", "agent.lr=1e-3,fast"], "--grid agent.lr=fast: "),
+        (["actor-critic", "--grid", "agent.lr=1e-3,-1"], "--grid agent.lr=-1: "),
+        (["actor-critic", "--grid", "agent.lr=1..2"], "say how many points to draw with --random N"),
+        (["actor-critic", "--grid", "agent.lr=1,2", "--grid", "agent.lr=3"], "--grid names agent.lr twice"),
+        (["actor-critic", "--grid", "agent.lr=1,2", "--agent.lr", "3"], "set for every run and by --grid"),
+        (["actor-critic", "--random", "3"], "name what to vary with --grid"),
+        (["actor-critic", "--seeds", "0"], "--seeds is '0'; it must be a whole number of at least 1"),
+        (["actor-critic", "--run.seed", "3"], "a sweep sets --run.seed itself"),
+        (["actor-critic", "--asha", "--pbt"], "choose one"),
+        (["actor-critic", "--asha", "--run.eval-every", "0"], "--asha compares evaluations along the way"),
+        (["actor-critic", "--agent.lrr", "3"], "there is no flag '--agent.lrr'"),
+        (["--resume", "nowhere"], "is no sweep's folder"),
+        ([], "usage: python -m experiments sweep"),
+    ],
+)
+def test_a_bad_sweep_starts_nothing(cli, tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    code, _, err = cli(
+        "sweep", *arguments, *(["--folder", tmp_path / "s"] if "--resume" not in arguments and arguments else [])
+    )
+    assert code == 2 and sentence in " ".join(err.split()), err
+    assert not (tmp_path / "s").exists()
+
+
+def sweep(*words: object, site: Path | None = None, wait: bool = True) -> subprocess.Popen[str]:
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, filter(None, [ROOT, site])))}
+    command = [sys.executable, "-m", "experiments", "sweep", *map(str, words)]
+    process = subprocess.Popen(command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if wait:
+        process.said = process.communicate(timeout=280)[0]  # type: ignore[attr-defined]
+    return process
+
+
+def test_a_failure_stays_alone_and_nothing_finished_is_repeated(external: Path, tmp_path: Path) -> None:
+    """The external plugin `misbehaving` raises when told to; its neighbour trains on, and going on repeats neither."""
+    flags = ("--run.until", 40, "--run.eval-every", 10, "--run.log-every", 10, "--folder", tmp_path)
+    first = sweep("misbehaving", "--grid", "model.how=raise,fine", *flags, site=external)
+    assert first.returncode == 1, first.said
+    (folder,) = (tmp_path / "misbehaving").iterdir()
+    assert (
+        "1 failed, 1 finished" in first.said
+        and "failed   t001 model.how=raise seed 1: plugin 'misbehaving' raised" in first.said
+    )
+    assert read_record(folder, "t002")["state"] == "finished"
+    run = folder / read_record(folder, "t002")["run"]
+    spec, config, settings = load_run(run, [])  # an ordinary run folder
+    assert (spec.name, config.how, settings.tag, settings.seed) == ("misbehaving", "fine", "t002", 1)
+    assert (
+        (run / "results.json").is_file() and (folder / "compare.png").is_file() and (folder / "compare.csv").is_file()
+    )
+    before = (run / "meta.json").read_text()
+    again = sweep("--resume", folder, site=external)
+    assert again.returncode == 1 and "2 trials, 2 of them done" in again.said
+    assert (run / "meta.json").read_text() == before
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_goes_on_and_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    """SIGKILL in the middle: finished trials are left alone, half-finished ones resumed; the curves are the same bit for bit."""
+    words = ("actor-critic", *TINY, "--run.until", 40_000, "--run.eval-every", 2_000, "--run.save-every", 2_000)
+    words = (*words, "--run.log-every", 2_000, "--run.deterministic", "--grid", "agent.lr=1e-3,1e-4", "--seeds", 2)
+    calm = sweep(*words, "--folder", tmp_path / "calm")
+    assert calm.returncode == 0, calm.said
+    killed = sweep(*words, "--folder", tmp_path / "killed", "--workers", 2, wait=False)
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        runs = list((tmp_path / "killed").glob("actor-critic/*/runs/*/*/*/checkpoints/*0002000"))
+        records = [json.loads(p.read_text()) for p in (tmp_path / "killed").glob("actor-critic/*/trials/*.json")]
+        if any(r["state"] == "finished" for r in records) and len(runs) >= 3:
+            break
+        time.sleep(0.2)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    time.sleep(3)  # its trials notice and save
+    (folder,) = (tmp_path / "killed" / "actor-critic").iterdir()
+    finished = [t for t in ("t001", "t002", "t003", "t004") if read_record(folder, t).get("state") == "finished"]
+    assert 1 <= len(finished) < 4
+    stamps = {t: (folder / read_record(folder, t)["run"] / "meta.json").read_text() for t in finished}
+    again = sweep("--resume", folder)
+    assert again.returncode == 0, again.said
+    for trial, text in stamps.items():
+        assert (folder / read_record(folder, trial)["run"] / "meta.json").read_text() == text
+    (calm_folder,) = (tmp_path / "calm" / "actor-critic").iterdir()
+    for trial in ("t001", "t002", "t003", "t004"):
+        a, b = (read_scalars(place / read_record(place, trial)["run"]) for place in (calm_folder, folder))
+        assert a["eval/return_mean"] == b["eval/return_mean"] and a["loss/policy"] == b["loss/policy"]
+        assert len(list(folder.glob(f"runs/*/*/*-{trial}"))) == 1
+
+
+@pytest.mark.slow
+def test_successive_halving_stops_the_worse(tmp_path: Path) -> None:
+    """Step sizes that learn nothing at all end before those that learn; what was stopped stays stopped."""
+    words = ("actor-critic", *TINY, "--agent.eval-episodes", 20, "--run.until", 20_000, "--run.eval-every", 1_000)
+    words = (*words, "--run.log-every", 1_000, "--grid", "agent.lr=3e-3,1e-9,2e-9,3e-9", "--asha", "--workers", 2)
+    done = sweep(*words, "--folder", tmp_path)
+    assert done.returncode == 0, done.said
+    (folder,) = (tmp_path / "actor-critic").iterdir()
+    states = {trial: read_record(folder, trial)["state"] for trial in ("t001", "t002", "t003", "t004")}
+    assert states["t001"] == "finished" and list(states.values()).count("stopped") >= 1, states
+    again = sweep("--resume", folder)
+    assert again.returncode == 0 and "4 of them done" in again.said
+
+
+@pytest.mark.slow
+def test_population_based_training_moves_the_bad_to_the_good(tmp_path: Path) -> None:
+    """Trials with a step size of almost 0 take over weights and settings of those that learn, under their own names."""
+    words = ("actor-critic", *TINY, "--agent.eval-episodes", 20, "--run.until", 20_000, "--run.eval-every", 2_000)
+    words = (*words, "--run.save-every", 2_000, "--run.log-every", 1_000, "--grid", "agent.lr=3e-3,2e-3,1e-9,2e-9")
+    done = sweep(*words, "--pbt", "--workers", 4, "--folder", tmp_path)
+    assert done.returncode == 0, done.said
+    (folder,) = (tmp_path / "actor-critic").iterdir()
+    forks = sorted(folder.glob("runs/*/*/*-fork*"))
+    assert forks and len(list((folder / "replaced").iterdir())) >= len(forks)
+    for run in forks:
+        meta, config = json.loads((run / "meta.json").read_text()), yaml.safe_load((run / "config.yaml").read_text())
+        trial = config["run"]["tag"]
+        assert meta["forked"]["from"] != trial and meta["status"] == "finished"
+        assert float(read_record(folder, trial)["values"]["agent.lr"]) == config["agent"]["lr"]
+        steps = [step for step, _ in read_scalars(run)["eval/return_mean"]]
+        assert steps == sorted(set(steps)) and steps[-1] >= 20_000
