@@ -113,7 +113,7 @@ def _read_keras(path: str) -> dict[str, list[np.ndarray]]:
 
     try:
         with h5py.File(path, "r") as file:
-            layers = file["model_weights"] if "model_weights" in file else file
+            layers = file.get("model_weights", file)
             if "layer_names" in layers.attrs:
                 return {str(name): _datasets(layers[name]) for name in layers if name.startswith("block")}
             if "layers" in layers:  # conv2d, conv2d_1, ..., in the order of the network

@@ -1,4 +1,4 @@
-"""PSNR and SSIM as the literature on super-resolution takes them: on luma and on RGB, the border cut off, range 255. numpy only."""
+"""PSNR and SSIM as the literature on super-resolution takes them: on luma and on RGB, without the border, range 255."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ LAYERS = tuple(f"conv{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in
     clock="updates",
     summary="Pictures four times larger: SRResNet and SRGAN, with ESRGAN's steps as options",
     description="Stage one fits the generator to pixels alone; stage two adds the distance of VGG19 features and a discriminator. "
-    "Low resolution is made on the spot, bicubic with antialiasing; `upscale` enlarges any photo with what a run has learned.",
+    "Small pictures are made on the spot, bicubic with antialiasing; `upscale` enlarges any photo with what a run has learned.",
     paper="https://arxiv.org/abs/1609.04802",
     subject="source",
     tiny={
@@ -47,7 +47,7 @@ class SRGANConfig:
     """SRGAN."""
 
     source: str = "photos"
-    """photos (bundled; coffee, chelsea and flower are held out) or folder:PATH, also of DIV2K with its train and valid folders."""
+    """photos (bundled; coffee, chelsea and flower are held out) or folder:PATH, DIV2K's layout included."""
     test: str = ""
     """Folder of pictures to measure on, e.g. Set5 or Set14; empty for those that the source holds out."""
     held_out: int = 5

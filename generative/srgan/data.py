@@ -127,7 +127,7 @@ def open_photos(source: str, test: str, held_out: int, say: Say) -> tuple[str, l
         if not tests and not test:
             if len(train) <= held_out:
                 raise UsageError(
-                    f"held_out is {held_out}, of {len(train)} pictures in {str(root)!r}; hold out fewer, or name a folder with --model.test"
+                    f"held_out is {held_out}, of {len(train)} pictures in {str(root)!r}; hold out fewer, or name a folder as test"
                 )
             order = np.random.default_rng(0).permutation(len(train))
             tests = [train[i] for i in order[:held_out]]

@@ -33,7 +33,7 @@ from generative.srgan.data import Crops, open_photos, shrink
 from generative.srgan.generator import make_generator
 from generative.srgan.upscale import Upscaler
 
-__all__ = ["SRGAN"]
+__all__ = ["SRGAN", "pixel_step"]
 
 ONE = ("loss/pixel",)
 TWO = (
@@ -47,6 +47,15 @@ TWO = (
 )
 SHOWN = 96  # pixels a side of the crops that samples show
 Upscale = Callable[[np.ndarray], np.ndarray]
+
+
+def pixel_step(G: keras.Model, optimizer: keras.optimizers.Optimizer, hr: tf.Tensor, lr: tf.Tensor) -> tf.Tensor:
+    """Run one update of stage one on hr [B, H, W, 3] and lr [B, H/4, W/4, 3]; returns the loss mean (I_HR - G(I_LR))^2."""
+    tf.debugging.assert_shapes([(hr, ("B", "H", "W", 3)), (lr, ("B", "h", "w", 3))])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(hr - G(lr, training=True)))
+    optimizer.apply(tape.gradient(loss, G.trainable_variables), G.trainable_variables)
+    return loss
 
 
 class SRGAN:
@@ -64,7 +73,7 @@ class SRGAN:
             self.phi = Features(config.features, config.feature_layer, config.feature_activated, config.feature_size)
         elif config.stage_two and config.feature_weight:
             context.say(
-                "no --model.features, weights of VGG19, are given: stage two goes without the perceptual loss, on pixels and D alone"
+                "no weights of VGG19 are given (features): stage two goes without the perceptual loss, on pixels and D alone"
             )
         self.pixel_optimizer = self._make_optimizer(config.schedule_one, config.lr_one, config.stage_one)
         self.G_optimizer, self.D_optimizer = (
@@ -107,9 +116,7 @@ class SRGAN:
     def _update_pixels(self, windows: tf.Tensor) -> tf.Tensor:
         """Stage one."""
         hr, lr = self._pair(windows)
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.square(hr - self.G(lr, training=True)))
-        self.pixel_optimizer.apply(tape.gradient(loss, self.G.trainable_variables), self.G.trainable_variables)
+        loss = pixel_step(self.G, self.pixel_optimizer, hr, lr)
         return loss[None]
 
     def _update_both(self, windows: tf.Tensor) -> tf.Tensor:
@@ -219,8 +226,8 @@ class SRGAN:
             "eval/gain_y": measured["eval/psnr_y"] - self._beside["eval/bicubic_psnr_y"],
             **self._beside,
             "samples/compare": self.compare(6, seed=1),
-            "eval/protocol": f"means over {len(pairs)} photographs ({named}{part}), made {SCALE} times smaller by Pillow's bicubic "
-            f"filter; {PROTOCOL}; trained on {self.crops.protocol}",
+            "eval/protocol": f"means over {len(pairs)} photographs ({named}{part}), made {SCALE} times smaller by Pillow's "
+            f"bicubic filter; {PROTOCOL}; trained on {self.crops.protocol}",
         }
 
     def state(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 
 from core.errors import UsageError
 from core.layers.srgan import SCALE, fold_batch_norm, radius
+from generative.srgan.config import SRGANConfig
 from generative.srgan.data import BROKEN, as_rgb
 from generative.srgan.generator import blend, load_generator, make_generator
 
@@ -34,8 +35,8 @@ class Upscaler:
     """[H, W, 3] uint8 -> [4H, 4W, 3] uint8, in windows that overlap, so that memory does not depend on the size.
 
     A window has `window` pixels a side, of which `overlap` on each side, where it does not lie on the picture's border, are
-    context only. With the generator's reach (the default, where that is at most 48) the result is that of the whole picture at once,
-    up to rounding. `window` 0 takes the whole picture.
+    context only. With the generator's reach (the default, where that is at most 48) the result is that of the whole picture
+    at once, up to rounding. `window` 0 takes the whole picture.
     """
 
     def __init__(self, G: keras.Model, window: int = WINDOW, overlap: int | None = None):
@@ -71,6 +72,13 @@ class Upscaler:
         G, config, _ = load_generator(Path(run), weights)
         if toward is not None:
             blend(G, load_generator(Path(toward), weights)[0], alpha)
+        return cls.of_generator(G, config, window, overlap)
+
+    @classmethod
+    def of_generator(
+        cls, G: keras.Model, config: SRGANConfig, window: int = WINDOW, overlap: int | None = None
+    ) -> Upscaler:
+        """Return the upscaler of a copy of G as it is now, batch norm folded into the convolutions before it."""
         if config.generator == "srresnet" and config.batch_norm:
             G = fold_batch_norm(G, make_generator(config, batch_norm=False))
         return cls(G, window, overlap)
@@ -116,7 +124,7 @@ class Upscaler:
 def upscale_picture(
     upscaler: Upscaler, picture: Image.Image, progress: Callable[[float], None] = lambda share: None
 ) -> Image.Image:
-    """Return a picture SCALE times larger: grey stays grey, an alpha channel is enlarged bicubically, EXIF orientation is applied.
+    """Return a picture SCALE times larger: grey stays grey, alpha is enlarged bicubically, EXIF orientation applied.
 
     `progress` is called with the share that is done.
     """
