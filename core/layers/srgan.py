@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 
 import keras
 
@@ -16,6 +17,7 @@ __all__ = ["SCALE", "discriminator", "fold_batch_norm", "radius", "rrdb", "srres
 
 SCALE = 4
 ALPHA = 0.2  # slope of leaky ReLU, and ESRGAN's residual scaling
+SMALL = 0.01  # of the variance of first weights: 0.1 of their standard deviation
 Layer = keras.layers.Layer
 
 
@@ -25,22 +27,23 @@ def srresnet(
     """Return G: [B, H, W, 3] -> [B, 4H, 4W, 3], SRResNet (figure 4 of SRGAN) with tanh.
 
     `blocks` residual blocks of `width` channels, 3x3 convolutions, parametric ReLU, a skip around all of them, two sub-pixel
-    convolutions that double the size; the first and the last kernel have `ends` pixels a side.
+    convolutions that double the size; the first and the last kernel have `ends` pixels a side. Kernels start as He et al. (2015),
+    those that end a residual or the network ten times smaller: otherwise the tanh is saturated before training begins.
     """
     conv = _convolutions(seed)
 
-    def normed(h: keras.KerasTensor, filters: int) -> keras.KerasTensor:
-        h = conv(filters, 3, use_bias=not batch_norm)(h)
+    def normed(h: keras.KerasTensor, filters: int, scale: float = 1.0) -> keras.KerasTensor:
+        h = conv(filters, 3, scale=scale, use_bias=not batch_norm)(h)
         return _batch_norm()(h) if batch_norm else h
 
     x = keras.Input((None, None, 3))
     first = h = _prelu()(conv(width, ends)(x))
     for _ in range(blocks):
-        h = keras.layers.Add()([h, normed(_prelu()(normed(h, width)), width)])
-    h = keras.layers.Add()([first, normed(h, width)])
+        h = keras.layers.Add()([h, normed(_prelu()(normed(h, width)), width, SMALL)])
+    h = keras.layers.Add()([first, normed(h, width, SMALL)])
     for _ in range(2):
         h = _prelu()(conv(width, 3, layer=SubpixelConv2D)(h))
-    h = conv(3, ends)(h)
+    h = conv(3, ends, scale=SMALL)(h)
     return keras.Model(x, keras.layers.Activation("tanh", dtype="float32")(h), name="srresnet")
 
 
@@ -50,7 +53,7 @@ def rrdb(blocks: int = 23, width: int = 64, seed: int = 0, *, growth: int = 32) 
     `blocks` residual-in-residual dense blocks: three dense blocks of five 3x3 convolutions that add `growth` channels each,
     every residual scaled by 0.2. Kernels start as He et al. (2015), ten times smaller.
     """
-    conv = _convolutions(seed, scale=0.01)  # of the variance: 0.1 of the standard deviation
+    conv = partial(_convolutions(seed), scale=SMALL)
 
     def scaled(x: keras.KerasTensor, residual: keras.KerasTensor) -> keras.KerasTensor:
         return keras.layers.Add()([x, keras.layers.Rescaling(ALPHA)(residual)])
@@ -142,11 +145,13 @@ def _batch_norm() -> Layer:
     return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
 
 
-def _convolutions(seed: int, scale: float = 1.0) -> Callable[..., Layer]:
+def _convolutions(seed: int) -> Callable[..., Layer]:
     """Return a maker of convolutions whose kernels start as He et al. (2015), the variance times `scale`."""
     numbers = itertools.count(200 * seed)
 
-    def make(filters: int, kernel: int, *, layer: type[Layer] = keras.layers.Conv2D, **kwargs: object) -> Layer:
+    def make(
+        filters: int, kernel: int, *, scale: float = 1.0, layer: type[Layer] = keras.layers.Conv2D, **kwargs: object
+    ) -> Layer:
         start = keras.initializers.VarianceScaling(2.0 * scale, "fan_in", "truncated_normal", seed=next(numbers))
         same = {} if layer is SubpixelConv2D else {"padding": "same"}
         return layer(filters, kernel, kernel_initializer=start, **same, **kwargs)

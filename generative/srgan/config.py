@@ -24,8 +24,8 @@ LAYERS = tuple(f"conv{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in
     goal="max",
     clock="updates",
     summary="Pictures four times larger: SRResNet and SRGAN, with ESRGAN's steps as options",
-    description="Stage one fits the generator to pixels alone; stage two adds the distance of VGG19 features and a discriminator. "
-    "Small pictures are made on the spot, bicubic with antialiasing; `upscale` enlarges any photo with what a run has learned.",
+    description="Stage one fits the generator to pixels alone; stage two adds the distance of VGG19 features and a "
+    "discriminator. `upscale` enlarges any photo with what a run has learned.",
     paper="https://arxiv.org/abs/1609.04802",
     subject="source",
     tiny={
