@@ -11,6 +11,7 @@ from functools import partial
 
 import keras
 
+from core.layers.prelu import ChannelPReLU
 from core.layers.upsampling import SubpixelConv2D
 
 __all__ = ["SCALE", "discriminator", "fold_batch_norm", "radius", "rrdb", "srresnet"]
@@ -37,12 +38,12 @@ def srresnet(
         return _batch_norm()(h) if batch_norm else h
 
     x = keras.Input((None, None, 3))
-    first = h = _prelu()(conv(width, ends)(x))
+    first = h = ChannelPReLU()(conv(width, ends)(x))
     for _ in range(blocks):
-        h = keras.layers.Add()([h, normed(_prelu()(normed(h, width)), width, SMALL)])
+        h = keras.layers.Add()([h, normed(ChannelPReLU()(normed(h, width)), width, SMALL)])
     h = keras.layers.Add()([first, normed(h, width, SMALL)])
     for _ in range(2):
-        h = _prelu()(conv(width, 3, layer=SubpixelConv2D)(h))
+        h = ChannelPReLU()(conv(width, 3, layer=SubpixelConv2D)(h))
     h = conv(3, ends, scale=SMALL)(h)
     return keras.Model(x, keras.layers.Activation("tanh", dtype="float32")(h), name="srresnet")
 
@@ -135,10 +136,6 @@ def fold_batch_norm(model: keras.Model, plain: keras.Model) -> keras.Model:
         ):  # a kernel whose bias comes with its norm
             target.assign(source)
     return plain
-
-
-def _prelu() -> Layer:
-    return keras.layers.PReLU(alpha_initializer=keras.initializers.Constant(0.25), shared_axes=[1, 2])
 
 
 def _batch_norm() -> Layer:

@@ -51,7 +51,7 @@ class SRGANConfig:
     test: str = ""
     """Folder of pictures to measure on, e.g. Set5 or Set14; empty for those that the source holds out."""
     held_out: int = 5
-    """Pictures that a folder without a validation set of its own holds out, and the most that are measured on."""
+    """Pictures that a folder holds out, and the most of a validation set that are measured on."""
     crop: int = 384
     """Side of the large crops in pixels, a multiple of 4; the small ones have a quarter of it."""
     augment: bool = True

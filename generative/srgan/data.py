@@ -133,7 +133,7 @@ def open_photos(source: str, test: str, held_out: int, say: Say) -> tuple[str, l
             tests = [train[i] for i in order[:held_out]]
             train = [train[i] for i in sorted(order[held_out:])]
     if test:
-        tests = pictures_in(Path(test.removeprefix("folder:")), say)
+        return name, train, pictures_in(Path(test.removeprefix("folder:")), say)
     return name, train, tests[:held_out]
 
 

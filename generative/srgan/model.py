@@ -98,7 +98,9 @@ class SRGAN:
         if schedule == "cosine":
             rate = keras.optimizers.schedules.CosineDecay(lr, max(updates, 1))
         elif schedule == "halfway":
-            rate = keras.optimizers.schedules.PiecewiseConstantDecay([updates // 2], [lr, lr * self.config.decay])
+            rate = keras.optimizers.schedules.PiecewiseConstantDecay(
+                [max(updates // 2 - 1, 0)], [lr, lr * self.config.decay]
+            )
         return keras.optimizers.Adam(rate, self.config.beta1)
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
@@ -109,9 +111,10 @@ class SRGAN:
         one = self.clock < self.config.stage_one
         tags, update = (ONE, self._stage_one) if one else (TWO, self._stage_two)
         optimizer = self.pixel_optimizer if one else self.G_optimizer
+        rate = optimizer.learning_rate
         values = update(windows)
         self.clock += 1
-        return dict(zip(tags, tf.unstack(values), strict=True)) | {"optim/lr": optimizer.learning_rate}
+        return dict(zip(tags, tf.unstack(values), strict=True)) | {"optim/lr": rate}
 
     def _update_pixels(self, windows: tf.Tensor) -> tf.Tensor:
         """Stage one."""
