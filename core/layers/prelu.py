@@ -15,8 +15,8 @@ __all__ = ["ChannelPReLU"]
 class ChannelPReLU(keras.layers.Layer):
     """[..., C] -> [..., C]: max(x, 0) + a min(x, 0) with a learned slope a [C], 0.25 at first (He et al., 2015).
 
-    The same as `keras.layers.PReLU` with shared axes. That one takes a dozen elementwise operations for value and gradient; as two
-    functions compiled by XLA it takes 12 instead of 30 ms on [16, 96, 96, 64] in float32 and 8 instead of 27 in bfloat16 (2 cores).
+    The same as `keras.layers.PReLU` with shared axes, whose value and gradient are a dozen elementwise operations. As two
+    functions compiled by XLA they take 12 instead of 30 ms on [16, 96, 96, 64] in float32, 8 instead of 27 in bfloat16 (2 cores).
     """
 
     def build(self, input_shape: Any) -> None:

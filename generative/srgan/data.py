@@ -29,7 +29,7 @@ class Photo:
 
     def __init__(self, name: str, size: tuple[int, int], read: Callable[[], np.ndarray]):
         self.name, self.size, self.read = name, size, read
-        """`size` is (height, width)."""
+        """`size` is (height, width) as stored: an EXIF orientation may exchange them."""
 
 
 class Crops:
@@ -152,8 +152,6 @@ def pictures_in(folder: Path, say: Say = lambda line: None) -> list[Photo]:
         try:
             with Image.open(path) as picture:
                 width, height = picture.size
-                if picture.getexif().get(0x0112, 1) >= 5:  # orientation: turned by a quarter
-                    width, height = height, width
             photos.append(Photo(str(path.relative_to(folder)), (height, width), lambda path=path: _decode(path)))
         except BROKEN as error:
             bad.append(f"{path.relative_to(folder)} ({error})")
