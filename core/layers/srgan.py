@@ -11,6 +11,7 @@ from functools import partial
 
 import keras
 
+from core.layers.batch_norm import FusedBatchNorm
 from core.layers.prelu import ChannelPReLU
 from core.layers.upsampling import SubpixelConv2D
 
@@ -139,7 +140,7 @@ def fold_batch_norm(model: keras.Model, plain: keras.Model) -> keras.Model:
 
 
 def _batch_norm() -> Layer:
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
+    return FusedBatchNorm(momentum=0.9, epsilon=1e-5)
 
 
 def _convolutions(seed: int) -> Callable[..., Layer]:
