@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import statistics
@@ -173,18 +174,18 @@ def main() -> None:
         for precision in arguments.precisions
         for name in CONTENDERS
     }
-    rates = interleave(__spec__.name, contenders, arguments.rounds)
+    record = RESULTS.with_suffix(".json")
+    rates = json.loads(record.read_text())["rates"] if record.exists() else {}  # of other tasks and precisions
+    rates |= interleave(__spec__.name, contenders, arguments.rounds)
     lines = [
         "| what | precision | " + " | ".join(CONTENDERS.values()) + " | ours / the better peer |",
         "| --- " * 6 + "|",
     ]
-    for task in arguments.tasks:
-        for precision in arguments.precisions:
+    for task, precision in itertools.product(TASKS, ("float32", "bfloat16")):
+        if f"ours {task} {precision}" in rates:
             medians = [statistics.median(rates[f"{name} {task} {precision}"]) for name in CONTENDERS]
-            ratio = medians[0] / max(medians[1:])
-            lines.append(
-                f"| {TASKS[task]} | {precision} | " + " | ".join(f"{m:.3g}" for m in medians) + f" | {ratio:.2f} |"
-            )
+            cells = [f"{median:.3g}" for median in medians] + [f"{medians[0] / max(medians[1:]):.2f}"]
+            lines.append(f"| {TASKS[task]} | {precision} | " + " | ".join(cells) + " |")
     note = (
         f"Medians of {arguments.rounds} interleaved rounds of at least {arguments.seconds:g} s, each in a process of its own; "
         f"SRResNet with {BLOCKS} blocks of {WIDTH} channels, steps of stage one on {BATCH} crops of {CROP}, upscaling of "
@@ -192,7 +193,7 @@ def main() -> None:
         "`python -m experiments.benchmarks.srgan_speed`. Target: ahead in all rows."
     )
     RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")
-    RESULTS.with_suffix(".json").write_text(json.dumps({"rates": rates, "protocol": note}, indent=1) + "\n")
+    record.write_text(json.dumps({"rates": rates, "protocol": note}, indent=1) + "\n")
     print(RESULTS.with_suffix(".md").read_text())
 
 
