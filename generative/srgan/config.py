@@ -56,6 +56,8 @@ class SRGANConfig:
     """Side of the large crops in pixels, a multiple of 4; the small ones have a quarter of it."""
     augment: bool = True
     """Mirror crops and turn them by quarter turns, at random."""
+    recolour: bool = False
+    """Exchange the colour channels of crops at random: a few photographs do not show all colours."""
     batch: int = 16
     """Crops per update."""
     generator: Literal["srresnet", "rrdb"] = "srresnet"

@@ -21,7 +21,10 @@ MOST_IN_MEMORY = 2**30  # bytes of decoded pictures
 BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """What Pillow raises for files that are no pictures, or only half of one."""
 HELD_OUT = ("coffee", "chelsea", "flower")
-TRAINED_ON = ("astronaut", "rocket", "china", "stereo_motorcycle", "camera", "brick", "grass", "gravel", "coins")
+TRAINED_ON = (
+    *("astronaut", "rocket", "china", "stereo_motorcycle", "immunohistochemistry", "retina"),  # in colour
+    *("camera", "brick", "grass", "gravel", "coins"),
+)
 
 
 class Photo:
@@ -39,9 +42,11 @@ class Crops:
     the one that a whole small picture would give. The pictures of a batch follow core.iterate.Order.
     """
 
-    def __init__(self, name: str, photos: Sequence[Photo], crop: int, augment: bool, say: Say):
+    def __init__(
+        self, name: str, photos: Sequence[Photo], crop: int, augment: bool, say: Say, *, recolour: bool = False
+    ):
         self.window = crop + 2 * support(SCALE)
-        self.name, self.augment, self._say = name, augment, say
+        self.name, self.augment, self.recolour, self._say = name, augment, recolour, say
         self.shape = (self.window, self.window, 3)
         small = [photo for photo in photos if min(photo.size) < self.window]
         self.photos = [photo for photo in photos if min(photo.size) >= self.window]
@@ -55,6 +60,7 @@ class Crops:
                 f"crop is {crop}, for which no picture of {name} is large enough; choose {max(fits, 16)} or less"
             )
         turned = ", mirrored and turned at random" if augment else ""
+        turned += ", colour channels exchanged at random" if recolour else ""
         self.protocol = f"crops of {crop} pixels from {len(self.photos):,} photographs of {name}{turned}"
         self._memory: dict[int, np.ndarray] = {}
         self._broken: set[int] = set()
@@ -73,11 +79,11 @@ class Crops:
             photo = self._read(int(i))
             top, left = (int(rng.integers(n - self.window + 1)) for n in photo.shape[:2])
             window = photo[top : top + self.window, left : left + self.window]
-            turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
+            turns, mirrored, channels = int(rng.integers(4)), bool(rng.integers(2)), rng.permutation(3)
             if self.augment:
                 window = np.rot90(window, turns)
                 window = window[:, ::-1] if mirrored else window
-            windows[row] = window
+            windows[row] = window[..., channels] if self.recolour else window
         return windows
 
     def reference(self, count: int) -> np.ndarray:

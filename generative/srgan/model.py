@@ -64,7 +64,7 @@ class SRGAN:
     def __init__(self, config: SRGANConfig, context: Context):
         self.config, self.context = config, context
         name, train, self.tests = open_photos(config.source, config.test, config.held_out, context.say)
-        self.crops = Crops(name, train, config.crop, config.augment, context.say)
+        self.crops = Crops(name, train, config.crop, config.augment, context.say, recolour=config.recolour)
         seeds = [int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(2)]
         self.G = make_generator(config, seeds[0] % 10**6)
         self.D = discriminator(config.crop, config.d_width, seeds[0] % 10**6 + 1)

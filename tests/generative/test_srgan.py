@@ -46,7 +46,7 @@ def write(path: Path, *size: int, seed: int = 0) -> Path:
 def test_photos_hold_three_out() -> None:
     _, train, tests = open_photos("photos", "", 5, print)
     assert [photo.name for photo in tests] == ["coffee", "chelsea", "flower"]
-    assert not {photo.name for photo in train} & {photo.name for photo in tests} and len(train) == 9
+    assert not {photo.name for photo in train} & {photo.name for photo in tests} and len(train) == 11
     for photo in train + tests:
         assert photo.read().shape == (*photo.size, 3) and photo.read().dtype == np.uint8
 
@@ -67,6 +67,9 @@ def test_crops_come_in_all_eight_positions() -> None:
     drawn = {window.tobytes() for window in Crops("a", [photo], 16, True, print).draw(0, 0, 100)}
     assert drawn == ways
     assert {window.tobytes() for window in Crops("a", [photo], 16, False, print).draw(0, 0, 9)} == {pixels.tobytes()}
+    recoloured = {window.tobytes() for window in Crops("a", [photo], 16, False, print, recolour=True).draw(0, 0, 60)}
+    orders = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+    assert recoloured == {np.ascontiguousarray(pixels[..., order]).tobytes() for order in orders}
 
 
 def test_folders_small_pictures_and_div2k(tmp_path: Path) -> None:
