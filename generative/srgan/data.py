@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -158,7 +159,7 @@ def pictures_in(folder: Path, say: Say = lambda line: None) -> list[Photo]:
         try:
             with Image.open(path) as picture:
                 width, height = picture.size
-            photos.append(Photo(str(path.relative_to(folder)), (height, width), lambda path=path: _decode(path)))
+            photos.append(Photo(str(path.relative_to(folder)), (height, width), partial(_decode, path)))
         except BROKEN as error:
             bad.append(f"{path.relative_to(folder)} ({error})")
     if bad:
@@ -198,5 +199,5 @@ def _bundled(names: Sequence[str]) -> list[Photo]:
         image = load_sample_image(f"{name}.jpg") if name in ("china", "flower") else getattr(data, name)()
         image = image[0] if isinstance(image, tuple) else image  # of a stereo pair the left one
         image = np.ascontiguousarray(np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image)
-        photos.append(Photo(name, image.shape[:2], lambda image=image: image))
+        photos.append(Photo(name, image.shape[:2], partial(np.asarray, image)))
     return photos

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
@@ -130,7 +131,7 @@ def upscale_picture(
     """
     upright = ImageOps.exif_transpose(picture)
     alpha = None
-    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+    if _has_alpha(upright):
         alpha = upright.convert("RGBA").getchannel("A")
     grey = upright.mode in ("1", "L", "LA", "I", "F") or upright.mode.startswith("I;16")
     mode = ("L" if grey else "RGB") + ("A" if alpha else "")
@@ -172,13 +173,11 @@ def main(argv: Sequence[str]) -> int:
             task = bar.add_task(path.name, total=1.0)
             try:
                 with Image.open(path) as picture:
-                    large = upscale_picture(
-                        upscaler, picture, lambda share, task=task: bar.update(task, completed=share)
-                    )
-                    if out.suffix.lower() in OPAQUE_ONLY and "A" in large.mode:
+                    if out.suffix.lower() in OPAQUE_ONLY and _has_alpha(picture):
                         raise UsageError(
                             f"{path} has an alpha channel, which {out.suffix} cannot hold; write .png or .webp"
                         )
+                    large = upscale_picture(upscaler, picture, partial(_advance, bar, task))
                     _save(large, out)
             except BROKEN as error:
                 failed += 1
@@ -188,6 +187,14 @@ def main(argv: Sequence[str]) -> int:
     if failed == len(jobs):
         raise UsageError(f"none of the {len(jobs)} files in {str(source)!r} is a picture that can be read and written")
     return 0
+
+
+def _advance(bar: Any, task: Any, share: float) -> None:
+    bar.update(task, completed=share)
+
+
+def _has_alpha(picture: Image.Image) -> bool:
+    return picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
 
 
 def _save(picture: Image.Image, path: Path) -> None:
