@@ -1,0 +1,1 @@
+"""Super-resolution: SRGAN and, as options, the steps of ESRGAN."""

@@ -1,0 +1,134 @@
+"""Flags of `srgan`. The defaults are the paper's; ESRGAN's steps are options, `srgan-cpu` and `esrgan` presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from core.errors import nearest, require
+from core.plugin import register
+
+__all__ = ["LAYERS", "SRGANConfig"]
+
+LAYERS = tuple(f"conv{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in range(1, n + 1)) + tuple(
+    f"pool{b}" for b in range(1, 6)
+)
+"""Layers of VGG19 that the perceptual loss can compare."""
+
+
+@register(
+    "srgan",
+    kind="generative",
+    build="generative.srgan.model:SRGAN",
+    headline="eval/psnr_y",
+    goal="max",
+    clock="updates",
+    summary="Pictures four times larger: SRResNet and SRGAN, with ESRGAN's steps as options",
+    description="Stage one fits the generator to pixels alone; stage two adds the distance of VGG19 features and a "
+    "discriminator. `upscale` enlarges any photo with what a run has learned.",
+    paper="https://arxiv.org/abs/1609.04802",
+    subject="source",
+    tiny={
+        "blocks": 1,
+        "width": 4,
+        "ends": 3,
+        "d_width": 1,
+        "crop": 16,
+        "batch": 2,
+        "stage_one": 4,
+        "stage_two": 8,
+        "eval_side": 48,
+    },
+    run={"until": 200_000, "log_every": 100, "eval_every": 5_000, "save_every": 1_000},
+    commands={"upscale": "generative.srgan.upscale:main"},
+)
+@dataclass(frozen=True)
+class SRGANConfig:
+    """SRGAN."""
+
+    source: str = "photos"
+    """photos (bundled; coffee, chelsea and flower are held out) or folder:PATH, DIV2K's layout included."""
+    test: str = ""
+    """Folder of pictures to measure on, e.g. Set5 or Set14; empty for those that the source holds out."""
+    held_out: int = 5
+    """Pictures that a folder holds out, and the most of a validation set that are measured on."""
+    crop: int = 384
+    """Side of the large crops in pixels, a multiple of 4; the small ones have a quarter of it."""
+    augment: bool = True
+    """Mirror crops and turn them by quarter turns, at random."""
+    recolour: bool = False
+    """Exchange the colour channels of crops at random: a few photographs do not show all colours."""
+    batch: int = 16
+    """Crops per update."""
+    generator: Literal["srresnet", "rrdb"] = "srresnet"
+    """Residual blocks, or ESRGAN's residual-in-residual dense blocks without batch norm."""
+    blocks: int = 16
+    """Residual blocks; ESRGAN has 23 (RRDB)."""
+    width: int = 64
+    """Channels of the generator."""
+    ends: int = 9
+    """Side of SRResNet's first and last kernel."""
+    batch_norm: bool = True
+    """Batch norm in SRResNet."""
+    d_width: int = 64
+    """Filters of D's first layer; the others have up to 32 times as many."""
+    stage_one: int = 100_000
+    """Updates with the pixel loss alone."""
+    stage_two: int = 100_000
+    """Updates with all three losses, until the step size stays where it is."""
+    lr_one: float = 1e-4
+    """Adam step size of stage one."""
+    schedule_one: Literal["constant", "halfway", "cosine"] = "constant"
+    """Step size of stage one over its updates: constant, times `decay` from half of them on, or a half cosine to 0."""
+    lr: float = 1e-4
+    """Adam step size of both networks in stage two, multiplied by `decay` from half of its updates on."""
+    decay: float = 0.1
+    """What a step size is multiplied by halfway."""
+    beta1: float = 0.9
+    """Adam's decay of the gradient's mean."""
+    distance: Literal["mse", "l1"] = "mse"
+    """How pixels and features are compared in stage two: squares (SRGAN) or absolute values (ESRGAN)."""
+    pixel_weight: float = 1.0
+    """Weight of the pixel loss in stage two; ESRGAN: 1e-2."""
+    adversarial_weight: float = 1e-3
+    """Weight of the adversarial loss; ESRGAN: 5e-3."""
+    adversarial: Literal["standard", "relativistic"] = "standard"
+    """Non-saturating loss, or the relativistic average one."""
+    features: str = ""
+    """Weights of VGG19: a Keras weights file (.h5) or vgg19.npy; empty for no perceptual loss."""
+    feature_weight: float = 2e-6
+    """Weight of the perceptual loss, for squares and features after activation of pictures in 0 ... 255; ESRGAN: 1."""
+    feature_layer: str = "pool4"
+    """Layer whose features are compared: pool1 ... pool5, conv1_1 ... conv5_4."""
+    feature_activated: bool = True
+    """Compare a convolution's features after its ReLU; ESRGAN: before."""
+    feature_size: int = 224
+    """Side to which pictures are resized (bilinear) for the features; 0 for as they are."""
+    eval_side: int = 0
+    """Measure on the middle of the pictures, at most so many pixels a side; 0 for whole pictures."""
+
+    def __post_init__(self) -> None:
+        head, colon, rest = self.source.partition(":")
+        known = self.source == "photos" or (head == "folder" and bool(rest))
+        hint = nearest(self.source if not colon else head + ":PATH", ["photos", "folder:PATH"])
+        require(known, f"source is {self.source!r}; {hint}")
+        for name in ("batch", "blocks", "width", "d_width", "held_out"):
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
+        require(self.crop >= 16 and self.crop % 4 == 0, f"crop is {self.crop}; it must be a multiple of 4, at least 16")
+        require(self.ends >= 1 and self.ends % 2 == 1, f"ends is {self.ends}; a kernel's side must be odd")
+        for name in ("stage_one", "stage_two", "pixel_weight", "adversarial_weight", "feature_weight"):
+            require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")
+        for name in ("lr", "lr_one", "decay"):
+            require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}; it must be above 0")
+        require(0 <= self.beta1 < 1, f"beta1 is {self.beta1}; it must lie in [0, 1)")
+        require(
+            self.feature_layer in LAYERS,
+            f"feature_layer is {self.feature_layer!r}; {nearest(self.feature_layer, LAYERS)}",
+        )
+        require(
+            self.feature_size == 0 or self.feature_size >= 32,
+            f"feature_size is {self.feature_size}; it must be 0 (the crop's own) or at least 32",
+        )
+        require(
+            self.eval_side == 0 or self.eval_side >= 24, f"eval_side is {self.eval_side}; it must be 0 or at least 24"
+        )

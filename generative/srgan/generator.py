@@ -1,0 +1,75 @@
+"""The generator of a configuration or of a run on disk, and a blend of two."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from core import checkpoint
+from core.errors import UsageError, nearest
+from core.layers.srgan import rrdb, srresnet
+from generative.srgan.config import SRGANConfig
+
+__all__ = ["blend", "load_generator", "make_generator", "read_config"]
+
+
+def make_generator(config: SRGANConfig, seed: int = 0, *, batch_norm: bool | None = None) -> keras.Model:
+    """Return the generator that a configuration describes: [B, H, W, 3] -> [B, 4H, 4W, 3], pictures in [-1, 1]."""
+    if config.generator == "rrdb":
+        return rrdb(config.blocks, config.width, seed, growth=max(config.width // 2, 1))
+    normed = config.batch_norm if batch_norm is None else batch_norm
+    return srresnet(config.blocks, config.width, seed, ends=config.ends, batch_norm=normed)
+
+
+def load_generator(path: Path, weights: str = "newest") -> tuple[keras.Model, SRGANConfig, str]:
+    """Return (generator, its configuration, the checkpoint's name) of a run's folder or of one of its checkpoints.
+
+    `weights` chooses in a run's folder: newest, or best by Y-PSNR, which stage one usually has. Raises UsageError where there is
+    no run of `srgan` or no checkpoint.
+    """
+    if weights not in ("newest", "best"):
+        raise UsageError(f"--weights is {weights!r}; {nearest(weights, ['newest', 'best'])}")
+    chosen: Path | None
+    if (path / "tree.json").is_file():
+        run, chosen = path.parent.parent, path
+    else:
+        run, whole = path, checkpoint.numbered(path)
+        chosen = (checkpoint.best(path) if weights == "best" else None) or (whole[0] if whole else None)
+    config = read_config(run)
+    if chosen is None:
+        raise UsageError(f"{run} has no checkpoint yet")
+    G = make_generator(config)
+    checkpoint.load(chosen, {"plugin": {"G": G}}, weights_only=True)
+    return G, config, chosen.name
+
+
+def read_config(run: Path) -> SRGANConfig:
+    """Return the configuration in a run's folder."""
+    import yaml
+
+    file = run / "config.yaml"
+    try:
+        values: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"{str(run)!r} is no run folder: its config.yaml cannot be read") from error
+    experiment = values.get("experiment") if isinstance(values, dict) else None
+    if experiment != "srgan":
+        raise UsageError(f"{str(run)!r} holds a run of {experiment!r}; upscale needs one of 'srgan'")
+    known = {field.name for field in dataclasses.fields(SRGANConfig)}
+    return SRGANConfig(**{name: value for name, value in values["model"].items() if name in known})
+
+
+def blend(G: keras.Model, other: keras.Model, alpha: float) -> None:
+    """Set G <- (1 - alpha) G + alpha other, weight by weight: ESRGAN's network interpolation (section 3.4).
+
+    Raises UsageError for alpha outside [0, 1] and for generators of different shapes.
+    """
+    if not 0 <= alpha <= 1:
+        raise UsageError(f"--alpha is {alpha:g}; it must lie in [0, 1]")
+    if [tuple(v.shape) for v in G.variables] != [tuple(v.shape) for v in other.variables]:
+        raise UsageError("the two generators have different shapes; only runs with the same network can be blended")
+    for mine, its in zip(G.variables, other.variables, strict=True):
+        mine.assign((1 - alpha) * mine + alpha * its)

@@ -1,0 +1,257 @@
+"""SRGAN (Ledig et al., 2017) in two stages, with the steps of ESRGAN (Wang et al., 2018) as options.
+
+One update, with I_HR a crop, I_LR the same made four times smaller, phi the features of VGG19, and I_SR = G(I_LR):
+
+    stage one:  theta_G <- Adam(theta_G, grad mean (I_HR - I_SR)^2)
+    stage two:  theta_D <- Adam(theta_D, grad -[log D(I_HR) + log(1 - D(I_SR))])
+                theta_G <- Adam(theta_G, grad [w_p mean (I_HR - I_SR)^2 + w_f mean (phi(I_HR) - phi(I_SR))^2 - w_a log D(I_SR)])
+
+ESRGAN: absolute values in place of squares, the relativistic average loss in place of the standard one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from core.layers.resampling import downscale, support
+from core.layers.srgan import SCALE, discriminator
+from core.losses.adversarial import nonsaturating_generator, standard_discriminator
+from core.losses.perceptual import Features
+from core.losses.relativistic import rasgan
+from core.metrics.image_quality import PROTOCOL, quality
+from core.plugin import Context
+from generative.data.sources import Stream
+from generative.evaluation import as_input
+from generative.srgan.config import SRGANConfig
+from generative.srgan.data import Crops, open_photos, shrink
+from generative.srgan.generator import make_generator
+from generative.srgan.upscale import Upscaler
+
+__all__ = ["SRGAN", "pixel_step"]
+
+ONE = ("loss/pixel",)
+TWO = (
+    "loss/pixel",
+    "loss/features",
+    "loss/adversarial",
+    "loss/generator",
+    "loss/discriminator",
+    "critic/real",
+    "critic/fake",
+)
+SHOWN = 96  # pixels a side of the crops that samples show
+Upscale = Callable[[np.ndarray], np.ndarray]
+
+
+def pixel_step(G: keras.Model, optimizer: keras.optimizers.Optimizer, hr: tf.Tensor, lr: tf.Tensor) -> tf.Tensor:
+    """Run one update of stage one on hr [B, H, W, 3] and lr [B, H/4, W/4, 3]; returns the loss mean (I_HR - G(I_LR))^2."""
+    tf.debugging.assert_shapes([(hr, ("B", "H", "W", 3)), (lr, ("B", "h", "w", 3))])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(hr - G(lr, training=True)))
+    optimizer.apply(tape.gradient(loss, G.trainable_variables), G.trainable_variables)
+    return loss
+
+
+class SRGAN:
+    """The model. `clock` counts updates of both stages."""
+
+    def __init__(self, config: SRGANConfig, context: Context):
+        self.config, self.context = config, context
+        name, train, self.tests = open_photos(config.source, config.test, config.held_out, context.say)
+        self.crops = Crops(name, train, config.crop, config.augment, context.say, recolour=config.recolour)
+        seeds = [int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(2)]
+        self.G = make_generator(config, seeds[0] % 10**6)
+        self.D = discriminator(config.crop, config.d_width, seeds[0] % 10**6 + 1)
+        self.phi: Features | None = None
+        if config.features:
+            self.phi = Features(config.features, config.feature_layer, config.feature_activated, config.feature_size)
+        elif config.stage_two and config.feature_weight:
+            context.say(
+                "no weights of VGG19 are given (features): stage two goes without the perceptual loss, on pixels and D alone"
+            )
+        self.pixel_optimizer = self._make_optimizer(config.schedule_one, config.lr_one, config.stage_one)
+        self.G_optimizer, self.D_optimizer = (
+            self._make_optimizer("halfway", config.lr, config.stage_two) for _ in range(2)
+        )
+        for optimizer, network in (
+            (self.pixel_optimizer, self.G),
+            (self.G_optimizer, self.G),
+            (self.D_optimizer, self.D),
+        ):
+            optimizer.build(network.trainable_variables)
+        self.stream = Stream(self.crops, config.batch, seeds[1])
+        self.clock = 0
+        self._stage_one, self._stage_two = tf.function(self._update_pixels), tf.function(self._update_both)
+        self._pairs: list[tuple[np.ndarray, np.ndarray]] | None = None
+        self._beside: dict[str, float] = {}
+        self._upscale = Upscaler(self.G)
+
+    def _make_optimizer(self, schedule: str, lr: float, updates: int) -> keras.optimizers.Optimizer:
+        """Each stage has optimisers of its own, so their iterations count the stage's updates."""
+        rate: Any = lr
+        if schedule == "cosine":
+            rate = keras.optimizers.schedules.CosineDecay(lr, max(updates, 1))
+        elif schedule == "halfway":
+            rate = keras.optimizers.schedules.PiecewiseConstantDecay(
+                [max(updates // 2 - 1, 0)], [lr, lr * self.config.decay]
+            )
+        return keras.optimizers.Adam(rate, self.config.beta1)
+
+    # --- the algorithm --------------------------------------------------------------------------------------------------
+
+    def step(self) -> Mapping[str, Any]:
+        """Run one update of the stage that the clock says; returns its losses."""
+        windows = tf.constant(self.stream.take()[0])  # [B, crop + margin, crop + margin, 3]
+        one = self.clock < self.config.stage_one
+        tags, update = (ONE, self._stage_one) if one else (TWO, self._stage_two)
+        optimizer = self.pixel_optimizer if one else self.G_optimizer
+        rate = optimizer.learning_rate
+        values = update(windows)
+        self.clock += 1
+        return dict(zip(tags, tf.unstack(values), strict=True)) | {"optim/lr": rate}
+
+    def _update_pixels(self, windows: tf.Tensor) -> tf.Tensor:
+        """Stage one."""
+        hr, lr = self._pair(windows)
+        loss = pixel_step(self.G, self.pixel_optimizer, hr, lr)
+        return loss[None]
+
+    def _update_both(self, windows: tf.Tensor) -> tf.Tensor:
+        """Stage two: one step of D, then one of G, whose forward pass serves both, since G does not move in between."""
+        config = self.config
+        d_loss = rasgan if config.adversarial == "relativistic" else standard_discriminator
+        hr, lr = self._pair(windows)
+        with tf.GradientTape() as G_tape:
+            sr = self.G(lr, training=True)  # [B, crop, crop, 3]
+            with G_tape.stop_recording():
+                with tf.GradientTape() as D_tape:  # critical: real and fake apart, each with its own batch statistics
+                    real, fake = self.D(hr, training=True), self.D(sr, training=True)  # [B]
+                    D_loss = d_loss(real, fake)
+                gradient = D_tape.gradient(D_loss, self.D.trainable_variables)
+                self.D_optimizer.apply(gradient, self.D.trainable_variables)
+            pixel = self._distance(hr, sr)
+            feature = self._distance(self.phi(hr), self.phi(sr)) if self.phi else tf.constant(0.0)
+            judged = self.D(sr, training=True)
+            if config.adversarial == "relativistic":
+                adversarial = rasgan(judged, self.D(hr, training=True))  # the sides exchanged
+            else:
+                adversarial = nonsaturating_generator(judged)
+            loss = (
+                config.pixel_weight * pixel + config.feature_weight * feature + config.adversarial_weight * adversarial
+            )
+        self.G_optimizer.apply(G_tape.gradient(loss, self.G.trainable_variables), self.G.trainable_variables)
+        means = tf.reduce_mean(real), tf.reduce_mean(fake)
+        return tf.stack([pixel, feature, adversarial, loss, D_loss, *means])
+
+    def _distance(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(tf.square(x - y) if self.config.distance == "mse" else tf.abs(x - y))
+
+    def _pair(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return crops [B, crop, crop, 3] and the same made smaller, rounded to 8 bits as a file of them would be."""
+        margin = support(SCALE)
+        small = downscale(tf.cast(windows, tf.float32), SCALE, margin)
+        small = tf.clip_by_value(tf.round(small), 0.0, 255.0)
+        return as_input(windows[:, margin:-margin, margin:-margin]), small / 127.5 - 1.0
+
+    # --- samples --------------------------------------------------------------------------------------------------------
+
+    def _test_pairs(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return (picture, the same SCALE times smaller) of every photograph to measure on."""
+        if self._pairs is None:
+            self._pairs = []
+            for photo in self.tests:
+                picture = photo.read()
+                sides = [min(n, self.config.eval_side or n) // SCALE * SCALE for n in picture.shape[:2]]
+                top, left = ((n - side) // 2 for n, side in zip(picture.shape[:2], sides, strict=True))
+                whole = np.ascontiguousarray(picture[top : top + sides[0], left : left + sides[1]])
+                self._pairs.append((whole, shrink(whole)))
+        return self._pairs
+
+    def _methods(self) -> dict[str, Upscale]:
+        def pillow(kind: Image.Resampling) -> Upscale:
+            return lambda small: np.asarray(
+                Image.fromarray(small).resize((small.shape[1] * SCALE, small.shape[0] * SCALE), kind)
+            )
+
+        return {
+            "bicubic": pillow(Image.Resampling.BICUBIC),
+            "lanczos": pillow(Image.Resampling.LANCZOS),
+            "srgan": self._upscale,
+        }
+
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return n crops [n, 96, 96, 3] uint8 of held-out photographs, enlarged."""
+        return self._crops_of(n, seed, ["srgan"])[0]
+
+    @property
+    def pictures(self) -> Mapping[str, Callable[[int, int], np.ndarray]]:
+        """Other pictures that the verb `sample` can draw: `compare` has rows of bicubic, Lanczos, ours and the truth."""
+        return {"compare": self.compare}
+
+    def compare(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return a picture [1, H, W, 3] uint8: n rows, at most 16, of bicubic, Lanczos, ours and the truth."""
+        parts = self._crops_of(min(n, 16), seed, ["bicubic", "lanczos", "srgan", "truth"])  # of [n, side, side, 3]
+        return np.concatenate([np.concatenate(list(part), axis=0) for part in parts], axis=1)[None]
+
+    def _crops_of(self, n: int, seed: int, columns: list[str]) -> list[np.ndarray]:
+        rng = np.random.default_rng(seed)
+        pairs, methods = self._test_pairs(), self._methods()
+        side = min(SHOWN, *(min(whole.shape[:2]) for whole, _ in pairs))
+        shown: dict[str, list[np.ndarray]] = {name: [] for name in columns}
+        for i in range(n):
+            whole, small = pairs[i % len(pairs)]
+            top, left = (int(rng.integers((m - side) // SCALE + 1)) * SCALE for m in whole.shape[:2])
+            crop = small[top // SCALE : (top + side) // SCALE, left // SCALE : (left + side) // SCALE]
+            for name in columns:
+                truth = whole[top : top + side, left : left + side]
+                shown[name].append(truth if name == "truth" else methods[name](crop))
+        return [np.stack(shown[name]) for name in columns]
+
+    # --- the contract ---------------------------------------------------------------------------------------------------
+
+    def evaluate(self) -> Mapping[str, Any]:
+        """Return means over the held-out photographs, of G and, beside it, of bicubic and Lanczos interpolation."""
+        pairs, methods = self._test_pairs(), self._methods()
+        if not self._beside:
+            for name in ("bicubic", "lanczos"):
+                self._beside |= {f"eval/{name}_{k}": v for k, v in _mean_quality(pairs, methods[name]).items()}
+        measured: dict[str, Any] = {f"eval/{k}": v for k, v in _mean_quality(pairs, methods["srgan"]).items()}
+        named = ", ".join(photo.name for photo in self.tests)
+        part = f", the middle {self.config.eval_side} pixels" if self.config.eval_side else ""
+        return {
+            **measured,
+            "eval/gain_y": measured["eval/psnr_y"] - self._beside["eval/bicubic_psnr_y"],
+            **self._beside,
+            "samples/compare": self.compare(6, seed=1),
+            "eval/protocol": f"means over {len(pairs)} photographs ({named}{part}), made {SCALE} times smaller by Pillow's "
+            f"bicubic filter; {PROTOCOL}; trained on {self.crops.protocol}",
+        }
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "G": self.G,
+            "D": self.D,
+            "pixel_optimizer": self.pixel_optimizer,
+            "G_optimizer": self.G_optimizer,
+            "D_optimizer": self.D_optimizer,
+            "clock": self.clock,
+            "stream": self.stream.state(),
+        }
+
+    def load_state(self, tree: dict[str, Any]) -> None:
+        self.clock = tree["clock"]
+        self.stream.load_state(tree["stream"])
+
+    def close(self) -> None:
+        self.stream.close()
+
+
+def _mean_quality(pairs: list[tuple[np.ndarray, np.ndarray]], upscale: Upscale) -> dict[str, float]:
+    rows = [quality(whole, upscale(small)) for whole, small in pairs]
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

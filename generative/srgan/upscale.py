@@ -1,0 +1,262 @@
+"""Make pictures four times larger with a trained generator: `python -m experiments upscale <run> photo.jpg -o big.png`.
+
+From Python:
+
+    from generative.srgan.upscale import Upscaler
+    big = Upscaler.of_run("runs/srgan/...")(photo)  # [H, W, 3] uint8 -> [4H, 4W, 3] uint8
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+from core.errors import UsageError
+from core.layers.srgan import SCALE, fold_batch_norm, radius
+from generative.srgan.config import SRGANConfig
+from generative.srgan.data import BROKEN, as_rgb
+from generative.srgan.generator import blend, load_generator, make_generator
+
+__all__ = ["Upscaler", "main", "upscale_picture"]
+
+WINDOW = 256  # pixels a side that the network sees at once: about 1 GB with 64 channels
+MOST_OVERLAP = 48  # for networks whose reach is not worth its time
+OPAQUE_ONLY = (".jpg", ".jpeg", ".bmp")
+
+
+class Upscaler:
+    """[H, W, 3] uint8 -> [4H, 4W, 3] uint8, in windows that overlap, so that memory does not depend on the size.
+
+    A window has `window` pixels a side, of which `overlap` on each side, where it does not lie on the picture's border, are
+    context only. With the generator's reach (the default, where that is at most 48) the result is that of the whole picture
+    at once, up to rounding. `window` 0 takes the whole picture.
+    """
+
+    def __init__(self, G: keras.Model, window: int = WINDOW, overlap: int | None = None):
+        self.overlap = min(radius(G), MOST_OVERLAP) if overlap is None else overlap
+        if self.overlap < 0 or (window and window <= 2 * self.overlap):
+            raise UsageError(
+                f"the window is {window} and the overlap {self.overlap} pixels; a window must be more than twice its overlap"
+            )
+        self.window = window
+
+        @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.uint8)])
+        def run(x: tf.Tensor) -> tf.Tensor:
+            y = G(tf.cast(x, tf.float32) / 127.5 - 1.0, training=False)
+            return tf.cast(tf.clip_by_value(tf.round((y + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
+
+        self._run: Callable[[tf.Tensor], tf.Tensor] = run
+
+    @classmethod
+    def of_run(
+        cls,
+        run: str | Path,
+        *,
+        weights: str = "newest",
+        toward: str | Path | None = None,
+        alpha: float = 0.5,
+        window: int = WINDOW,
+        overlap: int | None = None,
+    ) -> Upscaler:
+        """Return the upscaler of a run's folder or checkpoint, blended with another one `toward` by `alpha` if that is given.
+
+        Raises UsageError where there is none or the two do not fit.
+        """
+        G, config, _ = load_generator(Path(run), weights)
+        if toward is not None:
+            blend(G, load_generator(Path(toward), weights)[0], alpha)
+        return cls.of_generator(G, config, window, overlap)
+
+    @classmethod
+    def of_generator(
+        cls, G: keras.Model, config: SRGANConfig, window: int = WINDOW, overlap: int | None = None
+    ) -> Upscaler:
+        """Return the upscaler of a copy of G as it is now, batch norm folded into the convolutions before it."""
+        if config.generator == "srresnet" and config.batch_norm:
+            G = fold_batch_norm(G, make_generator(config, batch_norm=False))
+        return cls(G, window, overlap)
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+            raise ValueError(f"the picture is {picture.dtype} {list(picture.shape)}; uint8 [H, W, 3] is needed")
+        height, width = picture.shape[:2]
+        whole = np.empty((SCALE * height, SCALE * width, 3), np.uint8)
+        for top, left, part in self.parts(picture):
+            whole[top : top + part.shape[0], left : left + part.shape[1]] = part
+        return whole
+
+    def parts(self, picture: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Yield (top, left, part [h, w, 3] uint8) of the large picture until it is covered."""
+        for top, bottom, above, below in self._spans(picture.shape[0]):
+            for left, right, before, after in self._spans(picture.shape[1]):
+                large = self._run(tf.constant(picture[None, above:below, before:after]))[0].numpy()
+                rows = slice(SCALE * (top - above), SCALE * (bottom - above))
+                columns = slice(SCALE * (left - before), SCALE * (right - before))
+                yield SCALE * top, SCALE * left, large[rows, columns]
+
+    def count(self, height: int, width: int) -> int:
+        """Return how many parts a picture of this size has."""
+        return len(self._spans(height)) * len(self._spans(width))
+
+    def _spans(self, length: int) -> list[tuple[int, int, int, int]]:
+        """Return (from, to, window's beginning, window's end) along one axis.
+
+        Windows at a border are moved inside instead of being cut: all have one size, and the zero padding of the convolutions
+        begins only where the picture ends.
+        """
+        if not self.window or length <= self.window:
+            return [(0, length, 0, length)]
+        stride = self.window - 2 * self.overlap
+        spans = []
+        for begin in range(0, length, stride):
+            window = min(max(begin - self.overlap, 0), length - self.window)
+            spans.append((begin, min(begin + stride, length), window, window + self.window))
+        return spans
+
+
+def upscale_picture(
+    upscaler: Upscaler, picture: Image.Image, progress: Callable[[float], None] = lambda share: None
+) -> Image.Image:
+    """Return a picture SCALE times larger: grey stays grey, alpha is enlarged bicubically, EXIF orientation applied.
+
+    `progress` is called with the share that is done.
+    """
+    upright = ImageOps.exif_transpose(picture)
+    alpha = None
+    if _has_alpha(upright):
+        alpha = upright.convert("RGBA").getchannel("A")
+    grey = upright.mode in ("1", "L", "LA", "I", "F") or upright.mode.startswith("I;16")
+    mode = ("L" if grey else "RGB") + ("A" if alpha else "")
+    rgb = np.asarray(as_rgb(picture))
+    large = Image.new(mode, (SCALE * rgb.shape[1], SCALE * rgb.shape[0]))
+    parts = upscaler.count(*rgb.shape[:2])
+    for done, (top, left, part) in enumerate(upscaler.parts(rgb), start=1):
+        large.paste(Image.fromarray(part).convert(mode), (left, top))
+        progress(done / parts)
+    if alpha is not None:
+        large.putalpha(alpha.resize(large.size, Image.Resampling.BICUBIC))
+    if "icc_profile" in picture.info:
+        large.info["icc_profile"] = picture.info["icc_profile"]
+    return large
+
+
+def main(argv: Sequence[str]) -> int:
+    """The verb `upscale`: `<run folder> <picture or folder> -o <file or folder> [flags]`."""
+    arguments = _parser().parse_args(argv)
+    source, target = Path(arguments.picture), Path(arguments.out)
+    jobs = _jobs(source, target)
+    from core.runtime import configure
+
+    configure(device=arguments.device, threads=arguments.threads, precision=arguments.precision)
+    upscaler = Upscaler.of_run(
+        arguments.run,
+        weights=arguments.weights,
+        toward=arguments.toward,
+        alpha=arguments.alpha,
+        window=arguments.window,
+        overlap=arguments.overlap,
+    )
+    from rich.console import Console
+    from rich.progress import Progress
+
+    failed = 0
+    with Progress(console=Console(stderr=True, highlight=False)) as bar:
+        for path, out in jobs:
+            task = bar.add_task(path.name, total=1.0)
+            try:
+                with Image.open(path) as picture:
+                    if out.suffix.lower() in OPAQUE_ONLY and _has_alpha(picture):
+                        raise UsageError(
+                            f"{path} has an alpha channel, which {out.suffix} cannot hold; write .png or .webp"
+                        )
+                    large = upscale_picture(upscaler, picture, partial(_advance, bar, task))
+                    _save(large, out)
+            except BROKEN as error:
+                failed += 1
+                bar.console.print(f"{path} cannot be enlarged: {error}", markup=False, soft_wrap=True)
+                continue
+            bar.console.print(f"{path} -> {out}, {large.width}x{large.height}", markup=False, soft_wrap=True)
+    if failed == len(jobs):
+        raise UsageError(f"none of the {len(jobs)} files in {str(source)!r} is a picture that can be read and written")
+    return 0
+
+
+def _advance(bar: Any, task: Any, share: float) -> None:
+    bar.update(task, completed=share)
+
+
+def _has_alpha(picture: Image.Image) -> bool:
+    return picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    options = {"icc_profile": picture.info["icc_profile"]} if "icc_profile" in picture.info else {}
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        options |= {"quality": 95, "subsampling": 0}
+    picture.save(path, **options)
+
+
+def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
+    """Return (file, file to write) pairs; UsageError for what cannot work, before any work is done."""
+    endings = Image.registered_extensions()
+    if source.is_dir():
+        found = sorted(p for p in source.iterdir() if p.suffix.lower() in endings and p.is_file())
+        if not found:
+            raise UsageError(
+                f"the folder {str(source)!r} holds no picture; files ending in .png, .jpg, .webp ... are read"
+            )
+        if target.suffix.lower() in endings:
+            raise UsageError(f"--out is {str(target)!r}; for a folder of pictures it names a folder")
+        if target.resolve() == source.resolve():
+            raise UsageError(f"--out is the folder {str(source)!r} itself; name another one")
+        target.mkdir(parents=True, exist_ok=True)
+        stems = [path.stem for path in found]
+        return [(p, target / f"{p.name if stems.count(p.stem) > 1 else p.stem}.png") for p in found]
+    if not source.is_file():
+        raise UsageError(f"there is no picture {str(source)!r}")
+    if target.is_dir():
+        target = target / f"{source.stem}.png"
+    if target.suffix.lower() not in endings:
+        raise UsageError(f"--out is {str(target)!r}; its ending must name a picture format, e.g. .png")
+    if not target.parent.is_dir():
+        raise UsageError(f"{str(target)!r} cannot be written: there is no folder {str(target.parent)!r}")
+    return [(source, target)]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see python -m experiments upscale --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m experiments upscale", description="Make pictures four times larger with what a run has learned."
+    )
+    parser.add_argument("run", help="a run's folder, or one of its checkpoints")
+    parser.add_argument("picture", help="a picture, or a folder of pictures")
+    parser.add_argument("-o", "--out", required=True, help="file to write; for a folder the folder to write to")
+    parser.add_argument(
+        "--weights", default="newest", help="newest (default), or best by Y-PSNR, which stage one usually has"
+    )
+    parser.add_argument("--toward", help="another run or checkpoint: blend the two networks weight by weight")
+    parser.add_argument("--alpha", type=float, default=0.5, help="share of the other network, 0 to 1 (0.5)")
+    parser.add_argument(
+        "--window", type=int, default=WINDOW, help=f"pixels a side at once ({WINDOW}); 0 for the whole picture"
+    )
+    parser.add_argument(
+        "--overlap", type=int, help="pixels of context around a part; by default the network's reach, at most 48"
+    )
+    parser.add_argument(
+        "--precision", choices=["float32", "bfloat16"], default="float32", help="type of the convolutions"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="CPU cores to use; 0 for all")
+    parser.add_argument("--device", default="auto", help="auto, cpu or gpu:0")
+    return parser

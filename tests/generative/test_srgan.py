@@ -1,0 +1,259 @@
+"""SRGAN: the data, both stages worked out apart, the measures, and clear sentences for what cannot work."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from core.errors import UsageError
+from core.plugin import Context
+from generative.srgan.config import SRGANConfig
+from generative.srgan.data import Crops, Photo, as_rgb, open_photos, pictures_in
+from generative.srgan.model import SRGAN
+
+TINY: dict[str, Any] = {"blocks": 1, "width": 4, "ends": 3, "d_width": 1, "crop": 16, "batch": 2, "eval_side": 48}
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return Context(seed=1, folder=tmp_path)
+
+
+def eager(config: SRGANConfig, context: Context) -> SRGAN:
+    """A model whose updates are not traced, which takes far longer than one of a tiny network."""
+    model = SRGAN(config, context)
+    model._stage_one, model._stage_two = model._update_pixels, model._update_both
+    return model
+
+
+def write(path: Path, *size: int, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+# --- data -------------------------------------------------------------------------------------------------------------
+
+
+def test_photos_hold_three_out() -> None:
+    _, train, tests = open_photos("photos", "", 5, print)
+    assert [photo.name for photo in tests] == ["coffee", "chelsea", "flower"]
+    assert not {photo.name for photo in train} & {photo.name for photo in tests} and len(train) == 11
+    for photo in train + tests:
+        assert photo.read().shape == (*photo.size, 3) and photo.read().dtype == np.uint8
+
+
+def test_crops_are_a_function_of_seed_and_position() -> None:
+    _, train, _ = open_photos("photos", "", 5, print)
+    one, two = (Crops("photos", train, 32, True, print) for _ in range(2))
+    batch = one.draw(3, 5, 6)
+    assert batch.shape == (6, 48, 48, 3)
+    np.testing.assert_array_equal(batch, two.draw(3, 5, 6))
+    assert not np.array_equal(batch, one.draw(3, 6, 6)) and not np.array_equal(batch, one.draw(4, 5, 6))
+
+
+def test_crops_come_in_all_eight_positions() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    photo = Photo("a", (32, 32), lambda: pixels)
+    ways = {np.rot90(p, k).tobytes() for p in (pixels, pixels[:, ::-1]) for k in range(4)}
+    drawn = {window.tobytes() for window in Crops("a", [photo], 16, True, print).draw(0, 0, 100)}
+    assert drawn == ways
+    assert {window.tobytes() for window in Crops("a", [photo], 16, False, print).draw(0, 0, 9)} == {pixels.tobytes()}
+    recoloured = {window.tobytes() for window in Crops("a", [photo], 16, False, print, recolour=True).draw(0, 0, 60)}
+    orders = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+    assert recoloured == {np.ascontiguousarray(pixels[..., order]).tobytes() for order in orders}
+
+
+def test_folders_small_pictures_and_div2k(tmp_path: Path) -> None:
+    for i in range(4):
+        write(tmp_path / "plain" / f"{i}.png", 40, 40 + i, seed=i)
+    (tmp_path / "plain" / "bad.png").write_text("x")
+    said: list[str] = []
+    _, train, tests = open_photos(f"folder:{tmp_path / 'plain'}", "", 1, said.append)
+    assert len(train) == 3 and len(tests) == 1 and "bad.png" in said[0]
+    small = [*train, Photo("tiny", (20, 20), lambda: np.zeros((20, 20, 3), np.uint8))]
+    assert len(Crops("x", small, 16, True, said.append).photos) == 3 and "tiny (20x20)" in said[-1]
+    with pytest.raises(UsageError, match=r"crop is 64, .* choose 24 or less"):
+        Crops("x", train, 64, True, said.append)
+
+    write(tmp_path / "div2k" / "DIV2K_train_HR" / "0001.png", 40, 40)
+    write(tmp_path / "div2k" / "DIV2K_valid_HR" / "0801.png", 44, 40)
+    write(tmp_path / "div2k" / "DIV2K_train_LR_bicubic" / "X4" / "0001x4.png", 10, 10)
+    _, train, tests = open_photos(f"folder:{tmp_path / 'div2k'}", "", 5, print)
+    assert [p.name for p in train] == ["0001.png"] and [p.name for p in tests] == ["0801.png"]
+
+    write(tmp_path / "set5" / "img_001_SRF_4_HR.png", 40, 40)
+    write(tmp_path / "set5" / "img_001_SRF_4_LR.png", 10, 10)
+    _, _, tests = open_photos("photos", str(tmp_path / "set5"), 5, print)
+    assert [p.name for p in tests] == ["img_001_SRF_4_HR.png"]
+
+
+def test_folders_that_cannot_work(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no folder"):
+        open_photos(f"folder:{tmp_path / 'none'}", "", 5, print)
+    with pytest.raises(UsageError, match="no picture"):
+        pictures_in(tmp_path)
+    write(tmp_path / "a.png", 40, 40)
+    with pytest.raises(UsageError, match="held_out is 5, of 1 pictures"):
+        open_photos(f"folder:{tmp_path}", "", 5, print)
+
+
+def test_a_broken_picture_is_replaced_and_named(tmp_path: Path) -> None:
+    whole = write(tmp_path / "a.png", 40, 40).read_bytes()
+    (tmp_path / "b.png").write_bytes(whole[: len(whole) // 2])
+    said: list[str] = []
+    crops = Crops("x", pictures_in(tmp_path), 16, False, said.append)
+    assert crops.draw(0, 0, 8).shape[0] == 8 and len(said) == 1 and "b.png" in said[0]
+
+
+def test_orientation_and_sixteen_bits(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6))
+    exif = picture.getexif()
+    exif[0x0112] = 6  # the camera was turned
+    picture.save(tmp_path / "turned.png", exif=exif)
+    assert as_rgb(Image.open(tmp_path / "turned.png")).size == (4, 6)
+    assert pictures_in(tmp_path)[0].read().shape == (6, 4, 3)
+    deep = Image.fromarray(np.array([[0, 65535], [257, 32896]], np.uint16))
+    np.testing.assert_array_equal(np.asarray(as_rgb(deep))[..., 0], [[0, 255], [1, 128]])
+
+
+# --- the updates ------------------------------------------------------------------------------------------------------
+
+
+def test_the_small_crop_is_what_pillow_makes_of_the_whole_picture(context: Context) -> None:
+    model = SRGAN(SRGANConfig(**TINY | {"augment": False}), context)
+    photo = model.crops.photos[0].read()
+    top, left, margin = 40, 64, 8
+    hr, lr = model._pair(tf.constant(photo[None, top - margin : top + 24, left - margin : left + 24]))
+    height, width = (n // 4 for n in photo.shape[:2])
+    whole = Image.fromarray(photo[: 4 * height, : 4 * width]).resize((width, height), Image.Resampling.BICUBIC)
+    expected = np.asarray(whole)[top // 4 : top // 4 + 4, left // 4 : left // 4 + 4]
+    assert np.abs((lr[0] + 1) * 127.5 - expected).max() <= 1.001
+    np.testing.assert_allclose((hr[0] + 1) * 127.5, photo[top : top + 16, left : left + 16], atol=1e-4)
+    model.close()
+
+
+def test_stage_one_is_the_pixel_loss_and_moves_g_alone(context: Context) -> None:
+    model = eager(SRGANConfig(**TINY, stage_one=2, stage_two=2), context)
+    windows = tf.constant(model.stream.take()[0])
+    hr, lr = model._pair(windows)
+    expected = np.mean((np.asarray(hr) - np.asarray(model.G(lr, training=True))) ** 2)
+    D, G = ([np.array(v) for v in network.trainable_variables] for network in (model.D, model.G))
+    model.stream.load_state(model.stream.state() | {"position": 0})
+    assert float(model.step()["loss/pixel"]) == pytest.approx(expected, rel=1e-4)
+    assert all(np.array_equal(a, v) for a, v in zip(D, model.D.trainable_variables, strict=True))
+    assert any(not np.array_equal(a, v) for a, v in zip(G, model.G.trainable_variables, strict=True))
+    model.close()
+
+
+@pytest.mark.parametrize("esrgan", [False, True])
+def test_stage_two_shares_the_generators_forward_pass(context: Context, esrgan: bool) -> None:
+    """One forward pass of G gives what two would: D's step, then G's through the updated D, worked out apart."""
+    options: dict[str, Any] = {"generator": "rrdb", "distance": "l1", "adversarial": "relativistic"} if esrgan else {}
+    config = SRGANConfig(**TINY | options, stage_one=0, pixel_weight=0.5, adversarial_weight=0.1, lr=1e-2)
+    model, twin = (eager(config, context) for _ in range(2))
+    model.phi = twin.phi = lambda x: 3.0 * x[:, ::2]  # stands in for VGG19, which has tests of its own
+    config = model.config = twin.config = dataclasses.replace(config, feature_weight=0.2)
+    windows = tf.constant(model.stream.take()[0])
+    values = model._update_both(windows)
+
+    def distance(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(tf.abs(x - y)) if esrgan else tf.reduce_mean(tf.square(x - y))
+
+    def cross(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
+        if esrgan:
+            real, fake = real - tf.reduce_mean(fake), fake - tf.reduce_mean(real)
+        return tf.reduce_mean(tf.nn.softplus(-real)) + tf.reduce_mean(tf.nn.softplus(fake))
+
+    hr, lr = twin._pair(windows)
+    with tf.GradientTape() as tape:
+        d_loss = cross(twin.D(hr, training=True), twin.D(twin.G(lr, training=True), training=True))
+    twin.D_optimizer.apply(tape.gradient(d_loss, twin.D.trainable_variables), twin.D.trainable_variables)
+    with tf.GradientTape() as tape:
+        sr = twin.G(lr, training=True)
+        fake = twin.D(sr, training=True)
+        adversarial = cross(fake, twin.D(hr, training=True)) if esrgan else tf.reduce_mean(tf.nn.softplus(-fake))
+        loss = 0.5 * distance(hr, sr) + 0.2 * distance(twin.phi(hr), twin.phi(sr)) + 0.1 * adversarial
+    twin.G_optimizer.apply(tape.gradient(loss, twin.G.trainable_variables), twin.G.trainable_variables)
+    assert float(values[3]) == pytest.approx(float(loss), rel=1e-4)
+    assert float(values[4]) == pytest.approx(float(d_loss), rel=1e-4)
+    for mine, its in zip(model.D.trainable_variables, twin.D.trainable_variables, strict=True):
+        np.testing.assert_allclose(mine, its, atol=2e-4)
+    for mine, its in zip(model.G.trainable_variables, twin.G.trainable_variables, strict=True):
+        np.testing.assert_allclose(mine, its, atol=2e-3)  # Adam divides small gradients by their own size
+    model.close(), twin.close()
+
+
+def test_step_sizes_follow_each_stage(context: Context) -> None:
+    config = SRGANConfig(**TINY, stage_one=4, stage_two=4, schedule_one="halfway", lr_one=1.0, lr=1e-3, decay=0.1)
+    model = eager(config, context)
+    rates = [float(model.step()["optim/lr"]) for _ in range(10)]
+    np.testing.assert_allclose(rates, [1, 1, 0.1, 0.1, 1e-3, 1e-3, 1e-4, 1e-4, 1e-4, 1e-4], rtol=1e-6)
+    assert int(model.pixel_optimizer.iterations) == 4 and int(model.D_optimizer.iterations) == 6
+    model.close()
+
+
+def test_without_features_it_says_so(tmp_path: Path) -> None:
+    said: list[str] = []
+    SRGAN(SRGANConfig(**TINY), Context(seed=1, folder=tmp_path, say=said.append)).close()
+    assert any("without the perceptual loss" in line for line in said)
+    with pytest.raises(UsageError, match="not there"):
+        SRGAN(SRGANConfig(**TINY, features=str(tmp_path / "vgg19.npy")), Context(seed=1, folder=tmp_path))
+
+
+def test_it_learns_in_seconds(context: Context) -> None:
+    model = SRGAN(SRGANConfig(**TINY | {"width": 8, "batch": 4, "crop": 32}, lr_one=5e-3, batch_norm=False), context)
+    before = model.evaluate()
+    for _ in range(150):
+        model.step()
+    after = model.evaluate()
+    assert after["eval/psnr_y"] > before["eval/psnr_y"] + 5 and after["eval/psnr_y"] > 15
+    assert before["eval/bicubic_psnr_y"] == after["eval/bicubic_psnr_y"] > 20
+    assert after["eval/gain_y"] == pytest.approx(after["eval/psnr_y"] - after["eval/bicubic_psnr_y"])
+    assert all(word in after["eval/protocol"] for word in ("coffee, chelsea, flower", "BT.601", "border", "bicubic"))
+    assert model.sample(5, seed=1).shape == (5, 48, 48, 3)
+    np.testing.assert_array_equal(model.sample(2, seed=1), model.sample(2, seed=1))
+    assert model.compare(2).shape == (1, 96, 192, 3)
+    model.close()
+
+
+def test_bfloat16_keeps_outputs_and_weights_in_float32(context: Context) -> None:
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = eager(SRGANConfig(**TINY, stage_one=1), context)
+        for _ in range(2):
+            assert np.isfinite([float(v) for v in model.step().values()]).all()
+        assert model.G(tf.zeros((1, 4, 4, 3))).dtype == tf.float32 and model.G.layers[1].compute_dtype == "bfloat16"
+        assert {v.dtype for v in model.G.variables} == {"float32"}
+        model.close()
+    finally:
+        keras.mixed_precision.set_dtype_policy("float32")
+
+
+# --- clear sentences --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"source": "photo"}, "did you mean 'photos'"),
+        ({"source": "folder:"}, "source is 'folder:'"),
+        ({"crop": 97}, "crop is 97"),
+        ({"ends": 4}, "ends is 4"),
+        ({"lr": 0.0}, "lr is 0.0"),
+        ({"feature_layer": "conv5_5"}, "did you mean 'conv5_4'"),
+        ({"feature_size": 3}, "feature_size is 3"),
+        ({"beta1": 1.0}, "beta1 is 1.0"),
+    ],
+)
+def test_settings_that_cannot_work(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        SRGANConfig(**settings)

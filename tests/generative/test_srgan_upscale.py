@@ -1,0 +1,164 @@
+"""Enlarging pictures: tiles without seams, every kind of picture, files and folders, blended networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import chelsea
+
+from core.errors import UsageError
+from core.layers.srgan import radius, rrdb, srresnet
+from generative.srgan.generator import blend, load_generator
+from generative.srgan.upscale import Upscaler, upscale_picture
+
+TINY = "--model.blocks 1 --model.width 4 --model.ends 3 --model.d-width 1 --model.crop 16 --model.batch 2 --model.eval-side 48"
+
+
+def noisy(G, scale: float = 1.0):
+    """Weights that make everything within reach matter."""
+    rng = np.random.default_rng(0)
+    for v in G.trainable_variables:
+        if "kernel" in v.path:
+            v.assign(rng.normal(0, scale * np.sqrt(1 / np.prod(v.shape[:3])), v.shape))
+    return G
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A finished run of both stages, a few updates long."""
+    from experiments.__main__ import main
+
+    root = tmp_path_factory.mktemp("runs")
+    stages = "--model.stage-one 2 --model.stage-two 2 --run.until 4 --run.save-every 2 --run.eval-every 2"
+    assert main(["run", "srgan", *TINY.split(), *stages.split(), "--run.folder", str(root)]) == 0
+    (config,) = root.glob("*/*/*/config.yaml")
+    return config.parent
+
+
+@pytest.mark.parametrize("size", [(60, 83), (41, 40), (17, 100)])
+def test_tiles_are_the_whole(size: tuple[int, int]) -> None:
+    G = noisy(srresnet(2, 8, ends=5))
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    whole = Upscaler(G, window=0)(picture)
+    tiled = Upscaler(G, window=2 * radius(G) + 12)
+    assert tiled.overlap == radius(G) and tiled.count(*size) > 3
+    difference = np.abs(tiled(picture).astype(int) - whole)
+    assert difference.max() <= 1 and whole.std() > 10
+    seamed = Upscaler(G, window=16, overlap=0)(picture)
+    assert np.abs(seamed.astype(int) - whole).max() > 1, "the overlap matters"
+
+
+def test_parts_cover_every_pixel_once() -> None:
+    upscaler = Upscaler(srresnet(1, 2, ends=3), window=24, overlap=4)
+    picture = np.zeros((57, 90, 3), np.uint8)
+    covered = np.zeros((4 * 57, 4 * 90), int)
+    parts = list(upscaler.parts(picture))
+    for top, left, part in parts:
+        covered[top : top + part.shape[0], left : left + part.shape[1]] += 1
+    assert (covered == 1).all() and len(parts) == upscaler.count(57, 90)
+
+
+def test_rrdb_reaches_too_far_for_its_full_overlap() -> None:
+    G = rrdb(4, 2, growth=1)
+    assert radius(G) > 60 and Upscaler(G).overlap == 48
+
+
+def test_grey_alpha_orientation_and_profile() -> None:
+    upscaler = Upscaler(srresnet(1, 2, ends=3))
+    rgb = Image.fromarray(chelsea()[:20, :30])
+    for mode, expected in (
+        ("RGB", "RGB"),
+        ("L", "L"),
+        ("RGBA", "RGBA"),
+        ("LA", "LA"),
+        ("P", "RGB"),
+        ("CMYK", "RGB"),
+        ("1", "L"),
+    ):
+        large = upscale_picture(upscaler, rgb.convert(mode))
+        assert large.mode == expected and large.size == (120, 80), mode
+    holed = rgb.convert("RGBA")
+    holed.putalpha(Image.linear_gradient("L").resize(holed.size))
+    alpha = np.asarray(upscale_picture(upscaler, holed).getchannel("A"), int)
+    bicubic = holed.getchannel("A").resize((120, 80), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(alpha, np.asarray(bicubic))
+    exif = rgb.getexif()
+    exif[0x0112] = 6
+    turned = rgb.copy()
+    turned.info["exif"] = exif.tobytes()
+    turned.getexif()[0x0112] = 6
+    large = upscale_picture(upscaler, turned)
+    assert large.size == (80, 120)
+    upright = upscale_picture(upscaler, rgb.transpose(Image.Transpose.ROTATE_270))
+    np.testing.assert_array_equal(np.asarray(large), np.asarray(upright))
+    rgb.info["icc_profile"] = b"profile"
+    assert upscale_picture(upscaler, rgb).info["icc_profile"] == b"profile"
+    shares: list[float] = []
+    upscale_picture(Upscaler(srresnet(1, 2, ends=3), 16, 4), rgb, shares.append)
+    assert shares == sorted(shares) and shares[-1] == 1 and len(shares) > 2
+
+
+def test_the_verb_on_a_file_and_a_folder(cli, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(chelsea()[:20, :30]).save(tmp_path / "in" / "a.png")
+    Image.fromarray(chelsea()[:20, :30, 0]).save(tmp_path / "in" / "b.jpg")
+    (tmp_path / "in" / "c.png").write_text("no picture")
+    code, _, err = cli("upscale", run, tmp_path / "in" / "a.png", "-o", tmp_path / "big.png")
+    assert code == 0 and "120x80" in err
+    big = np.asarray(Image.open(tmp_path / "big.png"))
+    np.testing.assert_array_equal(big, Upscaler.of_run(run)(chelsea()[:20, :30]))
+    code, _, err = cli("upscale", run, tmp_path / "in", "-o", tmp_path / "out", "--window", 24, "--overlap", 8)
+    assert code == 0 and "c.png cannot be enlarged" in err
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"a.png", "b.png"}
+    assert Image.open(tmp_path / "out" / "b.png").mode == "L"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["RUN", "none.png", "-o", "a.png"], "there is no picture 'none.png'"),
+        (["RUN", "PICTURE", "-o", "a.xyz"], "its ending must name a picture format"),
+        (["RUN", "PICTURE", "-o", "none/a.png"], "no folder 'none'"),
+        (["RUN", "PICTURE"], "required: -o/--out"),
+        (["RUN", "PICTURE", "-o", "TMP/a.png", "--weights", "bset"], "did you mean 'best'"),
+        (["RUN", "PICTURE", "-o", "TMP/a.png", "--toward", "RUN", "--alpha", "2"], "--alpha is 2"),
+        (["RUN", "PICTURE", "-o", "TMP/a.png", "--window", "8", "--overlap", "4"], "more than twice its overlap"),
+        (["TMP", "PICTURE", "-o", "TMP/a.png"], "is no run folder"),
+        (["RUN", "ALPHA", "-o", "TMP/a.jpg"], "alpha channel, which .jpg cannot hold"),
+        (["RUN", "TMP/empty", "-o", "TMP/b"], "holds no picture"),
+        (["RUN", "TMP/bad.png", "-o", "TMP/b.png"], "none of the 1 files"),
+    ],
+)
+def test_clear_sentences(cli, run: Path, tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    picture, alpha = tmp_path / "p.png", tmp_path / "alpha.png"
+    Image.fromarray(chelsea()[:20, :30]).save(picture)
+    Image.fromarray(chelsea()[:20, :30]).convert("RGBA").save(alpha)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.png").write_text("x")
+    places = {"RUN": run, "PICTURE": picture, "ALPHA": alpha}
+    argv = [places.get(a, a.replace("TMP", str(tmp_path))) for a in arguments]
+    code, _, err = cli("upscale", *argv)
+    assert code == 2 and sentence in " ".join(err.split())
+
+
+def test_network_interpolation(run: Path) -> None:
+    first, last = sorted((run / "checkpoints").glob("0*"))[0], sorted((run / "checkpoints").glob("0*"))[-1]
+    picture = chelsea()[:20, :30]
+    at_first, at_last = Upscaler.of_run(first)(picture), Upscaler.of_run(last)(picture)
+    assert not np.array_equal(at_first, at_last)
+    for alpha, expected in ((0.0, at_first), (1.0, at_last)):
+        np.testing.assert_array_equal(Upscaler.of_run(first, toward=last, alpha=alpha)(picture), expected)
+    a, b = load_generator(first)[0], load_generator(last)[0]
+    before = [np.array(v) for v in a.variables]
+    blend(a, b, 0.25)
+    for mine, one, two in zip(a.variables, before, b.variables, strict=True):
+        np.testing.assert_allclose(mine, 0.75 * one + 0.25 * np.array(two), atol=1e-6)
+    with pytest.raises(UsageError, match="different shapes"):
+        blend(a, srresnet(1, 2), 0.5)
+
+
+def test_best_and_newest(run: Path) -> None:
+    assert load_generator(run, "newest")[2] == "000000000004" and load_generator(run, "best")[2].startswith("best-")
