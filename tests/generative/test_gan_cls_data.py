@@ -124,7 +124,12 @@ def test_wrong_captions_are_wrong_in_meaning(splits: Splits, words: Words) -> No
         ["a green triangle"],
     ]
     claims = [Claim((thing,)) for thing in twins]
-    data = Captioned("twins", "twins", np.zeros((3, 64, 64, 3), np.uint8), texts, lambda i, j, k: shapes.is_true(claims[j], (twins[i],)), np.arange(3))  # type: ignore[arg-type]  # fmt: skip
+    images = np.zeros((3, 64, 64, 3), np.uint8)
+
+    def is_true(i: int, j: int, k: int) -> bool:
+        return shapes.is_true(claims[j], (twins[i],))
+
+    data = Captioned("twins", "twins", images, texts, is_true, np.arange(3))  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
     assert {data.wrong_for(0, rng) for _ in range(50)} == {(2, 0)}  # never the twin's, whose words are other ones
     assert {data.wrong_for(2, rng) for _ in range(50)} == {(0, 0), (1, 0)}
