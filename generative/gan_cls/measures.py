@@ -42,7 +42,9 @@ class Measures:
     def __init__(self, data: Splits, count: int):
         self.data = data
         self.seen: dict[str, list[shapes.Thing]] = {}
-        self.protocol = f"retrieval: {data.test.protocol}, {GROUPS} times among {AMONG} (or all there are) captions of other meaning"
+        self.protocol = (
+            f"retrieval: {data.test.protocol}, {GROUPS} times among {AMONG} (or all) captions of other meaning"
+        )
         if data.unseen is None:
             self.protocol = f"agreement: drawn pictures find their caption by the encoders; {self.protocol}"
             return

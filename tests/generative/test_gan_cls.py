@@ -222,7 +222,7 @@ def test_sample_draws_what_the_text_says(cli, tmp_path: Path) -> None:
     assert code == 0, err
     run = only_run(tmp_path)
     text = "a large red circle above a small blue square"
-    code, out, err = cli("sample", run, "--text", text, "--n", 8)
+    code, _, err = cli("sample", run, "--text", text, "--n", 8)
     assert code == 0, err
     with Image.open(run / "text.png") as picture:
         assert picture.width >= 3 * 64 and picture.mode == "RGB"
