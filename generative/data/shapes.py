@@ -146,7 +146,7 @@ def _distance(shape: str, u: np.ndarray, v: np.ndarray, radius: float) -> np.nda
     if shape == "square":
         return np.maximum(np.abs(u), np.abs(v)) - 0.9 * radius
     if shape == "triangle":
-        v = v - 0.2 * radius  # its corners reach as far up as its base lies down
+        v = v - 0.1 * radius  # between its centroid and the middle of its height
         return np.maximum(v, np.abs(u) * 0.866 - v * 0.5) - 0.62 * radius
     long, short = 1.1 * radius, 0.36 * radius
     a, b = np.abs(u), np.abs(v)
