@@ -107,10 +107,11 @@ def _write_table(rows: list[dict[str, Any]]) -> None:
         lines.append(f"| mean +- std | | | {' | '.join(cells)} |")
     reader = ", ".join(f"{name} {100 * value:.2f}" for name, value in measure().items())
     note = (
-        f"Percent; each pair of numbers is seen, unseen combinations of colour and shape. Each caption drawn {len(DRAWS)} times. "
-        f"The reading classifier itself on {TESTED:,} other real pictures: {reader}. Protocol: {rows[0]['protocol']}. Minutes are "
-        f"wall-clock of training with evaluations, {rows[0]['precision']}, {platform.machine()} with {os.cpu_count()} shared cores, "
-        f"{time.strftime('%Y-%m-%d')}; `python -m experiments.benchmarks.gan_cls runs/gan-cls/captioned-shapes/*`"
+        "Percent; each pair of numbers is seen, unseen combinations of colour and shape. "
+        f"Each caption drawn {len(DRAWS)} times. The reading classifier itself on {TESTED:,} other real pictures: {reader}. "
+        f"Protocol: {rows[0]['protocol']}. Minutes are wall-clock of training with evaluations, {rows[0]['precision']}, "
+        f"{platform.machine()} with {os.cpu_count()} shared cores, {time.strftime('%Y-%m-%d')}; "
+        "`python -m experiments.benchmarks.gan_cls runs/gan-cls/captioned-shapes/*`"
     )
     RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")
     print(RESULTS.with_suffix(".md").read_text())

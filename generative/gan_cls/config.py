@@ -62,7 +62,7 @@ class GANCLSConfig:
     """Numbers to which G and D each reduce the encoded caption."""
     encoder: Literal["alongside", "before"] = "before"
     """When the encoders train: alongside the GAN for the first encoder_epochs (the original), or before it; frozen after."""
-    encoder_epochs: float = 6.0
+    encoder_epochs: float = 8.0
     """Passes over the pictures for which the encoders train."""
     encoder_lr: float = 1e-3
     """Adam step size of the encoders."""
@@ -70,15 +70,15 @@ class GANCLSConfig:
     """By how much the cosine of a matching pair must exceed that of a wrong one."""
     clip: float = 10.0
     """Most that the global norm of the encoders' gradient may be."""
-    lr: float = 2e-4
-    """Adam step size of G and D."""
+    lr: float = 4e-4
+    """Adam step size of G and D (the original: 2e-4)."""
     beta1: float = 0.5
     """Adam's decay of the gradient's mean, in G and D."""
     halve_every: float = 100.0
     """Passes over the pictures after which the step size of G and D is halved, again and again."""
     gan_int: float = 0.0
     """Weight of G's loss on captions halfway between two of the batch (GAN-INT); 1 is common, 0 for none."""
-    ema: float = 0.0
+    ema: float = 0.999
     """Decay of the averaged generator that is then used for samples; 0 for none."""
     eval_pictures: int = 576
     """Generated pictures, at most, per kind of caption in an evaluation."""

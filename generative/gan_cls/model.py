@@ -12,6 +12,7 @@ Captions t are encoded by an LSTM v = T(t), trained with a picture encoder by th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -54,11 +55,9 @@ class GANCLS:
         seed, text = seeds[0] % 10**6, config.text_units
         self.T = text_encoder(len(self.words), config.word_units, text, seed)
         self.I = image_encoder(text, config.d_width, seed + 1)
-        self.G, self.average = (
-            generator(text, config.latent, config.g_width, config.reduced, seed + 2) for _ in range(2)
-        )
-        if not config.ema:
-            self.average = self.G  # the generator that is sampled
+        make = partial(generator, text, config.latent, config.g_width, config.reduced, seed + 2)
+        self.G = make()
+        self.average = make() if config.ema else self.G  # the generator that is sampled
         self.D_trunk = discriminator_trunk(config.d_width, seed + 3)
         self.D_head = discriminator_head(text, config.d_width, config.reduced, seed + 4)
         self.D_variables = self.D_trunk.trainable_variables + self.D_head.trainable_variables
@@ -118,7 +117,9 @@ class GANCLS:
             loss = cosine_hinge(
                 self.I(as_input(x), training=True), self.T(text, training=True), false, self.config.margin
             )
-        self.encoder_optimizer.apply(tape.gradient(loss, self.encoder_variables), self.encoder_variables)
+        gradient = tape.gradient(loss, self.encoder_variables)
+        dense = [tf.convert_to_tensor(g) for g in gradient]  # the words' rows come apart, but the norm is over all
+        self.encoder_optimizer.apply(dense, self.encoder_variables)
         return loss
 
     def update(self, x: tf.Tensor, text: tf.Tensor, wrong: tf.Tensor, key: tf.Tensor, lr: tf.Tensor) -> list[tf.Tensor]:
