@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -24,6 +23,7 @@ from core.layers.ema import follow
 from core.layers.text import text_encoder
 from core.losses.adversarial import nonsaturating_generator
 from core.losses.text_image import cosine_hinge, matching_discriminator
+from core.optimizers import Adam
 from core.plugin import Context
 from generative.data import shapes
 from generative.data.captions import Batch, Examples, Splits, Words, open_captions
@@ -51,8 +51,10 @@ class GANCLS:
         if not vocabulary.is_file():
             Words.learn([self.data.train.captions[i] for i in self.data.train.rows], vocabulary)
         self.words = Words(vocabulary)
-        seeds = [int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3)]
-        seed, text = seeds[0] % 10**6, config.text_units
+        init, self.noise_seed, self.stream_seed = (
+            int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3)
+        )
+        seed, text = init % 10**6, config.text_units  # room for the layers, each of which has a seed of its own
         self.T = text_encoder(len(self.words), config.word_units, text, seed)
         self.I = image_encoder(text, config.d_width, seed + 1)
         make = partial(generator, text, config.latent, config.g_width, config.reduced, seed + 2)
@@ -62,12 +64,11 @@ class GANCLS:
         self.D_head = discriminator_head(text, config.d_width, config.reduced, seed + 4)
         self.D_variables = self.D_trunk.trainable_variables + self.D_head.trainable_variables
         self.encoder_variables = self.T.trainable_variables + self.I.trainable_variables
-        self.G_optimizer, self.D_optimizer = (keras.optimizers.Adam(config.lr, config.beta1) for _ in range(2))
-        self.encoder_optimizer = keras.optimizers.Adam(config.encoder_lr, global_clipnorm=config.clip)
+        self.G_optimizer, self.D_optimizer = (Adam(config.lr, config.beta1) for _ in range(2))
+        self.encoder_optimizer = Adam(config.encoder_lr, global_clipnorm=config.clip)
         self.G_optimizer.build(self.G.trainable_variables)
         self.D_optimizer.build(self.D_variables)
         self.encoder_optimizer.build(self.encoder_variables)
-        self.noise_seed, self.stream_seed = seeds[1], seeds[2]
         self.clock = 0
         self._stream: Stream | None = None
         self._measures: Measures | None = None
