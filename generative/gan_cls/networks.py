@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from core.layers.batch_norm import FusedBatchNorm
 from core.layers.text import Tile
 from core.layers.upsampling import ResizeConv2D
 
@@ -96,7 +97,7 @@ class _Layers:
         return ResizeConv2D(filters, 3, (size, size), use_bias=use_bias, kernel_initializer=self._start())
 
     def norm(self, h: H) -> H:
-        return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(h)
+        return FusedBatchNorm(momentum=0.9, epsilon=1e-5)(h)
 
     def reduce(self, t: H, units: int) -> H:
         return _leaky()(self.dense(units)(t))
