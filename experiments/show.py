@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,20 +89,26 @@ def play(argv: Sequence[str]) -> int:
 def sample(argv: Sequence[str]) -> int:
     """A generative model draws: writes a PNG grid. `<run folder> [--n N] [--seed S] [--weights best|newest] [--out FILE]`.
 
-    A model may draw other pictures too: each name in its `pictures` is a flag here, e.g. `--interpolate`.
+    A model may draw other pictures too: each name in its `pictures` is a flag here, e.g. `--interpolate`. One that has
+    `sample_text(text, n, seed)` draws what `--text "..."` says.
     """
     path, rest = _run_path(argv, "sample")
     n, seed = (
         _whole(_take_option(rest, "--n") or "64", "--n", 1),
         _whole(_take_option(rest, "--seed") or "0", "--seed", 0),
     )
+    text = _take_option(rest, "--text")
     named = [t for t in rest if t.startswith("--") and "." not in t and "=" not in t and t != "--weights"]
+    if text is not None:
+        named.insert(0, "--text")
     if len(named) > 1:
         raise UsageError(f"{' and '.join(named)} name two pictures; choose one")
     name = named[0][2:] if named else "samples"
     out = Path(_take_option(rest, "--out") or path / f"{name}.png")
     plugin, spec, which = restored(path, [t for t in rest if t not in named], "generative")
     drawn = {"samples": plugin.sample, **getattr(plugin, "pictures", {})}
+    if text is not None and hasattr(plugin, "sample_text"):
+        drawn["text"] = partial(plugin.sample_text, text)
     if name not in drawn:
         plugin.close()
         others = [f"--{other}" for other in drawn if other != "samples"]

@@ -64,6 +64,10 @@ class Folder:
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
         return np.stack([self._get(int(i)) for i in indices])
 
+    def stand_in(self, i: int) -> int:
+        """Return whose picture row i holds once it has been read: its own, or the next good one's."""
+        return next(j % len(self) for j in range(i, i + len(self)) if self.paths[j % len(self)] not in self.bad)
+
     def _get(self, i: int) -> np.ndarray:
         if self._memory is not None and self._decoded[i]:
             return self._memory[i]

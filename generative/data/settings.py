@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from core.errors import nearest, require
 
-__all__ = ["NAMED", "PREFIXED", "DataConfig"]
+__all__ = ["NAMED", "PREFIXED", "CaptionConfig", "DataConfig"]
 
 NAMED = ("mnist5k", "digits", "lfw-faces", "photos", "stacked-digits", "ring", "grid")
 PREFIXED = ("atari:", "folder:", "npz:", "mnist:", "cifar10:")
 POINTS = ("ring", "grid")
+CAPTIONED = ("captioned-shapes", "folder:", "flowers:")
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,35 @@ class DataConfig:
     def points(self) -> bool:
         """True for mixtures in the plane, False for pictures."""
         return self.source in POINTS
+
+
+@dataclass(frozen=True)
+class CaptionConfig:
+    """A source of pictures with captions; pictures are 64x64, in colour."""
+
+    source: str = "captioned-shapes"
+    """captioned-shapes, folder:PATH (pictures, each with its captions in NAME.txt, one a line), or flowers:PATH (Oxford-102)."""
+    pictures: int = 8_000
+    """Pictures that captioned-shapes trains on."""
+    captions: int = 5
+    """Captions that captioned-shapes gives every picture."""
+    held_out: float = 0.1
+    """Share of the pictures (flowers: of the classes) of the user's own data that are kept for measuring."""
+    crop: bool = True
+    """Cut the middle square out of a picture that is not square, instead of squeezing it."""
+    mirror: bool = False
+    """Mirror every other picture, drawn at random; only where no caption says left or right."""
+
+    def __post_init__(self) -> None:
+        head, colon, rest = self.source.partition(":")
+        require(head + colon in CAPTIONED, f"data.source is {self.source!r}; {nearest(head + colon, CAPTIONED)}")
+        require(
+            not colon or bool(rest), f"data.source is {self.source!r}; after the colon comes a path, e.g. {head}:data"
+        )
+        require(self.pictures >= 2, f"data.pictures is {self.pictures}; it must be at least 2")
+        require(self.captions >= 1, f"data.captions is {self.captions}; it must be at least 1")
+        require(0 < self.held_out < 1, f"data.held_out is {self.held_out:g}; it must lie between 0 and 1")
+        require(
+            not (self.mirror and self.source == "captioned-shapes"),
+            "data.mirror would make captions of captioned-shapes false that say left or right; leave it off",
+        )

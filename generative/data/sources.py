@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -136,9 +136,13 @@ class Stream:
 
     def take(self, count: int = 1) -> np.ndarray:
         """Return the next `count` batches, [count, B, ...]."""
-        batches = [self._ahead.get(self.position + i) for i in range(count)]
-        self.position += count
-        return np.stack(batches)
+        return np.stack([self.next() for _ in range(count)])
+
+    def next(self) -> Any:
+        """Return the next batch as `draw` made it."""
+        batch = self._ahead.get(self.position)
+        self.position += 1
+        return batch
 
     def state(self) -> dict[str, int]:
         return {"seed": self.seed, "position": self.position}

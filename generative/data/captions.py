@@ -1,0 +1,342 @@
+"""Pictures with captions: captioned shapes painted on the spot, the user's folder, Oxford-102 flowers; split for measuring."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from core.errors import UsageError, nearest
+from core.iterate import Order
+from core.tl.nlp import Vocabulary, create_vocab, process_sentence
+from generative.data import shapes
+from generative.data.files import Folder
+from generative.data.settings import CaptionConfig
+
+__all__ = ["SIZE", "Batch", "Captioned", "Examples", "Splits", "Words", "open_captions", "words_of"]
+
+Say = Callable[[str], None]
+SIZE = 64
+"""Pixels a side of every picture."""
+TRIES = 1_000
+TEST_PICTURES = 500
+FLOWER = re.compile(r"(?:^|/)(class_\d+)/(image_\d+)\.txt$")
+
+
+class Captioned:
+    """Pictures `rows` of `images`, each with at least one caption; pictures are named by their position in `images`.
+
+    `is_true(i, j, k)` says whether caption k of picture j is true of picture i; a wrong caption is one that is not.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        what: str,
+        images: Folder | Painted,  # [N, H, W, C] uint8
+        captions: Sequence[Sequence[str]],  # [N][K_i]
+        is_true: Callable[[int, int, int], bool],
+        rows: np.ndarray,
+        mirror: bool = False,
+    ):
+        self.name, self.images, self.captions, self.is_true = name, images, captions, is_true
+        self.rows, self.mirror = rows, mirror
+        self.protocol = f"{len(rows):,} captioned pictures {SIZE}x{SIZE} of {what}"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return pictures [B, H, W, C] and the rows whose captions they have: another's, where a good one stands in for a bad."""
+        x = self.images[rows]
+        if isinstance(self.images, Folder):
+            rows = np.array([self.images.stand_in(int(i)) for i in rows])
+        return x, rows
+
+    def wrong_for(self, i: int, rng: np.random.Generator) -> tuple[int, int]:
+        """Return (j, k) such that caption k of picture j is false of picture i, drawn at random."""
+        for _ in range(TRIES):
+            j = int(self.rows[rng.integers(len(self.rows))])
+            k = int(rng.integers(len(self.captions[j])))
+            if not self.is_true(i, j, k):
+                return j, k
+        raise UsageError(
+            f"{self.name}: nearly every caption fits picture {i} too ({self.captions[i][0]!r}); captions must differ in meaning"
+        )
+
+    def different(self, n: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+        """Return up to n (picture, caption) of different meaning: no caption is true of another's picture."""
+        chosen: list[tuple[int, int]] = []
+        for i in rng.permutation(self.rows):
+            i, k = int(i), int(rng.integers(len(self.captions[i])))
+            if not any(self.is_true(a, i, k) or self.is_true(i, a, b) for a, b in chosen):
+                chosen.append((i, k))
+            if len(chosen) == n:
+                break
+        return chosen
+
+
+class Splits(NamedTuple):
+    """`train` is learned from; `test` are other pictures; `unseen` are combinations that no training picture shows."""
+
+    train: Captioned
+    test: Captioned
+    unseen: Captioned | None
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=100_000)
+def words_of(text: str) -> tuple[str, ...]:
+    """Split a caption into lower-case words, without punctuation.
+
+    >>> words_of("A red circle, above a Blue one.")
+    ('a', 'red', 'circle', 'above', 'a', 'blue', 'one')
+    """
+    return tuple(w for w in process_sentence(text, None, None) if any(c.isalnum() for c in w))
+
+
+class Words:
+    """The words of a file that `learn` wrote, the most frequent first, with their ids; 0 is padding."""
+
+    def __init__(self, path: Path):
+        self._vocabulary = Vocabulary(str(path))
+        self.known = frozenset(self._vocabulary.reverse_vocab)
+
+    def __len__(self) -> int:
+        return len(self._vocabulary.reverse_vocab)
+
+    @staticmethod
+    def learn(captions: Sequence[Sequence[str]], path: Path) -> None:
+        """Write the words of the captions to `path`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        create_vocab((words_of(text) for texts in captions for text in texts), str(path))
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a caption's words; unknown words share one id."""
+        return [self._vocabulary.word_to_id(word) for word in words_of(text)]
+
+    def encode_typed(self, text: str) -> list[int]:
+        """Return the ids of a caption that a user typed. UsageError names the words that no training caption has."""
+        typed = words_of(text)
+        if not typed:
+            raise UsageError(f"the caption {text!r} has no word")
+        unknown = [word for word in dict.fromkeys(typed) if word not in self.known]
+        if unknown:
+            hints = "; ".join(f"{word!r}: {nearest(word, (w for w in self.known if w.isalpha()))}" for word in unknown)
+            raise UsageError(f"no training caption has the word{'s' if len(unknown) > 1 else ''} {hints}")
+        return [self._vocabulary.word_to_id(word) for word in typed]
+
+    def pad(self, sentences: Sequence[Sequence[int]], length: int = 0) -> np.ndarray:
+        """Return [B, T] int32, T the longest sentence (or `length`), shorter ones filled with 0."""
+        length = length or max(len(ids) for ids in sentences)
+        padded = np.zeros((len(sentences), length), np.int32)
+        for row, ids in zip(padded, sentences, strict=True):
+            row[: len(ids)] = ids
+        return padded
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+class Batch(NamedTuple):
+    """B pictures, a right and a wrong caption for each, and which captions of the batch are false of which picture."""
+
+    x: np.ndarray
+    """[B, H, W, C] uint8."""
+    text: np.ndarray
+    """[B, T] int32, caption b is true of picture b."""
+    wrong: np.ndarray
+    """[B, T] int32, caption b is false of picture b."""
+    false: np.ndarray
+    """[B, B] bool: whether text[j] is false of x[i]."""
+
+
+class Examples:
+    """Training batches, each a function of (seed, position); pictures follow core.iterate.Order."""
+
+    def __init__(self, data: Captioned, words: Words):
+        self.data = data
+        self.ids = {int(i): [words.encode(text) for text in data.captions[i]] for i in data.rows}
+        self.length = max(len(ids) for texts in self.ids.values() for ids in texts)
+        texts = (text for i in data.rows for text in data.captions[i])
+        self.unknown = next((word for text in texts for word in words_of(text) if word not in words.known), "")
+        """A word of the captions that `words` lack, if there is one."""
+        self._pad = words.pad
+        self._order: Order | None = None
+
+    def draw(self, seed: int, position: int, batch: int) -> Batch:
+        """Return batch number `position`."""
+        order, data = self._order, self.data
+        if order is None or (order.batch, order.seed) != (batch, seed):
+            self._order = order = Order(len(data), batch, seed)
+        rng = np.random.default_rng([seed, position, 1])
+        x, rows = data.read(data.rows[order.indices(position)])
+        if data.mirror:
+            flip = rng.random(batch) < 0.5
+            x = np.where(flip[:, None, None, None], x[:, :, ::-1], x)
+        right = [(int(i), int(rng.integers(len(data.captions[i])))) for i in rows]
+        wrong = [data.wrong_for(int(i), rng) for i in rows]
+        text, other = (self._pad([self.ids[i][k] for i, k in pairs], self.length) for pairs in (right, wrong))
+        false = [[not data.is_true(int(i), j, k) for j, k in right] for i in rows]
+        return Batch(x, text, other, np.array(false))
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+
+def open_captions(config: CaptionConfig, say: Say = lambda line: None) -> Splits:
+    """Return the data that `config` names; `say` gets a line about files that are left out.
+
+    Raises UsageError for a path that is not there, pictures without captions, captions of another layout.
+    """
+    head, _, rest = config.source.partition(":")
+    if head == "captioned-shapes":
+        return Splits(
+            _shapes("captioned shapes", shapes.SEEN, config.pictures, config.captions, 0),
+            _shapes("captioned shapes, not trained on", shapes.SEEN, TEST_PICTURES, config.captions, 1),
+            _shapes("captioned shapes of unseen combinations", shapes.UNSEEN, TEST_PICTURES, config.captions, 2),
+        )
+    return _folder(Path(rest), config, say) if head == "folder" else _flowers(Path(rest), config, say)
+
+
+class Painted:
+    """The pictures of scenes as an array-like [N, H, W, C] uint8, each painted when it is first asked for."""
+
+    def __init__(self, scenes: Sequence[Sequence[shapes.Thing]], split: int):
+        self._scenes, self._split = scenes, split
+        self._memory = np.empty((len(scenes), SIZE, SIZE, 3), np.uint8)
+        self._painted = np.zeros(len(scenes), bool)
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        for i in indices:
+            if not self._painted[i]:
+                self._memory[i] = shapes.paint(self._scenes[i], np.random.default_rng([self._split, int(i), 1]))
+                self._painted[i] = True
+        return self._memory[indices]
+
+
+def _shapes(what: str, pairs: Sequence[tuple[int, int]], count: int, captions: int, split: int) -> Captioned:
+    scenes, texts, claims = [], [], []
+    for n in range(count):
+        rng = np.random.default_rng([split, n])
+        scenes.append(shapes.draw_scene(rng, pairs))
+        worded = [shapes.caption(scenes[-1], rng) for _ in range(captions)]
+        texts.append([text for text, _ in worded])
+        claims.append([claim for _, claim in worded])
+
+    def is_true(i: int, j: int, k: int) -> bool:
+        return shapes.is_true(claims[j][k], scenes[i])
+
+    return Captioned(what, what, Painted(scenes, split), texts, is_true, np.arange(count))
+
+
+def _folder(path: Path, config: CaptionConfig, say: Say) -> Splits:
+    folder = Folder(path, SIZE, 3, config.crop, say)
+    captions = [_lines(file.with_suffix(".txt")) for file in folder.paths]
+    rows = _with_captions(folder, captions, say, "NAME.txt beside it, one caption a line")
+    held_out = _some(len(rows), config.held_out)
+    return _own_data(f"the folder {path.name!r}", folder, captions, list(range(len(folder))), rows, held_out, config)
+
+
+def _flowers(path: Path, config: CaptionConfig, say: Say) -> Splits:
+    """Read Oxford-102: pictures image_00001.jpg ..., captions class_00001/image_00001.txt ... in folders or in one archive."""
+    if not path.is_dir():
+        raise UsageError(f"data.source names the folder {str(path)!r}, which is not there")
+    found: dict[str, tuple[str, list[str]]] = {}  # picture -> (class, captions)
+    for name, text in _caption_files(path):
+        match = FLOWER.search(name)
+        if match:
+            found[match[2]] = (match[1], _split(text))
+    if not found:
+        raise UsageError(
+            f"{str(path)!r} holds no captions class_00001/image_00001.txt, neither in folders nor in a .tar.gz or .zip archive"
+        )
+    folder = Folder(path, SIZE, 3, config.crop, say)
+    captions = [found.get(file.stem, ("", []))[1] for file in folder.paths]
+    groups = [found.get(file.stem, ("", []))[0] for file in folder.paths]
+    rows = _with_captions(folder, captions, say, "class_.../NAME.txt")
+    classes = sorted({groups[i] for i in rows})
+    kept = {classes[n] for n in np.flatnonzero(_some(len(classes), config.held_out))}
+    held_out = np.array([groups[i] in kept for i in rows])
+    return _own_data("Oxford-102 flowers", folder, captions, groups, rows, held_out, config)
+
+
+def _own_data(
+    what: str,
+    folder: Folder,
+    captions: Sequence[Sequence[str]],
+    groups: Sequence[object],  # [N] pictures of one group share their captions' meaning
+    rows: np.ndarray,
+    held_out: np.ndarray,  # [len(rows)] bool
+    config: CaptionConfig,
+) -> Splits:
+    own = [frozenset(" ".join(words_of(text)) for text in texts) for texts in captions]
+
+    def is_true(i: int, j: int, k: int) -> bool:
+        return groups[i] == groups[j] or " ".join(words_of(captions[j][k])) in own[i]
+
+    train = Captioned(what, what, folder, captions, is_true, rows[~held_out], config.mirror)
+    return Splits(train, Captioned(what, f"{what}, held out", folder, captions, is_true, rows[held_out]), None)
+
+
+def _some(n: int, share: float) -> np.ndarray:
+    """Return a mask [n] with about `share` of it True, at least one and not all, always the same."""
+    if n < 2:
+        raise UsageError(
+            f"{n} picture (or class) with captions is too few: one is learned from, another is kept to measure"
+        )
+    mask = np.zeros(n, bool)
+    mask[np.random.default_rng(0).permutation(n)[: min(max(round(share * n), 1), n - 1)]] = True
+    return mask
+
+
+def _with_captions(folder: Folder, captions: Sequence[Sequence[str]], say: Say, where: str) -> np.ndarray:
+    rows = np.array([i for i, texts in enumerate(captions) if texts], int)
+    if not len(rows):
+        raise UsageError(f"none of the {len(folder)} pictures has captions; they are looked for in {where}")
+    if len(rows) < len(folder):
+        first = next(file.name for file, texts in zip(folder.paths, captions, strict=True) if not texts)
+        say(f"{len(folder) - len(rows)} of {len(folder)} pictures have no captions and are left out, e.g. {first}")
+    return rows
+
+
+def _split(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if words_of(line)]
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    try:
+        return _split(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the captions {str(path)!r} are no UTF-8 text (byte {error.start})") from error
+
+
+def _caption_files(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of every .txt file below a folder, then of those in its archives, which are read in memory."""
+    for file in sorted(path.rglob("*.txt")):
+        if FLOWER.search(file.as_posix()):
+            yield file.as_posix(), "\n".join(_lines(file))
+    for file in sorted(path.iterdir()):
+        members: Mapping[str, bytes] = {}
+        try:
+            if file.name.endswith((".tar.gz", ".tgz", ".tar")):
+                with tarfile.open(file) as archive:
+                    wanted = (m for m in archive if m.isfile() and FLOWER.search(m.name))
+                    members = {m.name: archive.extractfile(m).read() for m in wanted}  # type: ignore[union-attr]
+            elif file.suffix == ".zip":
+                with zipfile.ZipFile(file) as archive:
+                    members = {name: archive.read(name) for name in archive.namelist() if FLOWER.search(name)}
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+            raise UsageError(f"the archive {str(file)!r} cannot be read: {error}") from error
+        for name, raw in members.items():
+            yield name, raw.decode("utf-8", errors="replace")

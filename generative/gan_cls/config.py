@@ -1,0 +1,101 @@
+"""Flags of `gan-cls`. The defaults suit captioned-shapes and two cores; the preset gan-cls-flowers has the original's sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.errors import require
+from core.plugin import register
+from generative.data.settings import CaptionConfig
+
+__all__ = ["GANCLSConfig"]
+
+
+@register(
+    "gan-cls",
+    kind="generative",
+    build="generative.gan_cls.model:GANCLS",
+    headline="eval/agreement",
+    goal="max",
+    clock="updates",
+    summary="GAN-CLS: 64x64 pictures from captions that you type",
+    description="A text encoder learns to put captions near their pictures; a generator draws from noise and an encoded caption, "
+    "and a discriminator judges whether a picture is real and matches: it also sees real pictures with wrong captions.",
+    paper="https://arxiv.org/abs/1605.05396",
+    subject="data.source",
+    tiny={
+        "data.pictures": 40,
+        "data.captions": 2,
+        "batch": 8,
+        "latent": 3,
+        "g_width": 2,
+        "d_width": 2,
+        "word_units": 4,
+        "text_units": 6,
+        "reduced": 4,
+        "encoder_epochs": 1.0,
+        "ema": 0.9,
+        "eval_pictures": 8,
+    },
+    run={"until": 12_000, "log_every": 50, "eval_every": 1_000, "save_every": 500},
+)
+@dataclass(frozen=True)
+class GANCLSConfig:
+    """GAN-CLS."""
+
+    data: CaptionConfig = field(default_factory=CaptionConfig)
+    """What to learn from."""
+    batch: int = 32
+    """Pictures per update, each with a right and a wrong caption."""
+    latent: int = 100
+    """Numbers in z, drawn from N(0, 1)."""
+    g_width: int = 24
+    """Filters before G's last layer; its first maps have 8 times as many (the original: 128)."""
+    d_width: int = 24
+    """Filters of D's and of the picture encoder's first layer; the others have 2, 4 and 8 times as many (the original: 64)."""
+    word_units: int = 128
+    """Numbers per word in the text encoder."""
+    text_units: int = 128
+    """Units of the LSTM: the size of the joint embedding of captions and pictures."""
+    reduced: int = 128
+    """Numbers to which G and D each reduce the encoded caption."""
+    encoder: Literal["alongside", "before"] = "before"
+    """When the encoders train: alongside the GAN for the first encoder_epochs (the original), or before it; frozen after."""
+    encoder_epochs: float = 8.0
+    """Passes over the pictures for which the encoders train."""
+    encoder_lr: float = 1e-3
+    """Adam step size of the encoders."""
+    margin: float = 0.2
+    """By how much the cosine of a matching pair must exceed that of a wrong one."""
+    clip: float = 10.0
+    """Most that the global norm of the encoders' gradient may be."""
+    lr: float = 4e-4
+    """Adam step size of G and D (the original: 2e-4)."""
+    beta1: float = 0.5
+    """Adam's decay of the gradient's mean, in G and D."""
+    halve_every: float = 100.0
+    """Passes over the pictures after which the step size of G and D is halved, again and again."""
+    gan_int: float = 0.0
+    """Weight of G's loss on captions halfway between two of the batch (GAN-INT); 1 is common, 0 for none."""
+    ema: float = 0.999
+    """Decay of the averaged generator that is then used for samples; 0 for none."""
+    eval_pictures: int = 576
+    """Generated pictures, at most, per kind of caption in an evaluation."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            *("batch", "latent", "g_width", "d_width", "word_units", "text_units"),
+            *("reduced", "eval_pictures"),
+        ):
+            least = 2 if name == "batch" else 1
+            require(getattr(self, name) >= least, f"{name} is {getattr(self, name)}; it must be at least {least}")
+        for name in ("lr", "encoder_lr", "clip", "halve_every"):
+            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be above 0")
+        for name in ("gan_int", "encoder_epochs"):
+            require(getattr(self, name) >= 0, f"{name} is {getattr(self, name):g}; it must be 0 or more")
+        require(
+            0 < self.margin < 2, f"margin is {self.margin:g}; cosines differ by less than 2, so it must lie in (0, 2)"
+        )
+        require(0 <= self.beta1 < 1, f"beta1 is {self.beta1}; it must lie in [0, 1)")
+        require(0 <= self.ema < 1, f"ema is {self.ema}; it must lie in [0, 1)")

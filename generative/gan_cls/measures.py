@@ -1,0 +1,99 @@
+"""How a text-to-image model is measured: what a classifier reads off its pictures, and whether captions find their pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from core.metrics.retrieval import recall_at_1
+from generative.data import shapes
+from generative.data.captions import Captioned, Splits
+from generative.data.shape_reader import Reader
+
+__all__ = ["Measures", "one_thing_scenes", "retrieval"]
+
+Draw = Callable[[Sequence[str], int], np.ndarray]
+"""(captions, seed) -> pictures [N, 64, 64, 3] uint8."""
+EmbedText = Callable[[Sequence[str]], np.ndarray]
+EmbedImages = Callable[[np.ndarray], np.ndarray]
+MEASURE_SEED = 2  # fixed noise and wording, so that numbers compare over time
+AMONG, GROUPS = 32, 8  # captions to choose from; groups of them
+MANY = 128  # captions of two, and of three, things
+
+
+def one_thing_scenes(pairs: Sequence[tuple[int, int]]) -> list[shapes.Thing]:
+    """Return every picture of one thing: each pair of colour and shape in both sizes at all nine places."""
+    sizes, places = range(len(shapes.SIZES)), range(len(shapes.PLACES))
+    return [shapes.Thing(c, s, size, place) for c, s in pairs for size in sizes for place in places]
+
+
+class Measures:
+    """Measures a model on its data.
+
+    Captioned shapes: every one-thing caption of seen and of unseen pairs (at most `count` of each), drawn once, in random
+    wording with all attributes said: eval/colour_seen, shape, size, place, joint (colour, shape and place) and the same
+    of unseen; eval/true_two, eval/true_three: whether captions of two and three things are true of the whole picture as read;
+    eval/agreement: the mean of both joints. Other data: eval/agreement is the share of drawn pictures that find their
+    caption among 32. Both: eval/retrieval, the same of real pictures that were not trained on; shapes also eval/retrieval_unseen.
+    """
+
+    def __init__(self, data: Splits, count: int):
+        self.data = data
+        self.seen: dict[str, list[shapes.Thing]] = {}
+        self.protocol = (
+            f"retrieval: {data.test.protocol}, {GROUPS} times among {AMONG} (or all) captions of other meaning"
+        )
+        if data.unseen is None:
+            self.protocol = f"agreement: drawn pictures find their caption by the encoders; {self.protocol}"
+            return
+        rng = np.random.default_rng(MEASURE_SEED)
+        for name, pairs in (("seen", shapes.SEEN), ("unseen", shapes.UNSEEN)):
+            scenes = one_thing_scenes(pairs)
+            self.seen[name] = [scenes[i] for i in sorted(rng.permutation(len(scenes))[:count])]
+        many = min(MANY, count)
+        self.many = {
+            name: [shapes.caption(shapes.draw_scene(rng, shapes.SEEN, n), rng) for _ in range(many)]
+            for name, n in (("two", 2), ("three", 3))
+        }
+        self.reader = Reader()
+        self.protocol = (
+            f"{len(self.seen['seen'])} one-thing captions of seen and {len(self.seen['unseen'])} of unseen (colour, shape) "
+            f"pairs, {many} each of two and three things, {self.reader.protocol}; {self.protocol}"
+        )
+
+    def __call__(
+        self, draw: Draw, embed_text: EmbedText, embed_images: EmbedImages, seed: int = MEASURE_SEED
+    ) -> dict[str, Any]:
+        measured: dict[str, Any] = {"eval/protocol": self.protocol}
+        measured["eval/retrieval"] = retrieval(self.data.test, embed_text, embed_images)
+        if self.data.unseen is None:
+            measured["eval/agreement"] = retrieval(self.data.test, embed_text, embed_images, draw)
+            return measured
+        measured["eval/retrieval_unseen"] = retrieval(self.data.unseen, embed_text, embed_images)
+        rng = np.random.default_rng(seed)
+        for name, things in self.seen.items():
+            captions = [shapes.caption((thing,), rng, complete=True)[0] for thing in things]
+            read = np.array(self.reader.single(draw(captions, seed)))  # [N, 4]
+            right = read == np.array(things)
+            for i, attribute in enumerate(shapes.Thing._fields):
+                measured[f"eval/{attribute}_{name}"] = float(right[:, i].mean())
+            measured[f"eval/joint_{name}"] = float(right[:, [0, 1, 3]].all(axis=1).mean())
+        for name, pairs in self.many.items():
+            scenes = self.reader(draw([text for text, _ in pairs], seed))
+            held = [shapes.is_true(claim, scene) for (_, claim), scene in zip(pairs, scenes, strict=True)]
+            measured[f"eval/true_{name}"] = float(np.mean(held))
+        measured["eval/agreement"] = (measured["eval/joint_seen"] + measured["eval/joint_unseen"]) / 2
+        return measured
+
+
+def retrieval(data: Captioned, embed_text: EmbedText, embed_images: EmbedImages, draw: Draw | None = None) -> float:
+    """Return how often a picture finds its caption among AMONG of different meaning; with `draw` pictures drawn from these."""
+    shares = []
+    for group in range(GROUPS):
+        chosen = data.different(AMONG, np.random.default_rng([MEASURE_SEED, group]))
+        captions = [data.captions[i][k] for i, k in chosen]
+        images = draw(captions, group) if draw else data.read(np.array([i for i, _ in chosen]))[0]
+        shares.append(recall_at_1(embed_images(images), embed_text(captions)))
+    return float(np.mean(shares))

@@ -1,0 +1,259 @@
+"""GAN-CLS (Reed, Akata, Yan, Logeswaran, Schiele and Lee, 2016): text to image by a matching-aware discriminator.
+
+Captions t are encoded by an LSTM v = T(t), trained with a picture encoder by the symmetric cosine hinge, then frozen. One update
+(Algorithm 1 of the paper), with D's and G's text the frozen v:
+
+    x, v ~ data; v_wrong, a caption that is false of x; z ~ N(0, 1);  x_fake = G(z, v)
+    s_r = D(x, v);  s_w = D(x, v_wrong);  s_f = D(x_fake, v)
+    theta_D <- Adam(theta_D, grad -[log s_r + (log(1 - s_w) + log(1 - s_f)) / 2])
+    theta_G <- Adam(theta_G, grad -log D(x_fake, v))                             D already updated, the same z
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from core.errors import UsageError
+from core.layers.ema import follow
+from core.layers.text import text_encoder
+from core.losses.adversarial import nonsaturating_generator
+from core.losses.text_image import cosine_hinge, matching_discriminator
+from core.optimizers import Adam
+from core.plugin import Context
+from generative.data import shapes
+from generative.data.captions import Batch, Examples, Splits, Words, open_captions
+from generative.data.sources import Stream
+from generative.evaluation import as_input, as_pictures
+from generative.gan_cls.config import GANCLSConfig
+from generative.gan_cls.measures import Measures
+from generative.gan_cls.networks import discriminator_head, discriminator_trunk, generator, image_encoder
+
+__all__ = ["GANCLS"]
+
+TAGS = ("loss/discriminator", "loss/generator", "critic/right", "critic/wrong", "critic/fake")
+SAMPLED = 250  # pictures in one forward pass
+GRID_SEED, SENTENCES, ROWS = 1, 8, 8
+VOCABULARY = "vocabulary.txt"
+
+
+class GANCLS:
+    """The model. The words it knows stand in the run's folder, so that drawing needs no data."""
+
+    def __init__(self, config: GANCLSConfig, context: Context):
+        self.config, self.context = config, context
+        self._splits: Splits | None = None
+        vocabulary = context.folder / VOCABULARY
+        if not vocabulary.is_file():
+            Words.learn([self.data.train.captions[i] for i in self.data.train.rows], vocabulary)
+        self.words = Words(vocabulary)
+        init, self.noise_seed, self.stream_seed = (
+            int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3)
+        )
+        seed, text = init % 10**6, config.text_units  # room for the layers, each of which has a seed of its own
+        self.T = text_encoder(len(self.words), config.word_units, text, seed)
+        self.I = image_encoder(text, config.d_width, seed + 1)
+        make = partial(generator, text, config.latent, config.g_width, config.reduced, seed + 2)
+        self.G = make()
+        self.average = make() if config.ema else self.G  # the generator that is sampled
+        self.D_trunk = discriminator_trunk(config.d_width, seed + 3)
+        self.D_head = discriminator_head(text, config.d_width, config.reduced, seed + 4)
+        self.D_variables = self.D_trunk.trainable_variables + self.D_head.trainable_variables
+        self.encoder_variables = self.T.trainable_variables + self.I.trainable_variables
+        self.G_optimizer, self.D_optimizer = (Adam(config.lr, config.beta1) for _ in range(2))
+        self.encoder_optimizer = Adam(config.encoder_lr, global_clipnorm=config.clip)
+        self.G_optimizer.build(self.G.trainable_variables)
+        self.D_optimizer.build(self.D_variables)
+        self.encoder_optimizer.build(self.encoder_variables)
+        self.clock = 0
+        self._stream: Stream | None = None
+        self._measures: Measures | None = None
+        self._update, self._update_encoders = tf.function(self.update), tf.function(self.update_encoders)
+
+    @property
+    def data(self) -> Splits:
+        """The pictures and captions, opened when first asked for: `sample` needs none."""
+        if self._splits is None:
+            self._splits = open_captions(self.config.data, self.context.say)
+        return self._splits
+
+    @property
+    def stream(self) -> Stream:
+        if self._stream is None:
+            examples = Examples(self.data.train, self.words)
+            if examples.unknown:
+                raise UsageError(
+                    f"{self.data.train.name} has changed since the run began: its word {examples.unknown!r} is new; "
+                    "start a new run"
+                )
+            self._stream = Stream(examples, self.config.batch, self.stream_seed)  # type: ignore[arg-type]
+            self._stream.load_state({"seed": self.stream_seed, "position": self.clock})  # one batch an update
+        return self._stream
+
+    # --- the algorithm --------------------------------------------------------------------------------------------------
+
+    def step(self) -> Mapping[str, Any]:
+        """Run one update of the encoders while they train, and one of D and G unless the encoders train before them."""
+        config = self.config
+        batch: Batch = self.stream.next()
+        epoch = self.clock * config.batch / len(self.data.train)
+        values: dict[str, Any] = {}
+        if training := epoch < config.encoder_epochs:
+            values["loss/encoder"] = self._update_encoders(*map(tf.constant, (batch.x, batch.text, batch.false)))
+        if not training or config.encoder == "alongside":
+            lr = config.lr * 0.5 ** int(epoch / config.halve_every)
+            key = tf.constant([self.noise_seed, self.clock], tf.int64)
+            losses = self._update(*map(tf.constant, (batch.x, batch.text, batch.wrong)), key, tf.constant(lr))
+            values |= dict(zip(TAGS, losses, strict=True)) | {"optim/lr": lr}
+        self.clock += 1
+        return values
+
+    def update_encoders(self, x: tf.Tensor, text: tf.Tensor, false: tf.Tensor) -> tf.Tensor:
+        """One step of both encoders for pictures [B, H, W, C] uint8, captions [B, T], false [B, B]; returns the loss."""
+        with tf.GradientTape() as tape:
+            loss = cosine_hinge(
+                self.I(as_input(x), training=True), self.T(text, training=True), false, self.config.margin
+            )
+        gradient = tape.gradient(loss, self.encoder_variables)
+        dense = [tf.convert_to_tensor(g) for g in gradient]  # the words' rows come apart, but the norm is over all
+        self.encoder_optimizer.apply(dense, self.encoder_variables)
+        return loss
+
+    def update(self, x: tf.Tensor, text: tf.Tensor, wrong: tf.Tensor, key: tf.Tensor, lr: tf.Tensor) -> list[tf.Tensor]:
+        """One step of D, then one of G, for x [B, H, W, C] uint8, captions [B, T], key (seed, clock) of the noise.
+
+        G does not move in between, so one forward pass of it serves both; the trunk of D sees a real picture once.
+        """
+        B, x = self.config.batch, as_input(x)
+        v, v_wrong = tf.split(self.T(tf.concat([text, wrong], axis=0), training=False), 2)  # [B, E], outside every tape
+        z = tf.random.stateless_normal((B, self.config.latent), key)
+        for optimizer in (self.D_optimizer, self.G_optimizer):
+            optimizer.learning_rate.assign(lr)
+
+        def D(maps: tf.Tensor, v: tf.Tensor) -> tf.Tensor:  # [B, 4, 4, F], [B, E] -> [B]
+            return self.D_head([maps, v], training=True)
+
+        with tf.GradientTape() as G_tape:
+            x_fake = self.G([z, v], training=True)  # [B, H, W, C]
+            with G_tape.stop_recording():
+                with tf.GradientTape() as D_tape:  # critical: real and fake apart, each with its own batch statistics
+                    real, fake = self.D_trunk(x, training=True), self.D_trunk(x_fake, training=True)
+                    s_r, s_w, s_f = D(real, v), D(real, v_wrong), D(fake, v)
+                    D_loss = matching_discriminator(s_r, s_w, s_f)
+                self.D_optimizer.apply(D_tape.gradient(D_loss, self.D_variables), self.D_variables)
+            G_loss = nonsaturating_generator(D(self.D_trunk(x_fake, training=True), v))
+            if self.config.gan_int:
+                halfway = 0.5 * (v + tf.roll(v, 1, axis=0))  # [B, E] eq. 5 with beta 0.5
+                between = self.D_trunk(self.G([z, halfway], training=True), training=True)
+                G_loss += self.config.gan_int * nonsaturating_generator(D(between, halfway))
+        self.G_optimizer.apply(G_tape.gradient(G_loss, self.G.trainable_variables), self.G.trainable_variables)
+        if self.config.ema:
+            follow(self.average, self.G, self.config.ema, self.G_optimizer.iterations - 1)
+        return [D_loss, G_loss, *(tf.reduce_mean(s) for s in (s_r, s_w, s_f))]
+
+    # --- samples --------------------------------------------------------------------------------------------------------
+
+    @tf.function(reduce_retracing=True)
+    def _generate(self, z: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
+        return self.average([z, v], training=False)
+
+    @tf.function(reduce_retracing=True)
+    def _embed_text(self, text: tf.Tensor) -> tf.Tensor:
+        return self.T(text, training=False)
+
+    @tf.function(reduce_retracing=True)
+    def _embed_images(self, x: tf.Tensor) -> tf.Tensor:
+        return self.I(as_input(x), training=False)
+
+    def embed_text(self, captions: Sequence[str]) -> np.ndarray:
+        """Return [N, E] float32 of N captions."""
+        ids = self.words.pad([self.words.encode(text) for text in captions])
+        return _in_parts(self._embed_text, ids)
+
+    def embed_images(self, images: np.ndarray) -> np.ndarray:
+        """Return [N, E] float32 of pictures [N, 64, 64, 3] uint8."""
+        return _in_parts(self._embed_images, images)
+
+    def draw(self, captions: Sequence[str], seed: int = 0) -> np.ndarray:
+        """Return a picture [64, 64, 3] uint8 for each caption: [N, 64, 64, 3]."""
+        return self._pictures(self.embed_text(captions), seed)
+
+    def _pictures(self, v: np.ndarray, seed: int) -> np.ndarray:
+        z = np.asarray(tf.random.stateless_normal((len(v), self.config.latent), [seed, -1]))
+        return as_pictures(_in_parts(self._generate, z, v))
+
+    def sentences(self) -> list[str]:
+        """Return the captions that sample grids show."""
+        if self.config.data.source == "captioned-shapes":
+            return list(shapes.SENTENCES)
+        test = self.data.test
+        return [test.captions[int(test.rows[i % len(test)])][0] for i in range(SENTENCES)]
+
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return n pictures [n, 64, 64, 3] uint8, of the grid's sentences in turn."""
+        captions = self.sentences()
+        return self.draw([captions[i % len(captions)] for i in range(n)], seed)
+
+    def sample_text(self, text: str, n: int, seed: int = 0) -> np.ndarray:
+        """Return n pictures [n, 64, 64, 3] uint8 of one caption. UsageError names words that no training caption has."""
+        self.words.encode_typed(text)
+        return self.draw([text] * n, seed)
+
+    @property
+    def pictures(self) -> Mapping[str, Any]:
+        """Other pictures that the verb `sample` can draw, by name: (n, seed) -> [n, H, W, C] uint8."""
+        return {"interpolate": self.interpolate}
+
+    def interpolate(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return n pictures, each row of sqrt(n) a walk from one sentence's vector to the next one's, with one z."""
+        columns = max(2, int(np.ceil(np.sqrt(n))))
+        rows = -(-n // columns)
+        v = self.embed_text(self.sentences())
+        way = np.linspace(0, 1, columns, dtype=np.float32)[:, None]
+        walks = [(1 - way) * v[i % len(v)] + way * v[(i + 1) % len(v)] for i in range(rows)]  # [R][columns, E]
+        z = np.asarray(tf.random.stateless_normal((rows, self.config.latent), [seed, -1]))
+        return as_pictures(_in_parts(self._generate, np.repeat(z, columns, axis=0), np.concatenate(walks)))[:n]
+
+    # --- the contract ---------------------------------------------------------------------------------------------------
+
+    def evaluate(self) -> Mapping[str, Any]:
+        if self._measures is None:
+            self._measures = Measures(self.data, self.config.eval_pictures)
+        captions = np.repeat(self.sentences(), ROWS).tolist()
+        grid = self.draw(captions, GRID_SEED)  # [8 * 8, H, W, C], one sentence a row
+        return {**self._measures(self.draw, self.embed_text, self.embed_images), "samples/sentences": grid}
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "T": self.T,
+            "I": self.I,
+            "G": self.G,
+            "D_trunk": self.D_trunk,
+            "D_head": self.D_head,
+            "average": self.average if self.config.ema else None,
+            "G_optimizer": self.G_optimizer,
+            "D_optimizer": self.D_optimizer,
+            "encoder_optimizer": self.encoder_optimizer,
+            "clock": self.clock,
+            "noise_seed": self.noise_seed,
+            "stream_seed": self.stream_seed,
+        }
+
+    def load_state(self, tree: dict[str, Any]) -> None:
+        self.clock, self.noise_seed, self.stream_seed = tree["clock"], tree["noise_seed"], tree["stream_seed"]
+        self.close()
+        self._stream = None  # opened again at the new position
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+
+def _in_parts(network: Any, *inputs: np.ndarray) -> np.ndarray:
+    """Return the network's outputs for N inputs, at most SAMPLED at a time."""
+    parts = [network(*(tf.constant(a[i : i + SAMPLED]) for a in inputs)) for i in range(0, len(inputs[0]), SAMPLED)]
+    return np.concatenate([np.asarray(part) for part in parts])

@@ -1,0 +1,117 @@
+"""The networks of GAN-CLS: 64x64 pictures in [-1, 1], captions as vectors of a text encoder. Outputs are float32.
+
+Kernels start as N(0, 0.02^2); batch norm with decay 0.9 stands behind every convolution but D's first and each network's last.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from core.layers.batch_norm import FusedBatchNorm
+from core.layers.text import Tile
+from core.layers.upsampling import ResizeConv2D
+
+__all__ = ["discriminator_head", "discriminator_trunk", "generator", "image_encoder"]
+
+ALPHA = 0.2  # slope of leaky ReLU
+H = keras.KerasTensor
+
+
+def generator(text: int, latent: int, width: int, reduced: int, seed: int) -> keras.Model:
+    """Return G: (z [B, latent], text [B, text]) -> pictures [B, 64, 64, 3]; the maps have 8, 4, 2, 1 and 1 `width` filters.
+
+    The text is reduced to `reduced` numbers and joined to z; dense to 4x4, residual block, resize-convolution to 8x8, residual
+    block, three more resize-convolutions, tanh.
+    """
+    layers = _Layers(seed)
+    z, t = keras.Input((latent,)), keras.Input((text,))
+    h = keras.layers.Concatenate()([z, layers.reduce(t, reduced)])
+    h = keras.layers.Reshape((4, 4, 8 * width))(layers.dense(16 * 8 * width, use_bias=False)(h))
+    h = layers.residual(layers.norm(h), 2 * width, keras.layers.ReLU)
+    h = layers.residual(layers.norm(layers.larger(4 * width, 8)(h)), width, keras.layers.ReLU)
+    for filters, size in ((2 * width, 16), (width, 32)):
+        h = keras.layers.ReLU()(layers.norm(layers.larger(filters, size)(h)))
+    h = layers.larger(3, 64, use_bias=True)(h)
+    return keras.Model([z, t], keras.layers.Activation("tanh", dtype="float32")(h), name="generator")
+
+
+def discriminator_trunk(width: int, seed: int) -> keras.Model:
+    """Return D's part that sees the picture alone: [B, 64, 64, 3] -> [B, 4, 4, 8 width].
+
+    Four stride-2 4x4 convolutions with width to 8 width filters, then a residual block. It runs once for a real picture,
+    whichever captions that is then shown with.
+    """
+    layers = _Layers(seed)
+    x = keras.Input((64, 64, 3))
+    h = layers.residual(layers.down(x, width, last_active=False), 2 * width, _leaky)
+    return keras.Model(x, h, name="discriminator_trunk")
+
+
+def discriminator_head(text: int, width: int, reduced: int, seed: int) -> keras.Model:
+    """Return D's part that compares: (trunk's maps [B, 4, 4, 8 width], text [B, text]) -> raw outputs [B], no sigmoid."""
+    layers = _Layers(seed)
+    maps, t = keras.Input((4, 4, 8 * width)), keras.Input((text,))
+    h = Tile()([maps, layers.reduce(t, reduced)])
+    h = _leaky()(layers.norm(layers.conv(8 * width, 1)(h)))
+    h = layers.conv(1, 4, padding="valid", use_bias=True, dtype="float32")(h)
+    return keras.Model([maps, t], keras.layers.Reshape((), dtype="float32")(h), name="discriminator_head")
+
+
+def image_encoder(outputs: int, width: int, seed: int) -> keras.Model:
+    """Return the picture's half of the joint embedding: [B, 64, 64, 3] -> [B, outputs]; four stride-2 convolutions, dense."""
+    layers = _Layers(seed)
+    x = keras.Input((64, 64, 3))
+    h = keras.layers.Flatten()(layers.down(x, width))
+    return keras.Model(x, layers.dense(outputs, dtype="float32")(h), name="image_encoder")
+
+
+def _leaky() -> keras.layers.Layer:
+    return keras.layers.LeakyReLU(ALPHA)
+
+
+class _Layers:
+    """Makers of layers whose weights are drawn from one seed, each from a number of its own."""
+
+    def __init__(self, seed: int):
+        self._numbers = itertools.count(100 * seed)
+
+    def _start(self) -> keras.initializers.Initializer:
+        return keras.initializers.RandomNormal(0.0, 0.02, seed=next(self._numbers))
+
+    def dense(self, units: int, **kwargs: Any) -> keras.layers.Layer:
+        return keras.layers.Dense(units, kernel_initializer=self._start(), **kwargs)
+
+    def conv(
+        self, filters: int, kernel: int, strides: int = 1, *, use_bias: bool = False, **kwargs: str
+    ) -> keras.layers.Layer:
+        same = {"padding": "same", **kwargs}
+        return keras.layers.Conv2D(
+            filters, kernel, strides, use_bias=use_bias, kernel_initializer=self._start(), **same
+        )
+
+    def larger(self, filters: int, size: int, use_bias: bool = False) -> keras.layers.Layer:
+        return ResizeConv2D(filters, 3, (size, size), use_bias=use_bias, kernel_initializer=self._start())
+
+    def norm(self, h: H) -> H:
+        return FusedBatchNorm(momentum=0.9, epsilon=1e-5)(h)
+
+    def reduce(self, t: H, units: int) -> H:
+        return _leaky()(self.dense(units)(t))
+
+    def down(self, x: H, width: int, last_active: bool = True) -> H:
+        h = _leaky()(self.conv(width, 4, 2, use_bias=True)(x))
+        for level in (1, 2, 3):
+            h = self.norm(self.conv(width * 2**level, 4, 2)(h))
+            h = _leaky()(h) if level < 3 or last_active else h
+        return h
+
+    def residual(self, h: H, inside: int, active: Callable[[], keras.layers.Layer]) -> H:
+        """Return active(h + f(h)); f: 1x1 and 3x3 convolutions of `inside` filters, then 3x3 back to those of h."""
+        f = active()(self.norm(self.conv(inside, 1)(h)))
+        f = active()(self.norm(self.conv(inside, 3)(f)))
+        f = self.norm(self.conv(h.shape[-1], 3)(f))
+        return active()(keras.layers.Add()([h, f]))

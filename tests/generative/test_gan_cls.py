@@ -1,0 +1,250 @@
+"""GAN-CLS: the update as the paper has it, encoders that train and freeze, drawing from typed captions, its measures."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from core.errors import UsageError
+from core.plugin import Context
+from generative.data import shapes
+from generative.data.settings import CaptionConfig
+from generative.data.shape_reader import Reader
+from generative.gan_cls.config import GANCLSConfig
+from generative.gan_cls.measures import Measures, one_thing_scenes
+from generative.gan_cls.model import GANCLS
+from tests.conftest import only_run
+from tests.experiments.test_kill_resume import check_killed_equals_undisturbed
+
+SMALL = GANCLSConfig(
+    CaptionConfig(pictures=40, captions=2),
+    **{"batch": 4, "latent": 3, "g_width": 2, "d_width": 2, "word_units": 4, "text_units": 6, "reduced": 4},
+    encoder_epochs=0,
+    lr=2e-4,
+    ema=0.0,
+    eval_pictures=8,
+)
+
+
+def weights(network: Any) -> list[np.ndarray]:
+    return [np.array(v) for v in network.trainable_variables]
+
+
+def moved(before: list[np.ndarray], network: Any) -> bool:
+    return any(not np.array_equal(a, b) for a, b in zip(before, weights(network), strict=True))
+
+
+def make(context: Context, **changes: Any) -> GANCLS:
+    """Build a small model whose updates run without tracing, which takes far longer than they do."""
+    model = GANCLS(dataclasses.replace(SMALL, **changes), context)
+    model._update, model._update_encoders = model.update, model.update_encoders
+    return model
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return Context(seed=1, folder=tmp_path)
+
+
+def test_update_is_the_papers(context: Context) -> None:
+    """Shared forward passes give what separate ones would: Algorithm 1 worked out apart, with a plain optimiser's steps."""
+    model, twin = make(context), make(context)
+    batch = model.stream.next()
+    key = tf.constant([model.noise_seed, 0], tf.int64)
+    model.update(*map(tf.constant, (batch.x, batch.text, batch.wrong)), key, tf.constant(2e-4))
+
+    def D(x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
+        return twin.D_head([twin.D_trunk(x, training=True), v], training=True)
+
+    x = tf.cast(batch.x, tf.float32) / 127.5 - 1
+    v, v_wrong = twin.T(batch.text), twin.T(batch.wrong)
+    z = tf.random.stateless_normal((4, 3), key)
+    with tf.GradientTape() as tape:
+        fake = twin.G([z, v], training=True)
+        r, w, f = (tf.sigmoid(s) for s in (D(x, v), D(x, v_wrong), D(fake, v)))
+        loss = -tf.reduce_mean(tf.math.log(r) + 0.5 * (tf.math.log(1 - w) + tf.math.log(1 - f)))
+    twin.D_optimizer.apply(tape.gradient(loss, twin.D_variables), twin.D_variables)
+    with tf.GradientTape() as tape:
+        loss = -tf.reduce_mean(tf.math.log(tf.sigmoid(D(twin.G([z, v], training=True), v))))
+    twin.G_optimizer.apply(tape.gradient(loss, twin.G.trainable_variables), twin.G.trainable_variables)
+    for name in ("G", "D_trunk", "D_head", "T"):
+        for mine, its in zip(weights(getattr(model, name)), weights(getattr(twin, name)), strict=True):
+            np.testing.assert_allclose(mine, its, atol=3e-5)
+    model.close(), twin.close()
+
+
+@pytest.mark.parametrize("encoder", ["alongside", "before"])
+def test_encoders_train_then_freeze(context: Context, encoder: Any) -> None:
+    model = make(context, encoder=encoder, encoder_epochs=0.2, clip=1e-9)  # 8 of 40 pictures: two updates
+    before, G = weights(model.T) + weights(model.I), weights(model.G)
+    for _ in range(2):
+        assert "loss/encoder" in model.step()
+    assert moved(G, model.G) is (encoder == "alongside")
+    after = weights(model.T) + weights(model.I)
+    assert (
+        0 < max(np.abs(a - b).max() for a, b in zip(before, after, strict=True)) < 1e-4
+    )  # clipped below Adam's epsilon
+    values = model.step()
+    assert "loss/encoder" not in values and "loss/generator" in values
+    assert moved(G, model.G)
+    for a, b in zip(after, weights(model.T) + weights(model.I), strict=True):
+        np.testing.assert_array_equal(a, b)
+    model.close()
+
+
+def test_step_size_is_halved_again_and_again(context: Context) -> None:
+    model = make(context, halve_every=0.1)  # each update is a tenth of an epoch
+    rates = [float(model.step()["optim/lr"]) for _ in range(3)]
+    np.testing.assert_allclose(rates, [2e-4, 1e-4, 5e-5], rtol=1e-6)
+    assert float(model.G_optimizer.learning_rate) == float(model.D_optimizer.learning_rate) == pytest.approx(5e-5)
+    model.close()
+
+
+def test_gan_int_adds_captions_halfway(context: Context) -> None:
+    plain, mixed = make(context), make(context, gan_int=1.0)
+    assert float(mixed.step()["loss/generator"]) > 1.5 * float(plain.step()["loss/generator"])
+    plain.close(), mixed.close()
+
+
+def test_ema_is_what_is_drawn(context: Context) -> None:
+    model = make(context, ema=0.9)
+    for _ in range(2):
+        model.step()
+    assert moved(weights(model.average), model.G)
+    z, v = tf.zeros((1, 3)), model.embed_text(["a red circle"])
+    drawn = model._generate(z, v)
+    np.testing.assert_allclose(drawn, model.average([z, v], training=False), atol=1e-6)
+    model.close()
+
+
+def test_drawing_depends_on_caption_and_seed_only(context: Context) -> None:
+    model = make(context)
+    for _ in range(3):
+        model.step()
+    text = "a large red circle above a small blue square"
+    first = model.sample_text(text, 3, seed=5)
+    assert first.shape == (3, 64, 64, 3) and first.dtype == np.uint8
+    np.testing.assert_array_equal(first, model.sample_text(text.upper() + ".", 3, seed=5))
+    assert np.abs(first[:2] - model.sample_text(text, 2, seed=5).astype(int)).max() <= 1  # rounding in another batch
+    assert not np.array_equal(first, model.sample_text(text, 3, seed=6))
+    assert not np.array_equal(first, model.sample_text("a small blue square above a large red circle", 3, seed=5))
+    assert model.sample(10).shape == (10, 64, 64, 3) and model.interpolate(7).shape == (7, 64, 64, 3)
+    with pytest.raises(UsageError, match="'cyan'"):
+        model.sample_text("a cyan circle", 1)
+    model.close()
+
+
+def test_the_words_stay_those_of_the_run(context: Context, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    for i, text in enumerate(("a cat", "a dog", "one bird", "two fish")):
+        (own / "x").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((64, 64, 3), 50 * i, np.uint8)).save(own / "x" / f"{i}.png")
+        (own / "x" / f"{i}.txt").write_text(text)
+    config = CaptionConfig(f"folder:{own}")
+    first = make(context, data=config)
+    first.step()
+    measured = first.evaluate()
+    assert 0 <= measured["eval/agreement"] <= 1 and measured["samples/sentences"].shape == (64, 64, 64, 3)
+    first.close()
+    train = [int(i) for i in first.data.train.rows]
+    (own / "x" / f"{train[0]}.txt").write_text("a zebra")
+    changed = make(context, data=config)
+    with pytest.raises(UsageError, match="zebra"):
+        changed.step()
+    for file in own.rglob("*.*"):
+        file.unlink()
+    assert make(context, data=config).sample_text(first.data.train.captions[train[0]][0], 2).shape == (2, 64, 64, 3)
+
+
+# --- measures ---------------------------------------------------------------------------------------------------------
+
+
+def test_reader_reads_real_pictures() -> None:
+    rng = np.random.default_rng(11)
+    scenes = [shapes.draw_scene(rng, (*shapes.SEEN, *shapes.UNSEEN)) for _ in range(500)]
+    read = Reader()(np.stack([shapes.paint(scene, rng) for scene in scenes]))
+    assert np.mean([set(a) == set(b) for a, b in zip(read, scenes, strict=True)]) >= 0.98
+    ones = one_thing_scenes(shapes.SEEN)
+    single = Reader().single(np.stack([shapes.paint((thing,), rng) for thing in ones]))
+    assert np.mean([a == b for a, b in zip(single, ones, strict=True)]) >= 0.99
+
+
+def test_measures_are_1_for_a_perfect_painter_and_low_for_one_that_mixes_up_colours(context: Context) -> None:
+    model = make(context)
+    measures = Measures(model.data, count=60)
+    rng = np.random.default_rng(0)
+    table: dict[str, tuple[shapes.Thing, ...]] = {}
+
+    def paint(captions: Any, seed: int) -> np.ndarray:
+        return np.stack([shapes.paint(table[text], rng) for text in captions])
+
+    def spoiled(captions: Any, seed: int) -> np.ndarray:
+        wrong = [
+            tuple(t._replace(colour=(t.colour + 1) % len(shapes.COLOURS)) for t in table[text]) for text in captions
+        ]
+        return np.stack([shapes.paint(scene, rng) for scene in wrong])
+
+    wording = np.random.default_rng(2)
+    for things in measures.seen.values():
+        for thing in things:
+            table[shapes.caption((thing,), wording, complete=True)[0]] = (thing,)
+    again = np.random.default_rng(2)  # the scenes of two and three things, drawn as Measures draws them
+    for pairs in (shapes.SEEN, shapes.UNSEEN):
+        again.permutation(len(one_thing_scenes(pairs)))
+    for n in (2, 3):
+        for _ in range(60):
+            scene = shapes.draw_scene(again, shapes.SEEN, n)
+            table[shapes.caption(scene, again)[0]] = scene
+
+    right = measures(paint, model.embed_text, model.embed_images)
+    for name in ("colour", "shape", "size", "place", "joint"):
+        for split in ("seen", "unseen"):
+            assert right[f"eval/{name}_{split}"] >= 0.98, name
+    assert right["eval/true_two"] >= 0.95 and right["eval/true_three"] >= 0.95 and right["eval/agreement"] >= 0.98
+    wrong = measures(spoiled, model.embed_text, model.embed_images)
+    assert wrong["eval/colour_seen"] < 0.02 and wrong["eval/joint_seen"] < 0.02 and wrong["eval/true_two"] < 0.05
+    assert wrong["eval/shape_seen"] >= 0.98 and wrong["eval/place_unseen"] >= 0.98
+
+
+# --- from the command line --------------------------------------------------------------------------------------------
+
+TINY = (
+    *("--model.data.pictures", 40, "--model.batch", 8, "--model.latent", 3, "--model.g-width", 2, "--model.d-width", 2),
+    *("--model.word-units", 4, "--model.text-units", 6, "--model.reduced", 4, "--model.eval-pictures", 8),
+)
+
+
+def test_sample_draws_what_the_text_says(cli, tmp_path: Path) -> None:
+    until = ("--model.encoder-epochs", 0.4, "--run.until", 3, "--run.log-every", 1, "--run.folder", tmp_path)
+    code, _, err = cli("run", "gan-cls", *TINY, *until)
+    assert code == 0, err
+    run = only_run(tmp_path)
+    text = "a large red circle above a small blue square"
+    code, _, err = cli("sample", run, "--text", text, "--n", 8)
+    assert code == 0, err
+    with Image.open(run / "text.png") as picture:
+        assert picture.width >= 3 * 64 and picture.mode == "RGB"
+    code, _, err = cli("sample", run, "--text", "a large mauve circle")
+    assert code == 2 and "'mauve'" in err
+    code, _, err = cli("sample", run, "--text", text, "--interpolate")
+    assert code == 2 and "--text and --interpolate" in err
+    for change, word in ((("--model.encoder", "befor"), "before"), (("--model.margin", 3), "margin is 3")):
+        code, _, err = cli("run", "gan-cls", *change)
+        assert code == 2 and word in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["alongside", "before"])
+def test_killed_across_the_freezing_of_the_encoders(launch, tmp_path: Path, encoder: str) -> None:
+    """Checkpoints lie before and after update 300, where the encoders freeze; the kills come at both sides of it."""
+    until = ("--run.until", 600, "--run.save-every", 20, "--run.eval-every", 300, "--run.log-every", 20)
+    flags = ("--model.encoder", encoder, "--model.encoder-epochs", 60, "--model.ema", 0.99)
+    check_killed_equals_undisturbed(
+        *(launch, tmp_path, ["gan-cls", *TINY, *flags, *until]), kills=4, seed=3, curve="loss/discriminator"
+    )

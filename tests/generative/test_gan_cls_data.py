@@ -1,0 +1,276 @@
+"""Captioned pictures: captions say what is there, wrong ones are wrong in meaning, unseen pairs stay unseen, own data is read."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.errors import UsageError
+from generative.data import shapes
+from generative.data.captions import Captioned, Examples, Splits, Words, open_captions, words_of
+from generative.data.settings import CaptionConfig
+from generative.data.shapes import COLOURS, PLACES, SEEN, SHAPES, SIZES, UNSEEN, Claim, Thing
+
+RED, GREEN, BLUE = (list(COLOURS).index(name) for name in ("red", "green", "blue"))
+CIRCLE, SQUARE, TRIANGLE = (SHAPES.index(name) for name in ("circle", "square", "triangle"))
+SMALL, LARGE = (list(SIZES).index(name) for name in ("small", "large"))
+TOP, MIDDLE, RIGHT = (PLACES.index(name) for name in ("top", "middle", "right"))
+TOP_LEFT = PLACES.index("top left")
+NO = -1
+
+
+@pytest.fixture(scope="module")
+def splits() -> Splits:
+    return open_captions(CaptionConfig(pictures=300, captions=3))
+
+
+@pytest.fixture
+def words(splits: Splits, tmp_path: Path) -> Words:
+    Words.learn(splits.train.captions, tmp_path / "words.txt")
+    return Words(tmp_path / "words.txt")
+
+
+# --- claims -----------------------------------------------------------------------------------------------------------
+
+SCENE = (Thing(RED, CIRCLE, LARGE, TOP), Thing(BLUE, SQUARE, SMALL, MIDDLE))
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        (Claim(SCENE), True),
+        (Claim(SCENE[::-1]), True),  # the order of naming says nothing
+        (Claim((Thing(RED, CIRCLE, NO, NO), Thing(BLUE, SQUARE, NO, NO))), True),
+        (Claim((Thing(RED, CIRCLE, NO, NO), Thing(BLUE, SQUARE, NO, NO)), "above"), True),
+        (Claim((Thing(BLUE, SQUARE, NO, NO), Thing(RED, CIRCLE, NO, NO)), "below"), True),
+        (Claim((Thing(RED, CIRCLE, NO, NO), Thing(BLUE, SQUARE, NO, NO)), "below"), False),
+        (Claim((Thing(RED, CIRCLE, NO, NO), Thing(BLUE, SQUARE, NO, NO)), "left"), False),
+        (Claim((Thing(RED, CIRCLE, SMALL, NO), Thing(BLUE, SQUARE, NO, NO))), False),
+        (Claim((Thing(RED, CIRCLE, NO, MIDDLE), Thing(BLUE, SQUARE, NO, NO))), False),
+        (Claim((Thing(RED, SQUARE, NO, NO), Thing(BLUE, CIRCLE, NO, NO))), False),  # the same words, exchanged
+        (Claim((Thing(RED, CIRCLE, LARGE, TOP),)), False),  # a caption names everything
+    ],
+)
+def test_a_claim_holds_or_not(claim: Claim, expected: bool) -> None:
+    assert shapes.is_true(claim, SCENE) is expected
+
+
+def test_every_wording_is_true_of_its_scene_and_says_its_words() -> None:
+    rng = np.random.default_rng(0)
+    seen: set[str] = set()
+    for _ in range(2_000):
+        scene = shapes.draw_scene(rng, SEEN)
+        text, claim = shapes.caption(scene, rng)
+        assert shapes.is_true(claim, scene)
+        seen.update(text.split())
+        assert "a orange" not in text and "an red" not in text and "  " not in text
+    both = {"circle", "disc", "square", "box", "large", "big", "small", "little", "purple", "violet", "above", "over"}
+    assert both | {"left", "right", "below", "under", "triangle", "cross", "plus"} <= {word.strip(",") for word in seen}
+
+
+def test_complete_captions_of_one_thing_leave_nothing_out() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        thing = shapes.draw_scene(rng, SEEN, 1)[0]
+        assert shapes.caption((thing,), rng, complete=True)[1] == Claim((thing,))
+    assert shapes.sentence(Thing(RED, CIRCLE, LARGE, TOP_LEFT)) == "a large red circle at the top left"
+
+
+def test_unseen_pairs_are_in_no_training_picture(splits: Splits) -> None:
+    assert set(SEEN) | set(UNSEEN) == {(c, s) for c in range(len(COLOURS)) for s in range(len(SHAPES))}
+    assert {c for c, _ in SEEN} == set(range(len(COLOURS))) and {s for _, s in SEEN} == set(range(len(SHAPES)))
+    forbidden = [
+        (words, shape)
+        for colour, shape in ((list(COLOURS)[c], SHAPES[s]) for c, s in UNSEEN)
+        for words in ([colour, "violet"] if colour == "purple" else [colour])
+    ]
+    synonyms = {"circle": ("circle", "disc"), "square": ("square", "box"), "cross": ("cross", "plus")}
+    for texts in splits.train.captions:
+        for text in texts:
+            for colour, shape in forbidden:
+                assert not any(f"{colour} {name}" in text for name in synonyms.get(shape, (shape,))), text
+    assert splits.unseen is not None
+    assert any("red cross" in text or "red plus" in text for texts in splits.unseen.captions for text in texts)
+
+
+@pytest.mark.parametrize("shape", range(len(SHAPES)))
+def test_painted_things_are_where_and_what_they_should_be(shape: int) -> None:
+    for place in range(len(PLACES)):
+        for size, radius in enumerate(SIZES.values()):
+            image = shapes.paint((Thing(RED, shape, size, place),), np.random.default_rng(place)).astype(float)
+            red = image[..., 0] - image[..., 2] > 80
+            rows, columns = np.nonzero(red)
+            centre = np.array([rows.mean(), columns.mean()])
+            expected = np.array([shapes.CENTRES[i] for i in divmod(place, 3)])
+            assert np.abs(centre - expected).max() < 3
+            assert 0.35 * np.pi * radius**2 < red.sum() < 1.3 * np.pi * radius**2
+            assert image[~red].std() < 30  # a plain ground
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+def test_wrong_captions_are_wrong_in_meaning(splits: Splits, words: Words) -> None:
+    """Pictures and captions are few here, so other pictures' captions that happen to be true are met often."""
+    twins = [Thing(RED, CIRCLE, LARGE, TOP), Thing(RED, CIRCLE, LARGE, TOP), Thing(GREEN, TRIANGLE, SMALL, RIGHT)]
+    texts = [
+        ["a large red circle at the top"],
+        ["in the picture a big red disc near the upper edge"],
+        ["a green triangle"],
+    ]
+    claims = [Claim((thing,)) for thing in twins]
+    images = np.zeros((3, 64, 64, 3), np.uint8)
+
+    def is_true(i: int, j: int, k: int) -> bool:
+        return shapes.is_true(claims[j], (twins[i],))
+
+    data = Captioned("twins", "twins", images, texts, is_true, np.arange(3))  # type: ignore[arg-type]
+    rng = np.random.default_rng(0)
+    assert {data.wrong_for(0, rng) for _ in range(50)} == {(2, 0)}  # never the twin's, whose words are other ones
+    assert {data.wrong_for(2, rng) for _ in range(50)} == {(0, 0), (1, 0)}
+    assert len(data.different(3, rng)) == 2
+
+    batch = Examples(splits.train, words).draw(1, 0, 64)
+    assert batch.x.shape == (64, 64, 64, 3) and batch.x.dtype == np.uint8
+    assert not batch.false.diagonal().any() and 0.9 < batch.false.mean() < 1
+    assert not (batch.text == batch.wrong).all(axis=1).any()
+
+
+def test_nothing_can_be_wrong_where_all_captions_say_the_same() -> None:
+    images = np.zeros((2, 64, 64, 3), np.uint8)
+    data = Captioned("same", "same", images, [["a"], ["a"]], lambda i, j, k: True, np.arange(2))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="differ in meaning"):
+        data.wrong_for(0, np.random.default_rng(0))
+
+
+def test_batches_are_a_function_of_seed_and_position(splits: Splits, words: Words) -> None:
+    first, second = Examples(splits.train, words), Examples(splits.train, words)
+    late = second.draw(3, 7, 16)
+    for position in range(8):
+        batch = first.draw(3, position, 16)
+    for a, b in zip(batch, late, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(first.draw(4, 7, 16).x, late.x)
+
+
+def test_words_are_known_or_named(words: Words) -> None:
+    assert words.encode_typed("A large RED circle, above a small blue square.") == words.encode(
+        "a large red circle above a small blue square"
+    )
+    with pytest.raises(UsageError, match=r"'cyan'.*'squares': did you mean 'square'"):
+        words.encode_typed("a cyan circle and two squares".replace("two ", ""))
+    with pytest.raises(UsageError, match="no word"):
+        words.encode_typed("!!")
+    assert words_of("An orange-ish one.") == ("an", "orange-ish", "one")
+    np.testing.assert_array_equal(words.pad([[4, 5], [6]], 3), [[4, 5, 0], [6, 0, 0]])
+
+
+# --- own data ---------------------------------------------------------------------------------------------------------
+
+
+def save_picture(path: Path, shade: int = 100) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((80, 70, 3), shade, np.uint8)).save(path)
+
+
+def test_folder_with_captions(tmp_path: Path) -> None:
+    for i in range(10):
+        save_picture(tmp_path / f"{i}.png", 20 * i)
+        (tmp_path / f"{i}.txt").write_text(f"picture number {i}\nthe same for all\n\n")
+    save_picture(tmp_path / "bare.png")
+    said: list[str] = []
+    splits = open_captions(CaptionConfig(f"folder:{tmp_path}", held_out=0.2), said.append)
+    assert "1 of 11 pictures have no captions" in said[0] and "bare.png" in said[0]
+    assert len(splits.train) == 8 and len(splits.test) == 2 and splits.unseen is None
+    assert not set(splits.train.rows) & set(splits.test.rows)
+    rng = np.random.default_rng(0)
+    for _ in range(100):  # a caption that picture 0 has too is not wrong for it
+        j, k = splits.train.wrong_for(int(splits.train.rows[0]), rng)
+        assert splits.train.captions[j][k].startswith("picture number") and j != splits.train.rows[0]
+    i = int(splits.train.rows[0])
+    assert splits.train.read(np.array([i]))[0].mean() == pytest.approx(20 * int(splits.train.captions[i][0][-1]))
+
+
+def test_a_broken_picture_brings_the_captions_of_its_stand_in(tmp_path: Path) -> None:
+    for i in range(4):
+        save_picture(tmp_path / f"{i}.png", 60 * i)
+        (tmp_path / f"{i}.txt").write_text(f"number {i}")
+    whole = (tmp_path / "1.png").read_bytes()
+    (tmp_path / "1.png").write_bytes(whole[: len(whole) // 2])
+    splits = open_captions(CaptionConfig(f"folder:{tmp_path}"))
+    x, rows = splits.train.read(np.array([0, 1]))
+    assert rows.tolist() == [0, 2] and x[1].mean() == pytest.approx(120)
+
+
+def make_flowers(folder: Path, archive: bool) -> None:
+    texts = {}
+    for n in range(1, 9):
+        save_picture(folder / "jpg" / f"image_{n:05d}.jpg", 25 * n)
+        texts[f"text_c10/class_{1 + n // 3:05d}/image_{n:05d}.txt"] = f"petals of kind {1 + n // 3}\nflower {n}\n"
+    if archive:
+        with tarfile.open(folder / "captions.tar.gz", "w:gz") as file:
+            for name, text in texts.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(text)
+                file.addfile(member, io.BytesIO(text.encode()))
+        return
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_flowers_layout(tmp_path: Path, archive: bool) -> None:
+    make_flowers(tmp_path, archive)
+    splits = open_captions(CaptionConfig(f"flowers:{tmp_path}"))
+    assert len(splits.train) + len(splits.test) == 8
+    kinds = [{splits.train.captions[i][0] for i in split.rows} for split in (splits.train, splits.test)]
+    assert not kinds[0] & kinds[1] and kinds[1]  # whole classes are held out
+    rng = np.random.default_rng(0)
+    i = int(splits.train.rows[0])
+    for _ in range(50):
+        j, _ = splits.train.wrong_for(i, rng)
+        assert splits.train.captions[j][0] != splits.train.captions[i][0]  # of another class
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("folder:nowhere", "not there"),
+        ("flowers:nowhere", "not there"),
+        ("captioned-shape", "did you mean 'captioned-shapes'"),
+        ("flowers:", "after the colon comes a path"),
+        ("mnist5k", "choose from"),
+    ],
+)
+def test_sources_that_are_not_there(source: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        open_captions(CaptionConfig(source))
+
+
+def test_own_data_that_cannot_be_used(tmp_path: Path) -> None:
+    save_picture(tmp_path / "a" / "1.png")
+    with pytest.raises(UsageError, match="none of the 1 pictures has captions"):
+        open_captions(CaptionConfig(f"folder:{tmp_path / 'a'}"))
+    with pytest.raises(UsageError, match="no captions class_00001"):
+        open_captions(CaptionConfig(f"flowers:{tmp_path / 'a'}"))
+    (tmp_path / "a" / "1.txt").write_text("one caption")
+    with pytest.raises(UsageError, match="too few"):
+        open_captions(CaptionConfig(f"folder:{tmp_path / 'a'}"))
+    (tmp_path / "a" / "1.txt").write_bytes(b"\xff\xfe caption")
+    with pytest.raises(UsageError, match="UTF-8"):
+        open_captions(CaptionConfig(f"folder:{tmp_path / 'a'}"))
+    (tmp_path / "a" / "captions.tar.gz").write_bytes(b"no archive")
+    with pytest.raises(UsageError, match=r"archive .* cannot be read"):
+        open_captions(CaptionConfig(f"flowers:{tmp_path / 'a'}"))
+
+
+@pytest.mark.parametrize("change", [{"pictures": 1}, {"captions": 0}, {"held_out": 1.0}, {"mirror": True}])
+def test_settings_out_of_range(change: dict) -> None:
+    with pytest.raises(UsageError, match=next(iter(change))):
+        CaptionConfig(**change)
