@@ -52,7 +52,8 @@ def main() -> None:
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        print(rate(*arguments.worker, arguments.seconds))
+        preset, backend = arguments.worker
+        print(rate(preset, backend, arguments.seconds))
         return
     pairs = {f"{p} {b}": ("--worker", p, b, "--seconds", arguments.seconds) for p in PRESETS for b in BACKENDS}
     rates = interleave(__spec__.name, pairs, arguments.rounds)
