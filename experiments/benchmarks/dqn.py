@@ -316,7 +316,7 @@ def frozenlake(seeds: int, folder: str) -> None:
         f"finds (gamma 0.99) has {success_probability(best_policy()):.4f}. FrozenLake-v1, slippery, 100 steps; computed "
         f"from env.P, not played. {time.strftime('%Y-%m-%d')}; `python -m experiments.benchmarks.dqn frozenlake --seeds {seeds}`"
     )
-    _write("dqn-frozenlake", lines, note, {"rows": rows, "protocol": note})
+    _write("dqn_frozenlake", lines, note, {"rows": rows, "protocol": note})
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
