@@ -13,6 +13,7 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
+from core.layers.batch_norm import FusedBatchNorm
 from core.layers.minibatch import MinibatchStd
 from core.layers.spectral import SpectralNormalization
 from core.layers.upsampling import CroppedConv2DTranspose, ResizeConv2D
@@ -111,9 +112,11 @@ def mlp_discriminator(
     return keras.Model(x, keras.layers.Reshape((), dtype="float32")(h), name="discriminator")
 
 
-def _batch_norm() -> keras.layers.BatchNormalization:
-    """Batch norm whose moments are those of the whole batch, also where a strategy shares it out."""
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=tf.distribute.has_strategy())
+def _batch_norm() -> keras.layers.Layer:
+    # one operation on one device; Keras's, which several devices can share statistics in, on several
+    if tf.distribute.has_strategy():
+        return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=True)
+    return FusedBatchNorm(momentum=0.9, epsilon=1e-5)
 
 
 def _starts(seed: int) -> Callable[[], keras.initializers.Initializer]:
