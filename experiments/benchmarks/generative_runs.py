@@ -83,7 +83,8 @@ class _Trained:
     """Trains a variant with one seed after another, tracing it once: each seed starts as the checkpoint of a new plugin."""
 
     def __init__(self, variant: Variant, folder: Path):
-        self.variant, self.folder, self.model = variant, folder, None
+        self.variant, self.folder = variant, folder
+        self.model: Any = None
 
     def measures(self, seed: int) -> tuple[dict[str, Any], float]:
         """Return the evaluation after training with `seed`, and the seconds that the training took."""
