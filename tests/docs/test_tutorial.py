@@ -140,6 +140,7 @@ def test_the_tutorial_is_what_happens(tmp_path: Path) -> None:
 
     do.text("## Look where the time goes")
     do.run("python -m experiments profile actor-critic-cartpole --seconds 5 --warm-up 3", last=22)
+    assert only(folder, "runs/actor-critic-cartpole/*/*-profile/plugins/profile/*/*.xplane.pb").stat().st_size > 1_000
 
     do.text("## Export")
     do.run(f"python -m experiments export {agent} -o exported")
