@@ -46,9 +46,9 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Let links go from docs/ to the rest of the repository, which stands beside it here."""
+    """Let links go from docs/ to the rest of the repository and back: here they stand beside each other."""
     inside = Path(page.file.abs_src_path or "").is_relative_to(config["docs_dir"])
-    return markdown.replace("](../", "](") if inside else markdown.replace("](docs/", "](")
+    return markdown.replace("](../", "](") if inside else re.sub(r"\]\(((?:\.\./)*)docs/", r"](\1", markdown)
 
 
 def _found(pattern: str) -> list[str]:

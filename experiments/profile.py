@@ -39,13 +39,17 @@ ROWS = {
 HOT = 6  # functions of the plugin that are listed
 
 
+Key = tuple[str | None, tuple[CodeType, ...], CodeType | None]
+"""Room, if a rule claims one; the functions between step and there; the innermost function of the plugin."""
+
+
 class Sampler(threading.Thread):
-    """Watches one thread. `seconds` maps (room or None, functions between step and there, innermost of them) to time."""
+    """Watches one thread and adds up where it is, in `seconds`."""
 
     def __init__(self, loop: Any):
         super().__init__(daemon=True)
         self.loop, self.watched = loop, threading.get_ident()
-        self.seconds: dict[tuple[str | None, tuple[CodeType, ...], CodeType | None], float] = defaultdict(float)
+        self.seconds: dict[Key, float] = defaultdict(float)
         self.measuring = threading.Event()
         self._over = threading.Event()
         self._writers: dict[int, tuple[Any, bool]] = {}  # traced functions by id, which keeps them alive
@@ -56,7 +60,8 @@ class Sampler(threading.Thread):
         self._rooms = {cls._evaluate.__code__: "evaluation", cls.save.__code__: "saving"}
 
     def run(self) -> None:
-        last, before = time.perf_counter(), None
+        before: Key | None = None
+        last = time.perf_counter()
         while not self._over.wait(PERIOD):
             frame, now = sys._current_frames().get(self.watched), time.perf_counter()
             found = self.classify(frame) if frame is not None and self.measuring.is_set() else None
@@ -69,7 +74,7 @@ class Sampler(threading.Thread):
         self._over.set()
         self.join()
 
-    def classify(self, frame: FrameType | None) -> tuple[str | None, tuple[CodeType, ...], CodeType | None] | None:
+    def classify(self, frame: FrameType | None) -> Key | None:
         """Return the key of `seconds` for a stack, None when it is not in the loop; room None is decided in `table`."""
         stack: list[FrameType] = []
         while frame is not None and frame.f_code is not self._train:

@@ -103,8 +103,11 @@ def _values(plan: Plan, folder: Path, name: str) -> dict[str, Any]:
     That multiplies what lies in a range by a factor, so these are numbers.
     """
     values = read_record(folder, name).get("values") or plan.trials[name]["values"]
-    kinds = {axis.key: int if axis.whole else float for axis in plan.parsed_axes() if not axis.values}
-    return {key: kinds[key](text) if key in kinds else text for key, text in values.items()}
+    ranges = {axis.key: axis for axis in plan.parsed_axes() if not axis.values}
+    return {
+        key: text if key not in ranges else int(text) if ranges[key].whole else float(text)
+        for key, text in values.items()
+    }
 
 
 def _scheduler(plan: Plan, settings: Any, goal: str) -> Any:
@@ -285,13 +288,14 @@ class Trial(tune.Trainable):
 
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
         about = json.loads((Path(checkpoint_dir) / "about.json").read_text())
-        self.last = tuple(about["last"])
+        clock, value = about["last"]
+        self.last = (clock, value)
         if about["trial"] == self.name and about["values"] == self.values:
             return  # Tune only paused it: its own run goes on
         self.cleanup()
         self.process, old = None, self.run
         assert old is not None
-        new = old.with_name(f"{old.name.partition('-fork')[0]}-fork{self.last[0]}")
+        new = old.with_name(f"{old.name.partition('-fork')[0]}-fork{clock}")
         shutil.copytree(Path(checkpoint_dir) / "run", new)
         spec, _, config, settings = configured(self.plan.words(self.name, self.sweep, self.values))
         values = RunFolder.read_config(old)

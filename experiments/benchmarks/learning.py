@@ -94,7 +94,8 @@ def _run(preset: str, seed: int, folder: str, flags: list[str]) -> Path:
 
 def _row(run: Path, spec: Spec, curve: str, threshold: float, within: list[float]) -> dict[str, Any]:
     results, headline = json.loads((run / "results.json").read_text()), spec.headline
-    best, sign = (max, 1) if spec.goal == "max" else (min, -1)
+    best: Any = max if spec.goal == "max" else min
+    sign = 1 if spec.goal == "max" else -1
     scalars = read_scalars(run)
     elapsed = dict(scalars["time/elapsed"])
     first = next((step for step, value in scalars.get(curve, []) if sign * value > sign * threshold), None)

@@ -65,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for preset in chosen:
             print(_line(preset, arguments.seeds))
         return 0
-    begun, failed = time.monotonic(), []
+    begun = time.monotonic()
+    failed: list[str] = []
     for number, preset in enumerate(chosen):
         if time.monotonic() - begun > 3600 * arguments.hours:
             print(f"time is up; not begun: {', '.join(chosen[number:])}")

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -133,6 +133,18 @@ class Words:
             hints = "; ".join(f"{word!r}: {nearest(word, (w for w in self.known if w.isalpha()))}" for word in unknown)
             raise UsageError(f"no training caption has the word{'s' if len(unknown) > 1 else ''} {hints}")
         return [self._vocabulary.word_to_id(word) for word in typed]
+
+    def traced(self, captions: Any) -> Any:
+        """Return ids [B, T] int32 of captions [B], a tensor of texts inside a `tf.function`; words are letters and digits."""
+        import tensorflow as tf
+
+        plain = tf.strings.regex_replace(tf.strings.lower(captions), "[^a-z0-9]+", " ")
+        words = tf.strings.split(tf.strings.strip(plain)).to_tensor("")  # [B, T]
+        same = tf.cast(words[..., None] == tf.constant(self._vocabulary.reverse_vocab), tf.int32)  # [B, T, words]
+        ids = tf.where(
+            tf.reduce_max(same, axis=-1) > 0, tf.argmax(same, axis=-1, output_type=tf.int32), self._vocabulary.unk_id
+        )
+        return tf.where(words == "", 0, ids)
 
     def pad(self, sentences: Sequence[Sequence[int]], length: int = 0) -> np.ndarray:
         """Return [B, T] int32, T the longest sentence (or `length`), shorter ones filled with 0."""

@@ -220,6 +220,17 @@ class GANCLS:
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
+    def exportable(self) -> Mapping[str, Any]:
+        noise_spec = tf.TensorSpec((None, self.config.latent), tf.float32, "noise")
+
+        @tf.function(input_signature=[noise_spec, tf.TensorSpec((None,), tf.string, "caption")])
+        def generate(noise: tf.Tensor, caption: tf.Tensor) -> dict[str, tf.Tensor]:
+            """A picture as bytes [N, 64, 64, 3] of noise z ~ N(0, 1) [N, L] and a caption each [N]."""
+            x = self.average([noise, self.T(self.words.traced(caption), training=False)], training=False)
+            return {"image": tf.cast(tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255), tf.uint8)}
+
+        return {"generate": generate}
+
     def evaluate(self) -> Mapping[str, Any]:
         if self._measures is None:
             self._measures = Measures(self.data, self.config.eval_pictures)

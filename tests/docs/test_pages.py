@@ -31,6 +31,7 @@ def blocks(page: str) -> list[tuple[str, str, str]]:
 @pytest.fixture
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The plugin of write-a-plugin.md, written as its blocks say and installed."""
+    catalogue()  # what is there before
     for _, title, text in blocks("write-a-plugin.md"):
         if title:
             (tmp_path / title).parent.mkdir(exist_ok=True)

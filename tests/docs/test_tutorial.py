@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
 from experiments.sweep import read_record
 from tests.conftest import ROOT
@@ -141,6 +140,7 @@ def test_the_tutorial_is_what_happens(tmp_path: Path) -> None:
 
     do.text("## Look where the time goes")
     do.run("python -m experiments profile actor-critic-cartpole --seconds 5 --warm-up 3", last=22)
+    assert only(folder, "runs/actor-critic-cartpole/*/*-profile/plugins/profile/*/*.xplane.pb").stat().st_size > 1_000
 
     do.text("## Export")
     do.run(f"python -m experiments export {agent} -o exported")
@@ -154,7 +154,7 @@ def test_the_tutorial_is_what_happens(tmp_path: Path) -> None:
     do.text("A program that knows TensorFlow and nothing of this package:")
     do.page += f'\n```python title="use.py"\n{(folder / "use.py").read_text()}```\n'
     said = do.run("python -I use.py")
-    assert "action [1, 0]" in said and "ours imported: []" in said
+    assert re.search(r"action \[[01], [01]\]", said) and "ours imported: []" in said
     card = (folder / "exported" / "README.md").read_text()
     do.text("The model card begins:")
     do.page += "\n```markdown\n" + do.plain(card[: card.index("\n## Training")]).rstrip() + "\n```\n"
@@ -185,8 +185,7 @@ def kill_trial(folder: Path, trial: str) -> None:
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         for run in folder.glob(f"sweeps/*/*/runs/*/*/*-{trial}"):
-            settings = yaml.safe_load((run / "config.yaml").read_text()) if (run / "config.yaml").is_file() else {}
-            if settings and [path for path in run.glob("checkpoints/0*") if int(path.name[:12]) > 0]:
+            if [path for path in run.glob("checkpoints/0*") if int(path.name[:12]) > 0]:
                 for process in Path("/proc").glob("[0-9]*"):
                     line = (process / "cmdline").read_bytes().split(b"\0") if (process / "cmdline").is_file() else []
                     if (

@@ -70,7 +70,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         spec, plugin = built(name, root / name)
         state, rng = plugin.state(), np.random.default_rng(0)
         for node in (
-            state[key] for key in ("model", "theta", "G", "decoder", "encoder", "average") if state.get(key) is not None
+            state[key]
+            for key in ("model", "theta", "G", "T", "decoder", "encoder", "average")
+            if state.get(key) is not None
         ):
             for v in getattr(node, "trainable_variables", [node]):
                 v.assign(np.asarray(v) + rng.normal(0, 0.05, v.shape))
@@ -118,8 +120,19 @@ def check_agent(plugin: Any, act: Any) -> None:
 
 
 def check_model(plugin: Any, functions: dict[str, Any]) -> None:
-    """The exported function makes of `sample`'s noise what `sample` makes."""
+    """The exported function makes what the model's own methods make, of the same noise, caption or picture."""
+    if "upscale" in functions:
+        picture = np.random.default_rng(0).integers(256, size=(1, 20, 24, 3)).astype(np.uint8)
+        np.testing.assert_array_equal(
+            functions["upscale"](tf.constant(picture))["image"][0], plugin._upscale(picture[0])
+        )
+        return
     noise = tf.random.stateless_normal((5, plugin.config.latent), [7, -1])
+    if hasattr(plugin, "draw"):
+        captions = ["A red circle, above a Blue square.", "", "a zebra", "small", "a large green triangle"]
+        outputs = functions["generate"](noise=noise, caption=tf.constant(captions))
+        np.testing.assert_array_equal(outputs["image"], plugin.draw(captions, 7))
+        return
     outputs = functions[next(iter(functions))](noise)
     if "point" in outputs:
         np.testing.assert_allclose(outputs["point"], plugin.sampler.outputs(5, 7), atol=1e-6)
