@@ -213,6 +213,10 @@ class SRGAN:
                 shown[name].append(truth if name == "truth" else methods[name](crop))
         return [np.stack(shown[name]) for name in columns]
 
+    def exportable(self) -> Mapping[str, Any]:
+        """Return the function that `export` saves: pictures as bytes [N, H, W, 3] -> [N, 4H, 4W, 3], whole, without windows."""
+        return {"upscale": self._upscale.function}
+
     # --- the contract ---------------------------------------------------------------------------------------------------
 
     def evaluate(self) -> Mapping[str, Any]:

@@ -118,7 +118,12 @@ def check_agent(plugin: Any, act: Any) -> None:
 
 
 def check_model(plugin: Any, functions: dict[str, Any]) -> None:
-    """The exported function makes of `sample`'s noise what `sample` makes."""
+    """The exported function makes of `sample`'s noise what `sample` makes, of a picture what the upscaler makes."""
+    if "upscale" in functions:
+        picture = np.random.default_rng(0).integers(0, 256, (12, 10, 3), np.uint8)
+        large = functions["upscale"](tf.constant(picture[None]))["image"]
+        np.testing.assert_array_equal(large[0], plugin._upscale(picture))
+        return
     noise = tf.random.stateless_normal((5, plugin.config.latent), [7, -1])
     outputs = functions[next(iter(functions))](noise)
     if "point" in outputs:
