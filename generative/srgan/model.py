@@ -155,8 +155,7 @@ class SRGAN:
     def _pair(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return crops [B, crop, crop, 3] and the same made smaller, rounded to 8 bits as a file of them would be."""
         margin = support(SCALE)
-        small = downscale(tf.cast(windows, tf.float32), SCALE, margin)
-        small = tf.clip_by_value(tf.round(small), 0.0, 255.0)
+        small = downscale(tf.cast(windows, tf.float32), SCALE, margin, eight_bit=True)
         return as_input(windows[:, margin:-margin, margin:-margin]), small / 127.5 - 1.0
 
     # --- samples --------------------------------------------------------------------------------------------------------
