@@ -29,18 +29,21 @@ def support(scale: int) -> int:
     return 2 * scale
 
 
-def downscale(x: tf.Tensor, scale: int, margin: int = 0) -> tf.Tensor:
+def downscale(x: tf.Tensor, scale: int, margin: int = 0, *, eight_bit: bool = False) -> tf.Tensor:
     """Return x [B, H, W, C] float32 made `scale` times smaller, [B, h, w, C], without its outer `margin` pixels.
 
     With `margin` support(scale) a crop comes out as the same crop of the whole picture made smaller: no border is invented.
+    `eight_bit` rounds to 0 ... 255 after each of the two passes, as Pillow does with pictures of bytes.
     """
     height, width = x.shape[1:3]
     cut = margin // scale
     if margin % scale or height % scale or width % scale:
         raise ValueError(f"size {height}x{width} and margin {margin} must be multiples of the scale {scale}")
     rows, columns = (bicubic_matrix(n, n // scale)[cut : n // scale - cut] for n in (height, width))
-    shrunk = tf.einsum("hH,bHWc->bhWc", tf.constant(rows), x)
-    return tf.einsum("wW,bhWc->bhwc", tf.constant(columns), shrunk)
+    for equation, matrix in (("wW,bHWc->bHwc", columns), ("hH,bHwc->bhwc", rows)):
+        x = tf.einsum(equation, tf.constant(matrix), x)
+        x = tf.clip_by_value(tf.round(x), 0.0, 255.0) if eight_bit else x
+    return x
 
 
 def _cubic(x: np.ndarray) -> np.ndarray:

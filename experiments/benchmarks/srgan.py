@@ -23,7 +23,6 @@ from experiments.tensorboard import read_scalars
 __all__ = ["main"]
 
 HERE = Path(__file__).parent
-DOCS = HERE.parent.parent / "docs"
 COLUMNS = {"psnr_y": "PSNR Y", "ssim_y": "SSIM Y", "psnr_rgb": "PSNR RGB", "ssim_rgb": "SSIM RGB"}
 CROPS = {"coffee": (168, 230), "chelsea": (92, 150), "flower": (150, 250)}  # (top, left) of what is shown
 SHOWN = 120  # pixels a side, drawn twice as large
@@ -32,7 +31,7 @@ Upscale = Callable[[np.ndarray], np.ndarray]
 
 
 def main() -> None:
-    """Measure, write `results/NAME.{md,json}` and `docs/NAME-photos.png`."""
+    """Measure, write `results/NAME.{md,json}` and `results/NAME-photos.png`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="run folders of one configuration, a seed each")
     parser.add_argument("--name", default="srgan", help="name of the result files")
@@ -109,7 +108,7 @@ def main() -> None:
             rows.append(np.concatenate([x[top : top + SHOWN, left : left + SHOWN] for x in shown], axis=1))
         sheet = Image.fromarray(np.concatenate(rows))
         sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.NEAREST).save(
-            DOCS / f"{arguments.name}-photos.png", optimize=True
+            HERE / "results" / f"{arguments.name}-photos.png", optimize=True
         )
 
 

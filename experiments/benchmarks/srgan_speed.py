@@ -186,8 +186,9 @@ def main() -> None:
             medians = [statistics.median(rates[f"{name} {task} {precision}"]) for name in CONTENDERS]
             cells = [f"{median:.3g}" for median in medians] + [f"{medians[0] / max(medians[1:]):.2f}"]
             lines.append(f"| {TASKS[task]} | {precision} | " + " | ".join(cells) + " |")
+    rounds = "to".join(f" {n} " for n in sorted({len(measured) for measured in rates.values()}))
     note = (
-        f"Medians of {arguments.rounds} interleaved rounds of at least {arguments.seconds:g} s, each in a process of its own; "
+        f"Medians of{rounds}interleaved rounds of at least {arguments.seconds:g} s, each in a process of its own; "
         f"SRResNet with {BLOCKS} blocks of {WIDTH} channels, steps of stage one on {BATCH} crops of {CROP}, upscaling of "
         f"{SIDE}x{SIDE} pixels, counted in pixels of the result; {machine()}; "
         "`python -m experiments.benchmarks.srgan_speed`. Target: ahead in all rows."

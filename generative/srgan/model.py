@@ -155,8 +155,7 @@ class SRGAN:
     def _pair(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return crops [B, crop, crop, 3] and the same made smaller, rounded to 8 bits as a file of them would be."""
         margin = support(SCALE)
-        small = downscale(tf.cast(windows, tf.float32), SCALE, margin)
-        small = tf.clip_by_value(tf.round(small), 0.0, 255.0)
+        small = downscale(tf.cast(windows, tf.float32), SCALE, margin, eight_bit=True)
         return as_input(windows[:, margin:-margin, margin:-margin]), small / 127.5 - 1.0
 
     # --- samples --------------------------------------------------------------------------------------------------------
@@ -213,16 +212,11 @@ class SRGAN:
                 shown[name].append(truth if name == "truth" else methods[name](crop))
         return [np.stack(shown[name]) for name in columns]
 
-    # --- the contract ---------------------------------------------------------------------------------------------------
-
     def exportable(self) -> Mapping[str, Any]:
-        @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, "image")])
-        def upscale(image: tf.Tensor) -> dict[str, tf.Tensor]:
-            """Pictures as bytes [N, H, W, 3], four times larger: [N, 4 H, 4 W, 3]; memory grows with their size."""
-            y = self.G(as_input(image), training=False)
-            return {"image": tf.cast(tf.clip_by_value(tf.round((y + 1.0) * 127.5), 0.0, 255.0), tf.uint8)}
+        """Return the function that `export` saves: pictures as bytes [N, H, W, 3] -> [N, 4H, 4W, 3], whole, without windows."""
+        return {"upscale": self._upscale.function}
 
-        return {"upscale": upscale}
+    # --- the contract ---------------------------------------------------------------------------------------------------
 
     def evaluate(self) -> Mapping[str, Any]:
         """Return means over the held-out photographs, of G and, beside it, of bicubic and Lanczos interpolation."""

@@ -48,12 +48,13 @@ class Upscaler:
             )
         self.window = window
 
-        @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3), tf.uint8)])
-        def run(x: tf.Tensor) -> tf.Tensor:
-            y = G(tf.cast(x, tf.float32) / 127.5 - 1.0, training=False)
-            return tf.cast(tf.clip_by_value(tf.round((y + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
+        @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, "image")])
+        def upscale(image: tf.Tensor) -> dict[str, tf.Tensor]:
+            """Pictures [N, H, W, 3] as bytes become SCALE times larger."""
+            y = G(tf.cast(image, tf.float32) / 127.5 - 1.0, training=False)
+            return {"image": tf.cast(tf.clip_by_value(tf.round((y + 1.0) * 127.5), 0.0, 255.0), tf.uint8)}
 
-        self._run: Callable[[tf.Tensor], tf.Tensor] = run
+        self.function: Any = upscale
 
     @classmethod
     def of_run(
@@ -97,7 +98,8 @@ class Upscaler:
         """Yield (top, left, part [h, w, 3] uint8) of the large picture until it is covered."""
         for top, bottom, above, below in self._spans(picture.shape[0]):
             for left, right, before, after in self._spans(picture.shape[1]):
-                large = self._run(tf.constant(picture[None, above:below, before:after]))[0].numpy()
+                window = tf.constant(picture[None, above:below, before:after])
+                large = self.function(window)["image"][0].numpy()
                 rows = slice(SCALE * (top - above), SCALE * (bottom - above))
                 columns = slice(SCALE * (left - before), SCALE * (right - before))
                 yield SCALE * top, SCALE * left, large[rows, columns]

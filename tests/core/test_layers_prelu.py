@@ -10,23 +10,24 @@ import tensorflow as tf
 from core.layers.prelu import ChannelPReLU
 
 
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("traced", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("mixed_bfloat16", 0.05)])
-def test_value_and_gradients_beside_keras(dtype: str, tolerance: float, traced: bool) -> None:
+def test_value_and_gradients_beside_keras(dtype: str, tolerance: float, traced: bool, training: bool) -> None:
     rng = np.random.default_rng(0)
     x, weight = (tf.constant(rng.normal(size=(2, 5, 7, 3)).astype(np.float32)) for _ in range(2))
     slopes = rng.uniform(-0.5, 1.5, 3).astype(np.float32)
     ours, theirs = ChannelPReLU(dtype=dtype), keras.layers.PReLU(shared_axes=[1, 2])
     results = []
-    for layer in (ours, theirs):
+    for layer, mode in ((ours, {"training": training}), (theirs, {})):
         layer.build(x.shape)
         layer.trainable_variables[0].assign(slopes.reshape(layer.trainable_variables[0].shape))
 
-        def run(layer=layer):
+        def run(layer=layer, mode=mode):
             with tf.GradientTape() as tape:
                 tape.watch(x)
-                loss = tf.reduce_sum(weight * tf.cast(layer(x), tf.float32))
-            return layer(x), *tape.gradient(loss, [x, layer.trainable_variables[0]])
+                loss = tf.reduce_sum(weight * tf.cast(layer(x, **mode), tf.float32))
+            return layer(x, **mode), *tape.gradient(loss, [x, layer.trainable_variables[0]])
 
         results.append([np.asarray(tf.cast(r, tf.float32)) for r in (tf.function(run) if traced else run)()])
     for mine, its in zip(*results, strict=True):
