@@ -20,7 +20,6 @@ __all__ = ["SCALE", "discriminator", "fold_batch_norm", "radius", "rrdb", "srres
 SCALE = 4
 ALPHA = 0.2  # slope of leaky ReLU, and ESRGAN's residual scaling
 SMALL = 0.01  # of the variance of first weights: 0.1 of their standard deviation
-Layer = keras.layers.Layer
 
 
 def srresnet(
@@ -139,17 +138,22 @@ def fold_batch_norm(model: keras.Model, plain: keras.Model) -> keras.Model:
     return plain
 
 
-def _batch_norm() -> Layer:
+def _batch_norm() -> keras.layers.Layer:
     return FusedBatchNorm(momentum=0.9, epsilon=1e-5)
 
 
-def _convolutions(seed: int) -> Callable[..., Layer]:
+def _convolutions(seed: int) -> Callable[..., keras.layers.Layer]:
     """Return a maker of convolutions whose kernels start as He et al. (2015), the variance times `scale`."""
     numbers = itertools.count(200 * seed)
 
     def make(
-        filters: int, kernel: int, *, scale: float = 1.0, layer: type[Layer] = keras.layers.Conv2D, **kwargs: object
-    ) -> Layer:
+        filters: int,
+        kernel: int,
+        *,
+        scale: float = 1.0,
+        layer: type[keras.layers.Layer] = keras.layers.Conv2D,
+        **kwargs: object,
+    ) -> keras.layers.Layer:
         start = keras.initializers.VarianceScaling(2.0 * scale, "fan_in", "truncated_normal", seed=next(numbers))
         same = {} if layer is SubpixelConv2D else {"padding": "same"}
         return layer(filters, kernel, kernel_initializer=start, **same, **kwargs)

@@ -93,7 +93,8 @@ def peer(task: str, precision: str, seconds: float, variant: str) -> float:
             first = self.first(x)
             return self.up(first + self.body(first))
 
-    G: Any = SRResNet().to(memory_format=torch.channels_last)
+    network: Any = SRResNet()
+    G = network.to(memory_format=torch.channels_last)
     casting = torch.autocast("cpu", torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
     run = torch.compile(G) if variant == "compile" else G
     if task == "upscale":

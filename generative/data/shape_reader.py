@@ -71,9 +71,9 @@ class Reader:
         logits = np.concatenate(parts).reshape(len(images), len(PLACES), -1)  # [N, 9, 15]
         colour, shape, size = np.split(logits, np.cumsum(OUTPUTS)[:-1], axis=2)
         filled = colour[..., 1:].max(axis=2) - colour[..., 0]  # [N, 9]
-        values = [values.argmax(axis=2) for values in (colour[..., 1:], shape, size)]
+        c, s, z = (values.argmax(axis=2) for values in (colour[..., 1:], shape, size))  # [N, 9] each
         things = [
-            [Thing(*(int(v[n, place]) for v in values), place) for place in range(len(PLACES))]
+            [Thing(int(c[n, at]), int(s[n, at]), int(z[n, at]), at) for at in range(len(PLACES))]
             for n in range(len(images))
         ]
         return things, filled <= 0, filled

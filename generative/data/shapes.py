@@ -119,7 +119,8 @@ def draw_scene(rng: np.random.Generator, pairs: Sequence[tuple[int, int]], count
     count = count or 1 + int(rng.choice(len(THINGS), p=THINGS))
     chosen = rng.choice(len(pairs), count, replace=False)
     places, sizes = rng.choice(len(PLACES), count, replace=False), rng.integers(len(SIZES), size=count)
-    return tuple(Thing(*pairs[p], int(s), int(at)) for p, s, at in zip(chosen, sizes, places, strict=True))
+    found = zip((pairs[p] for p in chosen), sizes, places, strict=True)
+    return tuple(Thing(colour, shape, int(size), int(place)) for (colour, shape), size, place in found)
 
 
 def paint(scene: Sequence[Thing], rng: np.random.Generator) -> np.ndarray:
@@ -182,7 +183,7 @@ def caption(scene: Sequence[Thing], rng: np.random.Generator, *, complete: bool 
     """Return one wording for the scene and the claim it makes; `complete` leaves out neither sizes nor places."""
 
     def pick(words: Sequence[str]) -> str:
-        return words[rng.integers(len(words))]
+        return words[int(rng.integers(len(words)))]
 
     order = [scene[i] for i in rng.permutation(len(scene))]
     sized = [complete or rng.random() >= OMITTED for _ in order]

@@ -18,7 +18,6 @@ from core.layers.upsampling import ResizeConv2D
 __all__ = ["discriminator_head", "discriminator_trunk", "generator", "image_encoder"]
 
 ALPHA = 0.2  # slope of leaky ReLU
-H = keras.KerasTensor
 
 
 def generator(text: int, latent: int, width: int, reduced: int, seed: int) -> keras.Model:
@@ -96,20 +95,22 @@ class _Layers:
     def larger(self, filters: int, size: int, use_bias: bool = False) -> keras.layers.Layer:
         return ResizeConv2D(filters, 3, (size, size), use_bias=use_bias, kernel_initializer=self._start())
 
-    def norm(self, h: H) -> H:
+    def norm(self, h: keras.KerasTensor) -> keras.KerasTensor:
         return FusedBatchNorm(momentum=0.9, epsilon=1e-5)(h)
 
-    def reduce(self, t: H, units: int) -> H:
+    def reduce(self, t: keras.KerasTensor, units: int) -> keras.KerasTensor:
         return _leaky()(self.dense(units)(t))
 
-    def down(self, x: H, width: int, last_active: bool = True) -> H:
+    def down(self, x: keras.KerasTensor, width: int, last_active: bool = True) -> keras.KerasTensor:
         h = _leaky()(self.conv(width, 4, 2, use_bias=True)(x))
         for level in (1, 2, 3):
             h = self.norm(self.conv(width * 2**level, 4, 2)(h))
             h = _leaky()(h) if level < 3 or last_active else h
         return h
 
-    def residual(self, h: H, inside: int, active: Callable[[], keras.layers.Layer]) -> H:
+    def residual(
+        self, h: keras.KerasTensor, inside: int, active: Callable[[], keras.layers.Layer]
+    ) -> keras.KerasTensor:
         """Return active(h + f(h)); f: 1x1 and 3x3 convolutions of `inside` filters, then 3x3 back to those of h."""
         f = active()(self.norm(self.conv(inside, 1)(h)))
         f = active()(self.norm(self.conv(inside, 3)(f)))

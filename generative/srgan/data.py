@@ -48,7 +48,7 @@ class Crops:
     ):
         self.window = crop + 2 * support(SCALE)
         self.name, self.augment, self.recolour, self._say = name, augment, recolour, say
-        self.shape = (self.window, self.window, 3)
+        self.shape: tuple[int, ...] = (self.window, self.window, 3)
         small = [photo for photo in photos if min(photo.size) < self.window]
         self.photos = [photo for photo in photos if min(photo.size) >= self.window]
         if small:
