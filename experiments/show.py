@@ -97,14 +97,14 @@ def sample(argv: Sequence[str]) -> int:
         _whole(_take_option(rest, "--n") or "64", "--n", 1),
         _whole(_take_option(rest, "--seed") or "0", "--seed", 0),
     )
-    text = _take_option(rest, "--text")
+    text, target = _take_option(rest, "--text"), _take_option(rest, "--out")
     named = [t for t in rest if t.startswith("--") and "." not in t and "=" not in t and t != "--weights"]
     if text is not None:
         named.insert(0, "--text")
     if len(named) > 1:
         raise UsageError(f"{' and '.join(named)} name two pictures; choose one")
     name = named[0][2:] if named else "samples"
-    out = Path(_take_option(rest, "--out") or path / f"{name}.png")
+    out = Path(target or path / f"{name}.png")
     plugin, spec, which = restored(path, [t for t in rest if t not in named], "generative")
     drawn = {"samples": plugin.sample, **getattr(plugin, "pictures", {})}
     if text is not None and hasattr(plugin, "sample_text"):
