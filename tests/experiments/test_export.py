@@ -119,25 +119,29 @@ def check_agent(plugin: Any, act: Any) -> None:
         np.testing.assert_allclose(outputs["action"], np.clip(outputs["mean"], low, high))
 
 
+def assert_same_pictures(a: Any, b: np.ndarray) -> None:
+    """Two graphs of one network may round a byte the other way."""
+    apart = np.abs(np.asarray(a, int) - np.asarray(b, int))
+    assert apart.max() <= 1 and apart.mean() < 0.01, apart.max()
+
+
 def check_model(plugin: Any, functions: dict[str, Any]) -> None:
     """The exported function makes what the model's own methods make, of the same noise, caption or picture."""
     if "upscale" in functions:
         picture = np.random.default_rng(0).integers(256, size=(1, 20, 24, 3)).astype(np.uint8)
-        np.testing.assert_array_equal(
-            functions["upscale"](tf.constant(picture))["image"][0], plugin._upscale(picture[0])
-        )
+        assert_same_pictures(functions["upscale"](tf.constant(picture))["image"][0], plugin._upscale(picture[0]))
         return
     noise = tf.random.stateless_normal((5, plugin.config.latent), [7, -1])
     if hasattr(plugin, "draw"):
         captions = ["A red circle, above a Blue square.", "", "a zebra", "small", "a large green triangle"]
         outputs = functions["generate"](noise=noise, caption=tf.constant(captions))
-        np.testing.assert_array_equal(outputs["image"], plugin.draw(captions, 7))
+        assert_same_pictures(outputs["image"], plugin.draw(captions, 7))
         return
     outputs = functions[next(iter(functions))](noise)
     if "point" in outputs:
         np.testing.assert_allclose(outputs["point"], plugin.sampler.outputs(5, 7), atol=1e-6)
     else:
-        np.testing.assert_array_equal(outputs["image"], plugin.sample(5, 7))
+        assert_same_pictures(outputs["image"], plugin.sample(5, 7))
 
 
 def test_a_process_without_this_package_gets_the_same_outputs(exported: Path) -> None:
