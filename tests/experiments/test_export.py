@@ -82,7 +82,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for key, function in functions.items():
             given = example_inputs(function)
             outputs = function(**{k: tf.constant(v) for k, v in given.items()})
-            arrays = {f"in.{k}": v for k, v in given.items()} | {f"out.{k}": v.numpy() for k, v in outputs.items()}
+            arrays = {f"in.{k}": v.astype("S") if v.dtype == object else v for k, v in given.items()} | {
+                f"out.{k}": v.numpy() for k, v in outputs.items()
+            }
             np.savez(root / name / f"{key}.npz", **arrays)
         if spec.kind == "agent":
             check_agent(plugin, functions["act"])
