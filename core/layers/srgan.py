@@ -142,6 +142,17 @@ def _batch_norm() -> keras.layers.Layer:
     return FusedBatchNorm(momentum=0.9, epsilon=1e-5)
 
 
+class _Repeated(keras.initializers.Initializer):
+    """The same kernel for every pixel of a sub-pixel block: no checkerboard at first (Aitken et al., 2017)."""
+
+    def __init__(self, start: keras.initializers.Initializer, times: int):
+        self.start, self.times = start, times
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> keras.KerasTensor:
+        one = self.start((*shape[:-1], shape[-1] // self.times), dtype)
+        return keras.ops.tile(one, (1,) * (len(shape) - 1) + (self.times,))
+
+
 def _convolutions(seed: int) -> Callable[..., keras.layers.Layer]:
     """Return a maker of convolutions whose kernels start as He et al. (2015), the variance times `scale`."""
     numbers = itertools.count(200 * seed)
@@ -155,7 +166,8 @@ def _convolutions(seed: int) -> Callable[..., keras.layers.Layer]:
         **kwargs: object,
     ) -> keras.layers.Layer:
         start = keras.initializers.VarianceScaling(2.0 * scale, "fan_in", "truncated_normal", seed=next(numbers))
-        same = {} if layer is SubpixelConv2D else {"padding": "same"}
-        return layer(filters, kernel, kernel_initializer=start, **same, **kwargs)
+        if layer is SubpixelConv2D:
+            return layer(filters, kernel, kernel_initializer=_Repeated(start, 4), **kwargs)
+        return layer(filters, kernel, kernel_initializer=start, padding="same", **kwargs)
 
     return make

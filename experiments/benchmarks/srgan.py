@@ -91,7 +91,7 @@ def main() -> None:
     ]
     minutes = [_minutes(run, config.stage_one) for run in arguments.runs]
     note = (
-        f"Stage one beats bicubic by {_cell(gains, 2)} dB Y-PSNR (target: at least 0.8 within 60 minutes), after "
+        f"Stage one beats bicubic by {_cell(gains, 3)} dB Y-PSNR (target: at least 0.8 within 60 minutes), after "
         f"{_cell([m[0] for m in minutes], 1)} minutes of training; both stages took {_cell([m[1] for m in minutes], 1)}. "
         f"{len(arguments.runs)} seed(s). {PROTOCOL}. `python -m experiments.benchmarks.srgan RUNS`."
     )

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from core.layers.srgan import discriminator, fold_batch_norm, radius, rrdb, srresnet
+from core.layers.upsampling import SubpixelConv2D
 
 
 def random(*shape: int) -> np.ndarray:
@@ -68,6 +69,15 @@ def keras_logits(G):
     import keras
 
     return keras.Model(G.inputs, G.layers[-1].input)
+
+
+def test_it_begins_without_a_checkerboard() -> None:
+    """Inside, where padding is far, every pixel of a 2x2 block starts equal after one sub-pixel convolution."""
+    G = srresnet(1, 4, ends=3, batch_norm=False)
+    layer = next(one for one in G.layers if isinstance(one, SubpixelConv2D))
+    y = np.asarray(layer(random(1, 6, 7, 4)))
+    np.testing.assert_array_equal(y[:, ::2, ::2], y[:, 1::2, 1::2])
+    assert y[:, ::2, ::2].std() > 0
 
 
 def test_folded_batch_norm_computes_the_same() -> None:
