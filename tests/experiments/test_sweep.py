@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -24,6 +25,8 @@ from tests.conftest import ROOT
 TINY = ("--agent.env.id", "pongan/Catch-v0", "--agent.eval-episodes", "2", "--agent.envs", "2")
 SHORT = ("--run.until", "300", "--run.eval-every", "100", "--run.log-every", "100", "--run.save-every", "100")
 KNOWN = {f"run.{name}": kind for name, kind in flags(RunConfig).items()} | {"agent.lr": float, "agent.batch": int}
+
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
 
 
 def plan(
@@ -118,6 +121,7 @@ def sweep(*words: object, site: Path | None = None, wait: bool = True) -> subpro
     return process
 
 
+@needs_ray
 def test_a_failure_stays_alone_and_nothing_finished_is_repeated(external: Path, tmp_path: Path) -> None:
     """The external plugin `misbehaving` raises when told to; its neighbour trains on, and going on repeats neither."""
     flags = ("--run.until", 40, "--run.eval-every", 10, "--run.log-every", 10, "--folder", tmp_path)
@@ -141,6 +145,7 @@ def test_a_failure_stays_alone_and_nothing_finished_is_repeated(external: Path, 
     assert (run / "meta.json").read_text() == before
 
 
+@needs_ray
 @pytest.mark.slow
 def test_a_killed_sweep_goes_on_and_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     """SIGKILL in the middle: finished trials are left alone, half-finished ones resumed; the curves are the same bit for bit."""
@@ -174,6 +179,7 @@ def test_a_killed_sweep_goes_on_and_ends_as_an_undisturbed_one(tmp_path: Path) -
         assert len(list(folder.glob(f"runs/*/*/*-{trial}"))) == 1
 
 
+@needs_ray
 @pytest.mark.slow
 def test_successive_halving_stops_the_worse(tmp_path: Path) -> None:
     """Step sizes that learn nothing at all end before those that learn; what was stopped stays stopped."""
@@ -188,6 +194,7 @@ def test_successive_halving_stops_the_worse(tmp_path: Path) -> None:
     assert again.returncode == 0 and "4 of them done" in again.said
 
 
+@needs_ray
 @pytest.mark.slow
 def test_population_based_training_moves_the_bad_to_the_good(tmp_path: Path) -> None:
     """Trials with a step size of almost 0 take over weights and settings of those that learn, under their own names."""
