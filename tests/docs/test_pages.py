@@ -98,4 +98,4 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     env = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "Deep Q-learning" in (tmp_path / "agents" / "dqn" / "README.html").read_text()
+    assert "Deep Q-learning" in (tmp_path / "agents" / "dqn" / "index.html").read_text()
