@@ -85,7 +85,7 @@ def test_an_agent(cli, tmp_path: Path) -> None:
     code, out, err = cli("profile", "actor-critic", "--seconds", 4, "--warm-up", 0.5, "--trace", 0, *flags)
     assert code == 0, err
     found = shares(out)
-    assert {"environment", "acting", "update"} <= set(found) and sum(found.values()) > 98, out
+    assert found["environment"] > 0.3 and found["acting"] > 2 and found["update"] > 10 and sum(found.values()) > 98, out
     assert "ActorCritic._play" in out and "environment steps per second" in out
     run = only_run(tmp_path)
     assert run.name.endswith("-profile") and (run / "results.json").is_file()
