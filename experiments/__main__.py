@@ -88,7 +88,10 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _help() -> str:
-    lines = [f"  {verb:11s} {text}" for verb, text in VERBS.items()]
+    from experiments.catalogue import catalogue
+
+    own = {verb: f"a verb of {spec.name}" for spec in catalogue().plugins.values() for verb in spec.commands}
+    lines = [f"  {verb:11s} {text}" for verb, text in (VERBS | own).items()]
     return "\n".join(
         [
             "usage: python -m experiments <verb> ...",

@@ -85,8 +85,8 @@ def test_every_flag_has_its_help(cli) -> None:
 )
 def test_questions_are_answered_at_once_without_tensorflow(argv: list[str]) -> None:
     code = (
-        "import sys, time; begun = time.perf_counter(); from experiments.__main__ import main\n"
-        f"try: main({argv!r})\nexcept SystemExit: pass\n"
+        "import contextlib, sys, time; begun = time.perf_counter(); from experiments.__main__ import main\n"
+        f"with contextlib.suppress(SystemExit): main({argv!r})\n"
         "print(time.perf_counter() - begun, [m for m in ('tensorflow', 'keras', 'gymnasium', 'numpy') if m in sys.modules])"
     )
     best = 9.0
