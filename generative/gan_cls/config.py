@@ -62,7 +62,7 @@ class GANCLSConfig:
     """Numbers to which G and D each reduce the encoded caption."""
     encoder: Literal["alongside", "before"] = "before"
     """When the encoders train: alongside the GAN for the first encoder_epochs (the original), or before it; frozen after."""
-    encoder_epochs: float = 8.0
+    encoder_epochs: float = 3.0
     """Passes over the pictures for which the encoders train."""
     encoder_lr: float = 1e-3
     """Adam step size of the encoders."""
@@ -72,10 +72,16 @@ class GANCLSConfig:
     """Most that the global norm of the encoders' gradient may be."""
     lr: float = 4e-4
     """Adam step size of G and D (the original: 2e-4)."""
-    beta1: float = 0.5
-    """Adam's decay of the gradient's mean, in G and D."""
+    beta1: float = 0.0
+    """Adam's decay of the gradient's mean, in G and D (the original: 0.5)."""
     halve_every: float = 100.0
     """Passes over the pictures after which the step size of G and D is halved, again and again."""
+    batch_norm: bool = False
+    """Batch norm in D (the original); not with r1 or r2, which need a D of single examples."""
+    r1: float = 1.0
+    """Weight of the zero-centred penalty |grad D|^2 / 2 on real pictures with their captions (the original: 0)."""
+    r2: float = 1.0
+    """Weight of the zero-centred penalty |grad D|^2 / 2 on generated pictures with their captions (the original: 0)."""
     gan_int: float = 0.0
     """Weight of G's loss on captions halfway between two of the batch (GAN-INT); 1 is common, 0 for none."""
     ema: float = 0.999
@@ -92,10 +98,14 @@ class GANCLSConfig:
             require(getattr(self, name) >= least, f"{name} is {getattr(self, name)}; it must be at least {least}")
         for name in ("lr", "encoder_lr", "clip", "halve_every"):
             require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be above 0")
-        for name in ("gan_int", "encoder_epochs"):
+        for name in ("gan_int", "encoder_epochs", "r1", "r2"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name):g}; it must be 0 or more")
         require(
             0 < self.margin < 2, f"margin is {self.margin:g}; cosines differ by less than 2, so it must lie in (0, 2)"
+        )
+        require(
+            not (self.batch_norm and (self.r1 or self.r2)),
+            "batch_norm mixes the examples of a batch, so a gradient penalty (r1, r2) has no meaning; choose one of them",
         )
         require(0 <= self.beta1 < 1, f"beta1 is {self.beta1}; it must lie in [0, 1)")
         require(0 <= self.ema < 1, f"ema is {self.ema}; it must lie in [0, 1)")

@@ -5,7 +5,7 @@ Captions t are encoded by an LSTM v = T(t), trained with a picture encoder by th
 
     x, v ~ data; v_wrong, a caption that is false of x; z ~ N(0, 1);  x_fake = G(z, v)
     s_r = D(x, v);  s_w = D(x, v_wrong);  s_f = D(x_fake, v)
-    theta_D <- Adam(theta_D, grad -[log s_r + (log(1 - s_w) + log(1 - s_f)) / 2])
+    theta_D <- Adam(theta_D, grad -[log s_r + (log(1 - s_w) + log(1 - s_f)) / 2])   + R1, R2 if asked for
     theta_G <- Adam(theta_G, grad -log D(x_fake, v))                             D already updated, the same z
 """
 
@@ -21,7 +21,7 @@ import tensorflow as tf
 from core.errors import UsageError
 from core.layers.ema import follow
 from core.layers.text import text_encoder
-from core.losses.adversarial import nonsaturating_generator
+from core.losses.adversarial import nonsaturating_generator, zero_centred_penalty
 from core.losses.text_image import cosine_hinge, matching_discriminator
 from core.optimizers import Adam
 from core.plugin import Context
@@ -35,7 +35,7 @@ from generative.gan_cls.networks import discriminator_head, discriminator_trunk,
 
 __all__ = ["GANCLS"]
 
-TAGS = ("loss/discriminator", "loss/generator", "critic/right", "critic/wrong", "critic/fake")
+TAGS = ("loss/discriminator", "loss/penalty", "loss/generator", "critic/right", "critic/wrong", "critic/fake")
 SAMPLED = 250  # pictures in one forward pass
 GRID_SEED, SENTENCES, ROWS = 1, 8, 8
 VOCABULARY = "vocabulary.txt"
@@ -60,8 +60,8 @@ class GANCLS:
         make = partial(generator, text, config.latent, config.g_width, config.reduced, seed + 2)
         self.G = make()
         self.average = make() if config.ema else self.G  # the generator that is sampled
-        self.D_trunk = discriminator_trunk(config.d_width, seed + 3)
-        self.D_head = discriminator_head(text, config.d_width, config.reduced, seed + 4)
+        self.D_trunk = discriminator_trunk(config.d_width, seed + 3, config.batch_norm)
+        self.D_head = discriminator_head(text, config.d_width, config.reduced, seed + 4, config.batch_norm)
         self.D_variables = self.D_trunk.trainable_variables + self.D_head.trainable_variables
         self.encoder_variables = self.T.trainable_variables + self.I.trainable_variables
         self.G_optimizer, self.D_optimizer = (Adam(config.lr, config.beta1) for _ in range(2))
@@ -144,7 +144,12 @@ class GANCLS:
                     real, fake = self.D_trunk(x, training=True), self.D_trunk(x_fake, training=True)
                     s_r, s_w, s_f = D(real, v), D(real, v_wrong), D(fake, v)
                     D_loss = matching_discriminator(s_r, s_w, s_f)
-                self.D_optimizer.apply(D_tape.gradient(D_loss, self.D_variables), self.D_variables)
+                    penalty = tf.constant(0.0)
+                    for weight, picture in ((self.config.r1, x), (self.config.r2, x_fake)):
+                        if weight:
+                            penalty += weight * zero_centred_penalty(lambda y: D(self.D_trunk(y, training=True), v), picture)
+                    total = D_loss + penalty
+                self.D_optimizer.apply(D_tape.gradient(total, self.D_variables), self.D_variables)
             G_loss = nonsaturating_generator(D(self.D_trunk(x_fake, training=True), v))
             if self.config.gan_int:
                 halfway = 0.5 * (v + tf.roll(v, 1, axis=0))  # [B, E] eq. 5 with beta 0.5
@@ -153,7 +158,7 @@ class GANCLS:
         self.G_optimizer.apply(G_tape.gradient(G_loss, self.G.trainable_variables), self.G.trainable_variables)
         if self.config.ema:
             follow(self.average, self.G, self.config.ema, self.G_optimizer.iterations - 1)
-        return [D_loss, G_loss, *(tf.reduce_mean(s) for s in (s_r, s_w, s_f))]
+        return [D_loss, penalty, G_loss, *(tf.reduce_mean(s) for s in (s_r, s_w, s_f))]
 
     # --- samples --------------------------------------------------------------------------------------------------------
 

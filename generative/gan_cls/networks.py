@@ -1,6 +1,7 @@
 """The networks of GAN-CLS: 64x64 pictures in [-1, 1], captions as vectors of a text encoder. Outputs are float32.
 
-Kernels start as N(0, 0.02^2); batch norm with decay 0.9 stands behind every convolution but D's first and each network's last.
+Kernels start as N(0, 0.02^2); batch norm with decay 0.9 stands behind every convolution but D's first and each network's last,
+in D only if it is asked for.
 """
 
 from __future__ import annotations
@@ -38,21 +39,21 @@ def generator(text: int, latent: int, width: int, reduced: int, seed: int) -> ke
     return keras.Model([z, t], keras.layers.Activation("tanh", dtype="float32")(h), name="generator")
 
 
-def discriminator_trunk(width: int, seed: int) -> keras.Model:
+def discriminator_trunk(width: int, seed: int, batch_norm: bool) -> keras.Model:
     """Return D's part that sees the picture alone: [B, 64, 64, 3] -> [B, 4, 4, 8 width].
 
     Four stride-2 4x4 convolutions with width to 8 width filters, then a residual block. It runs once for a real picture,
     whichever captions that is then shown with.
     """
-    layers = _Layers(seed)
+    layers = _Layers(seed, batch_norm)
     x = keras.Input((64, 64, 3))
     h = layers.residual(layers.down(x, width, last_active=False), 2 * width, _leaky)
     return keras.Model(x, h, name="discriminator_trunk")
 
 
-def discriminator_head(text: int, width: int, reduced: int, seed: int) -> keras.Model:
+def discriminator_head(text: int, width: int, reduced: int, seed: int, batch_norm: bool) -> keras.Model:
     """Return D's part that compares: (trunk's maps [B, 4, 4, 8 width], text [B, text]) -> raw outputs [B], no sigmoid."""
-    layers = _Layers(seed)
+    layers = _Layers(seed, batch_norm)
     maps, t = keras.Input((4, 4, 8 * width)), keras.Input((text,))
     h = Tile()([maps, layers.reduce(t, reduced)])
     h = _leaky()(layers.norm(layers.conv(8 * width, 1)(h)))
@@ -75,8 +76,8 @@ def _leaky() -> keras.layers.Layer:
 class _Layers:
     """Makers of layers whose weights are drawn from one seed, each from a number of its own."""
 
-    def __init__(self, seed: int):
-        self._numbers = itertools.count(100 * seed)
+    def __init__(self, seed: int, batch_norm: bool = True):
+        self._numbers, self._batch_norm = itertools.count(100 * seed), batch_norm
 
     def _start(self) -> keras.initializers.Initializer:
         return keras.initializers.RandomNormal(0.0, 0.02, seed=next(self._numbers))
@@ -88,15 +89,14 @@ class _Layers:
         self, filters: int, kernel: int, strides: int = 1, *, use_bias: bool = False, **kwargs: str
     ) -> keras.layers.Layer:
         same = {"padding": "same", **kwargs}
-        return keras.layers.Conv2D(
-            filters, kernel, strides, use_bias=use_bias, kernel_initializer=self._start(), **same
-        )
+        biased = use_bias or not self._batch_norm  # batch norm has a shift of its own
+        return keras.layers.Conv2D(filters, kernel, strides, use_bias=biased, kernel_initializer=self._start(), **same)
 
     def larger(self, filters: int, size: int, use_bias: bool = False) -> keras.layers.Layer:
         return ResizeConv2D(filters, 3, (size, size), use_bias=use_bias, kernel_initializer=self._start())
 
     def norm(self, h: keras.KerasTensor) -> keras.KerasTensor:
-        return FusedBatchNorm(momentum=0.9, epsilon=1e-5)(h)
+        return FusedBatchNorm(momentum=0.9, epsilon=1e-5)(h) if self._batch_norm else h
 
     def reduce(self, t: keras.KerasTensor, units: int) -> keras.KerasTensor:
         return _leaky()(self.dense(units)(t))

@@ -52,9 +52,16 @@ def context(tmp_path: Path) -> Context:
     return Context(seed=1, folder=tmp_path)
 
 
-def test_update_is_the_papers(context: Context) -> None:
+ORIGINAL = {"batch_norm": True, "r1": 0.0, "r2": 0.0, "beta1": 0.5}
+PENALISED = {"batch_norm": False, "r1": 0.7, "r2": 0.3}
+
+
+@pytest.mark.parametrize("fields", [ORIGINAL, PENALISED], ids=["original", "penalised"])
+def test_update_is_the_papers(context: Context, fields: dict[str, Any]) -> None:
     """Shared forward passes give what separate ones would: Algorithm 1 worked out apart, with a plain optimiser's steps."""
-    model, twin = make(context), make(context)
+    model, twin = make(context, **fields), make(context, **fields)
+    for variable in model.D_variables + twin.D_variables:
+        variable.assign(8 * variable)  # so that the penalties weigh as much as the loss
     batch = model.stream.next()
     key = tf.constant([model.noise_seed, 0], tf.int64)
     model.update(*map(tf.constant, (batch.x, batch.text, batch.wrong)), key, tf.constant(2e-4))
@@ -69,6 +76,12 @@ def test_update_is_the_papers(context: Context) -> None:
         fake = twin.G([z, v], training=True)
         r, w, f = (tf.sigmoid(s) for s in (D(x, v), D(x, v_wrong), D(fake, v)))
         loss = -tf.reduce_mean(tf.math.log(r) + 0.5 * (tf.math.log(1 - w) + tf.math.log(1 - f)))
+        for weight, picture in ((fields["r1"], x), (fields["r2"], tf.identity(fake))):
+            with tf.GradientTape() as inner:
+                inner.watch(picture)
+                output = D(picture, v)
+            norms = tf.reduce_sum(inner.gradient(output, picture) ** 2, axis=(1, 2, 3))  # [B]
+            loss += weight * tf.reduce_mean(norms) / 2
     twin.D_optimizer.apply(tape.gradient(loss, twin.D_variables), twin.D_variables)
     with tf.GradientTape() as tape:
         loss = -tf.reduce_mean(tf.math.log(tf.sigmoid(D(twin.G([z, v], training=True), v))))
