@@ -33,6 +33,7 @@ class Captioned:
     """Pictures `rows` of `images`, each with at least one caption; pictures are named by their position in `images`.
 
     `is_true(i, j, k)` says whether caption k of picture j is true of picture i; a wrong caption is one that is not.
+    `nearly_true(i, rng)` makes up a caption that is false of picture i in a single point, where the data can do that.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class Captioned:
         is_true: Callable[[int, int, int], bool],
         rows: np.ndarray,
         mirror: bool = False,
+        nearly_true: Callable[[int, np.random.Generator], str] | None = None,
     ):
         self.name, self.images, self.captions, self.is_true = name, images, captions, is_true
+        self.nearly_true = nearly_true
         self.rows, self.mirror = rows, mirror
         self.protocol = f"{len(rows):,} captioned pictures {SIZE}x{SIZE} of {what}"
 
@@ -59,13 +62,15 @@ class Captioned:
             rows = np.array([self.images.stand_in(int(i)) for i in rows])
         return x, rows
 
-    def wrong_for(self, i: int, rng: np.random.Generator) -> tuple[int, int]:
-        """Return (j, k) such that caption k of picture j is false of picture i, drawn at random."""
+    def wrong_for(self, i: int, rng: np.random.Generator) -> str:
+        """Return a caption that is false of picture i: one of another picture, or half of the time one that is nearly true."""
+        if self.nearly_true and rng.random() < 0.5:
+            return self.nearly_true(i, rng)
         for _ in range(TRIES):
             j = int(self.rows[rng.integers(len(self.rows))])
             k = int(rng.integers(len(self.captions[j])))
             if not self.is_true(i, j, k):
-                return j, k
+                return self.captions[j][k]
         raise UsageError(
             f"{self.name}: nearly every caption fits picture {i} too ({self.captions[i][0]!r}); captions must differ in meaning"
         )
@@ -181,7 +186,7 @@ class Examples:
         texts = (text for i in data.rows for text in data.captions[i])
         self.unknown = next((word for text in texts for word in words_of(text) if word not in words.known), "")
         """A word of the captions that `words` lack, if there is one."""
-        self._pad = words.pad
+        self._words = words
         self._order: Order | None = None
 
     def draw(self, seed: int, position: int, batch: int) -> Batch:
@@ -195,10 +200,11 @@ class Examples:
             flip = rng.random(batch) < 0.5
             x = np.where(flip[:, None, None, None], x[:, :, ::-1], x)
         right = [(int(i), int(rng.integers(len(data.captions[i])))) for i in rows]
-        wrong = [data.wrong_for(int(i), rng) for i in rows]
-        text, other = (self._pad([self.ids[i][k] for i, k in pairs], self.length) for pairs in (right, wrong))
+        text = [self.ids[i][k] for i, k in right]
+        wrong = [self._words.encode(data.wrong_for(int(i), rng)) for i in rows]
+        length = max(self.length, *map(len, wrong))  # one length, so that the update is traced once
         false = [[not data.is_true(int(i), j, k) for j, k in right] for i in rows]
-        return Batch(x, text, other, np.array(false))
+        return Batch(x, self._words.pad(text, length), self._words.pad(wrong, length), np.array(false))
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------
@@ -247,7 +253,10 @@ def _shapes(what: str, pairs: Sequence[tuple[int, int]], count: int, captions: i
     def is_true(i: int, j: int, k: int) -> bool:
         return shapes.is_true(claims[j][k], scenes[i])
 
-    return Captioned(what, what, Painted(scenes, split), texts, is_true, np.arange(count))
+    def nearly_true(i: int, rng: np.random.Generator) -> str:
+        return shapes.wrong_caption(scenes[i], pairs, rng)
+
+    return Captioned(what, what, Painted(scenes, split), texts, is_true, np.arange(count), nearly_true=nearly_true)
 
 
 def _folder(path: Path, config: CaptionConfig, say: Say) -> Splits:

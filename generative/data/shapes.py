@@ -29,6 +29,7 @@ __all__ = [
     "is_true",
     "paint",
     "sentence",
+    "wrong_caption",
 ]
 
 SIDE = 64
@@ -200,6 +201,21 @@ def caption(scene: Sequence[Thing], rng: np.random.Generator, *, complete: bool 
         return text, Claim(tuple(t._replace(place=UNSAID) for t in said), relation[0])
     parts = [f"{name} {place}" for name, place in zip(names, where, strict=True)]
     return pick(_LISTED).format(", ".join(parts[:-1]) + " and " + parts[-1]), Claim(tuple(said))
+
+
+def wrong_caption(scene: Sequence[Thing], pairs: Sequence[tuple[int, int]], rng: np.random.Generator) -> str:
+    """Return a caption that is false of the scene in one attribute of one thing, whose (colour, shape) is still out of `pairs`."""
+    choices = {"colour": len(COLOURS), "shape": len(SHAPES), "size": len(SIZES), "place": len(PLACES)}
+    while True:
+        attribute = list(choices)[int(rng.integers(len(choices)))]
+        n, value = int(rng.integers(len(scene))), int(rng.integers(choices[attribute]))
+        changed = scene[n]._replace(**{attribute: value})
+        others = [*scene[:n], *scene[n + 1 :]]
+        if changed[:2] not in pairs or any(changed[:2] == t[:2] or changed.place == t.place for t in others):
+            continue
+        text, claim = caption([*scene[:n], changed, *scene[n + 1 :]], rng)
+        if not is_true(claim, scene):
+            return text
 
 
 def sentence(thing: Thing) -> str:

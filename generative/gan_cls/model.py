@@ -103,7 +103,7 @@ class GANCLS:
         epoch = self.clock * config.batch / len(self.data.train)
         values: dict[str, Any] = {}
         if training := epoch < config.encoder_epochs:
-            values["loss/encoder"] = self._update_encoders(*map(tf.constant, (batch.x, batch.text, batch.false)))
+            values["loss/encoder"] = self._update_encoders(*map(tf.constant, (batch.x, batch.text, batch.wrong, batch.false)))
         if not training or config.encoder == "alongside":
             lr = config.lr * 0.5 ** int(epoch / config.halve_every)
             key = tf.constant([self.noise_seed, self.clock], tf.int64)
@@ -112,12 +112,11 @@ class GANCLS:
         self.clock += 1
         return values
 
-    def update_encoders(self, x: tf.Tensor, text: tf.Tensor, false: tf.Tensor) -> tf.Tensor:
+    def update_encoders(self, x: tf.Tensor, text: tf.Tensor, wrong: tf.Tensor, false: tf.Tensor) -> tf.Tensor:
         """One step of both encoders for pictures [B, H, W, C] uint8, captions [B, T], false [B, B]; returns the loss."""
         with tf.GradientTape() as tape:
-            loss = cosine_hinge(
-                self.I(as_input(x), training=True), self.T(text, training=True), false, self.config.margin
-            )
+            v, v_wrong = tf.split(self.T(tf.concat([text, wrong], axis=0), training=True), 2)  # [B, E] each
+            loss = cosine_hinge(self.I(as_input(x), training=True), v, false, self.config.margin, v_wrong)
         gradient = tape.gradient(loss, self.encoder_variables)
         dense = [tf.convert_to_tensor(g) for g in gradient]  # the words' rows come apart, but the norm is over all
         self.encoder_optimizer.apply(dense, self.encoder_variables)

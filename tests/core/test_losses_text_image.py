@@ -31,6 +31,9 @@ def test_cosine_hinge_by_hand() -> None:
     assert hinge([[False, True], [False, False]], 0.6) == pytest.approx(0.1 + 1.1 - math.sqrt(3) / 2, abs=1e-6)
     assert hinge([[False, False], [True, False]], 0.6) == 0
     assert hinge([[False, False], [False, False]], 0.6) == 0  # nothing is wrong: no loss, no division by 0
+    swapped = tf.constant(V[::-1])  # cosines 0.5 and 0: 0.6 - 1 + 0.5 = 0.1 and 0.6 - 0.866 + 0 < 0
+    none = tf.zeros((2, 2), tf.bool)
+    assert float(cosine_hinge(tf.constant(X), tf.constant(V), none, 0.6, swapped)) == pytest.approx(0.1 / 2, abs=1e-6)
 
 
 def test_cosine_hinge_pulls_right_and_pushes_wrong_pairs() -> None:

@@ -131,14 +131,29 @@ def test_wrong_captions_are_wrong_in_meaning(splits: Splits, words: Words) -> No
 
     data = Captioned("twins", "twins", images, texts, is_true, np.arange(3))  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
-    assert {data.wrong_for(0, rng) for _ in range(50)} == {(2, 0)}  # never the twin's, whose words are other ones
-    assert {data.wrong_for(2, rng) for _ in range(50)} == {(0, 0), (1, 0)}
+    assert {data.wrong_for(0, rng) for _ in range(50)} == set(texts[2])  # never the twin's, whose words are other ones
+    assert {data.wrong_for(2, rng) for _ in range(50)} == {*texts[0], *texts[1]}
     assert len(data.different(3, rng)) == 2
 
     batch = Examples(splits.train, words).draw(1, 0, 64)
     assert batch.x.shape == (64, 64, 64, 3) and batch.x.dtype == np.uint8
     assert not batch.false.diagonal().any() and 0.9 < batch.false.mean() < 1
     assert not (batch.text == batch.wrong).all(axis=1).any()
+
+
+def test_a_caption_is_wrong_in_one_attribute_of_one_thing() -> None:
+    scene = (Thing(RED, CIRCLE, LARGE, TOP), Thing(GREEN, TRIANGLE, SMALL, RIGHT))
+    changes = set()
+    for seed in range(300):
+        text = shapes.wrong_caption(scene, shapes.SEEN, np.random.default_rng(seed))
+        words = set(text.split())
+        assert len(words & {"a", "an"}) >= 1
+        right = [bool({"red"} & words), bool({"circle", "disc"} & words), bool({"green"} & words), "triangle" in words]
+        assert sum(right) >= 3, text  # at most one colour or shape is another
+        changes.add("".join("-x"[not r] for r in right))
+        pairs = [pair for pair in shapes.UNSEEN if list(shapes.COLOURS)[pair[0]] + " " + shapes.SHAPES[pair[1]] in text]
+        assert not pairs, text
+    assert changes == {"----", "x---", "-x--", "--x-", "---x"}  # the first: a size, a place or a relation
 
 
 def test_nothing_can_be_wrong_where_all_captions_say_the_same() -> None:
@@ -190,8 +205,8 @@ def test_folder_with_captions(tmp_path: Path) -> None:
     assert not set(splits.train.rows) & set(splits.test.rows)
     rng = np.random.default_rng(0)
     for _ in range(100):  # a caption that picture 0 has too is not wrong for it
-        j, k = splits.train.wrong_for(int(splits.train.rows[0]), rng)
-        assert splits.train.captions[j][k].startswith("picture number") and j != splits.train.rows[0]
+        text = splits.train.wrong_for(int(splits.train.rows[0]), rng)
+        assert text.startswith("picture number") and not text.endswith(str(splits.train.rows[0]))
     i = int(splits.train.rows[0])
     assert splits.train.read(np.array([i]))[0].mean() == pytest.approx(20 * int(splits.train.captions[i][0][-1]))
 
@@ -234,8 +249,9 @@ def test_flowers_layout(tmp_path: Path, archive: bool) -> None:
     rng = np.random.default_rng(0)
     i = int(splits.train.rows[0])
     for _ in range(50):
-        j, _ = splits.train.wrong_for(i, rng)
-        assert splits.train.captions[j][0] != splits.train.captions[i][0]  # of another class
+        text = splits.train.wrong_for(i, rng)
+        (kind,) = {c[0] for c in splits.train.captions if text in c}
+        assert kind != splits.train.captions[i][0]  # of another class
 
 
 @pytest.mark.parametrize(
