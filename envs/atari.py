@@ -37,7 +37,7 @@ class AtariBank:
     def __init__(self, config: EnvConfig, game: str, observation: str, size: int = 1, *, rgb: bool = False):
         side = FRAME_SIDES.get(observation, 0) if not rgb else 0
         stacked = side > 0
-        self.size = size
+        self.size, self.frame_stack = size, 4 if stacked else 1
         self._observation = "rgb" if rgb else observation
         self._noop_max = config.noop_max
         self._sticky = config.sticky_actions > 0
@@ -48,7 +48,7 @@ class AtariBank:
             num_threads=1,
             img_height=side or 210,
             img_width=side or 160,
-            stack_num=4 if stacked else 1,
+            stack_num=self.frame_stack,
             maxpool=stacked,
             grayscale=not rgb,
             frameskip=config.frame_skip,

@@ -6,6 +6,7 @@ A reused Box2D world is not a function of the reset seed, a newly built one is, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -17,15 +18,16 @@ __all__ = ["ClassicBank"]
 
 
 class ClassicBank:
-    """One environment; `build()` makes an instance. Observations and actions are the environment's own."""
+    """One environment; `build()` makes an instance. Observations and actions are the environment's own; those of a Discrete
+    space are counted from 0, whatever its `start`, and with `actions` an action is a position among these."""
 
     size = 1
+    frame_stack = 1
 
     def __init__(self, build: Callable[[], gymnasium.Env], actions: tuple[int, ...] = ()):
         self._build = build
         self._env = build()
         self._fresh = True
-        self._subset = actions
         self.observation_space: gymnasium.Space = self._env.observation_space
         space = self._env.action_space
         if not isinstance(self.observation_space, (gymnasium.spaces.Box, gymnasium.spaces.Discrete)):
@@ -34,11 +36,17 @@ class ClassicBank:
             )
         if not isinstance(space, (gymnasium.spaces.Box, gymnasium.spaces.Discrete)):
             raise UsageError(f"actions of {self._name} are {space}; only Box and Discrete are supported")
-        if actions:
-            if not isinstance(space, gymnasium.spaces.Discrete) or max(actions) >= space.n:
-                raise UsageError(f"actions {list(actions)} do not fit {self._name}, whose actions are {space}")
-            space = gymnasium.spaces.Discrete(len(actions))
+        if not all(space.contains(action) for action in actions):
+            raise UsageError(f"actions {list(actions)} do not fit {self._name}, whose actions are {space}")
+        self._actions = actions  # what the environment calls them; empty for a vector of numbers
+        if isinstance(space, gymnasium.spaces.Discrete):
+            self._actions = actions or tuple(range(int(space.start), int(space.start + space.n)))
+            space = gymnasium.spaces.Discrete(len(self._actions))
         self.action_space: gymnasium.Space = space
+        self._first_state = 0
+        if isinstance(self.observation_space, gymnasium.spaces.Discrete):
+            self._first_state = int(self.observation_space.start)
+            self.observation_space = gymnasium.spaces.Discrete(int(self.observation_space.n))
 
     @property
     def _name(self) -> str:
@@ -50,17 +58,20 @@ class ClassicBank:
             self._env.close()
             self._env = self._build()
         self._fresh = False
-        return self._env.reset(seed=seed)[0]
+        return self._seen(self._env.reset(seed=seed)[0])
+
+    def _seen(self, obs: Any) -> Any:
+        return obs - self._first_state if self._first_state else obs
 
     def send(self, actions: np.ndarray) -> None:
         """Take the step; actions [1]."""
         action = actions[0]
-        self._result = self._env.step(self._subset[action] if self._subset else action)
+        self._result = self._env.step(self._actions[action] if self._actions else action)
 
     def recv(self) -> Received:
         """Return observations, rewards, terminated, truncated, each [1, ...]."""
         obs, reward, terminated, truncated, _ = self._result
-        return (obs,), (reward,), (terminated,), (truncated and not terminated,)
+        return (self._seen(obs),), (reward,), (terminated,), (truncated and not terminated,)
 
     def render(self) -> np.ndarray:
         """Return the current picture [H, W, 3] uint8; the instance must have been built with render_mode='rgb_array'."""

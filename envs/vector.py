@@ -23,6 +23,8 @@ class Bank(Protocol):
     """One or several games that step together. `send` starts a step and `recv` waits, so that banks run at the same time."""
 
     size: int
+    frame_stack: int
+    """Frames in an observation [frames, H, W], the newest last, each step one new; 1 where it is no stack."""
     observation_space: Space
     action_space: Space
 
@@ -73,6 +75,7 @@ class VectorEnv:
         self.num_envs = len(self._place)
         self.observation_space = self._banks[0].observation_space
         self.action_space = self._banks[0].action_space
+        self.frame_stack = self._banks[0].frame_stack
         self.protocol = protocol
         """One line that says everything a score depends on."""
         self._rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(self.num_envs)]

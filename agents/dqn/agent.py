@@ -45,7 +45,7 @@ class DQN:
         space, actions = self.env.observation_space, self.env.action_space
         if not isinstance(actions, Discrete):
             raise UsageError(f"dqn needs discrete actions; those of {config.env.id} are {actions}")
-        self.num_actions, self.first_action = int(actions.n), int(actions.start)
+        self.num_actions = int(actions.n)
         self.observations = Observations.of(space, "dqn")
         pixels = self.observations.kind == "pixels"
         self.clips = config.clip_rewards == "yes" or (config.clip_rewards == "auto" and pixels)
@@ -64,12 +64,12 @@ class DQN:
 
         self.rng = np.random.default_rng([context.seed, 1])
         self.act_rng = np.random.default_rng([context.seed, 2])  # of `act`, which is no part of training
-        stack = space.shape[0] if pixels else 1
+        stack = self.env.frame_stack
         size = config.capacity * int(np.prod(space.shape)) * space.dtype.itemsize // stack
         on_disk = config.replay_on_disk == "yes" or (config.replay_on_disk == "auto" and size > IN_MEMORY)
         self.replay = Replay(
             config.capacity,
-            space.shape[1:] if pixels else space.shape,
+            space.shape[1:] if stack > 1 else space.shape,
             space.dtype,
             num_envs=config.envs,
             stack=stack,
@@ -99,7 +99,7 @@ class DQN:
         for _ in range(self.config.turn):
             s_tm1 = self.env.obs
             a_tm1 = self._epsilon_greedy(s_tm1, self.epsilon, self.rng)  # [N]
-            self.env.send(a_tm1 + self.first_action)
+            self.env.send(a_tm1)
             self._learn(stats)  # while the environments play
             t = self.env.recv()
             r_t = np.sign(t.reward) if self.clips else t.reward
@@ -282,14 +282,14 @@ class DQN:
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Return actions [N] of the highest value, or at random with probability `eval_epsilon`, for observations [N, ...]."""
-        return self._epsilon_greedy(observations, self.config.eval_epsilon, self.act_rng) + self.first_action
+        return self._epsilon_greedy(observations, self.config.eval_epsilon, self.act_rng)
 
     def exportable(self) -> Mapping[str, Any]:
         @takes_observations(self.env.observation_space)
         def act(observation: tf.Tensor) -> dict[str, tf.Tensor]:
             """The action [N] of the highest value, and the values [N, A] of all."""
             q = self.model(self.observations.traced(observation))
-            return {"action": tf.argmax(q, axis=-1) + self.first_action, "value": q}
+            return {"action": tf.argmax(q, axis=-1), "value": q}
 
         return {"act": act}
 

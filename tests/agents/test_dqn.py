@@ -4,6 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -218,6 +219,36 @@ def test_pong_from_frames_stored_once_in_a_file(dueling: bool, tmp_path: Path) -
     assert len(said) == 1 and "0.00141 GB" in said[0] and "replay.bin" in said[0]
     assert a.act(a.env.obs).shape == (2,)
     a.close()
+
+
+class Coloured(gymnasium.Env):
+    """A colour picture [3, 36, 36] whose three planes count the steps at different paces; ends after 7."""
+
+    observation_space = gymnasium.spaces.Box(0, 255, (3, 36, 36), np.uint8)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self.seen(), {}
+
+    def step(self, action):
+        self.t += 1
+        return self.seen(), 1.0, self.t == 7, False, {}
+
+    def seen(self) -> np.ndarray:
+        return np.broadcast_to(np.array([1, 10, 20], np.uint8)[:, None, None] * self.t, (3, 36, 36)).astype(np.uint8)
+
+
+def test_planes_of_colour_are_no_stack_of_frames() -> None:
+    gymnasium.register("pongan/Coloured-v0", Coloured)
+    a = agent(env=EnvConfig("pongan/Coloured-v0"), clip_rewards="no")
+    play(a, 40)
+    batch = a.replay.sample(20)
+    first, second = batch.obs_tm1[..., 0, 0], batch.obs_t[..., 0, 0]  # [B, 3]
+    np.testing.assert_array_equal(first, first[:, :1] * np.array([1, 10, 20]))
+    np.testing.assert_array_equal(second[:, 0] - first[:, 0], 1)
+    gymnasium.registry.pop("pongan/Coloured-v0")
 
 
 def test_step_size_falls_to_nothing() -> None:
