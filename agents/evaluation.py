@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from envs import EnvConfig, make, render_episode
+from envs import EnvConfig, limited, make, render_episode
 
 __all__ = ["evaluate"]
 
 SLOTS = 16
+MOST_STEPS = 20_000  # of an episode whose environment has no time limit: a greedy policy may walk in circles for ever
 FILM_STEPS = 500  # of the episode, from its start
 FILM_HEIGHT = 210  # pixels at most; larger frames are thinned
 
@@ -28,13 +29,15 @@ def evaluate(
 ) -> dict[str, Any]:
     """Play `episodes` whole episodes and return their statistics.
 
-    Every slot plays a number of episodes fixed in advance, so that short ones are not favoured. `act` maps observations
+    Every slot plays a number of episodes fixed in advance, so that short ones are not favoured. Where the environment has no
+    time limit, one of MOST_STEPS is set, as the protocol line says. `act` maps observations
     [N, ...] to actions [N, ...]; `acting` says in the protocol line how. The episodes' seeds are the same at each call with
     one `seed` and differ from those of training.
 
     Returns eval/return_{mean,std,median,min,max}, eval/length_mean, eval/returns [episodes], eval/protocol, and, when the
     environment can be drawn, video/episode [T, H, W, 3] of the first episode, every second frame.
     """
+    env_config = limited(env_config, MOST_STEPS)
     slots = min(SLOTS, episodes)
     env = make(env_config, slots, seed=zlib.crc32(f"evaluation {seed}".encode()))
     quota = np.array([episodes // slots + (i < episodes % slots) for i in range(slots)])

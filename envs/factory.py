@@ -19,7 +19,7 @@ from envs.classic import ClassicBank
 from envs.config import EnvConfig
 from envs.vector import Bank, VectorEnv
 
-__all__ = ["make", "render_episode"]
+__all__ = ["limited", "make", "render_episode"]
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """Cores. Games that always step together share half as many native instances: a caller with two environments, one of which
@@ -45,6 +45,13 @@ def make(config: EnvConfig, num_envs: int, seed: int, *, may_idle: bool = True) 
     banks = min(num_envs, max(CORES // 2, 1)) if together else num_envs
     sizes = [num_envs // banks + (i < num_envs % banks) for i in range(banks)]
     return VectorEnv([AtariBank(config, spec.kwargs["game"], observation, size) for size in sizes], seed, protocol)
+
+
+def limited(config: EnvConfig, steps: int) -> EnvConfig:
+    """Return the configuration, with a time limit of `steps` if its environment has none: an episode may never end there."""
+    spec = _spec(config)
+    endless = not _is_atari(spec) and not config.time_limit and not spec.max_episode_steps
+    return replace(config, time_limit=steps) if endless else config
 
 
 def render_episode(

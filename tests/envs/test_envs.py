@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from agents.evaluation import evaluate
 from core import checkpoint
 from core.errors import UsageError
-from envs import EnvConfig, VectorEnv, make, render_episode
+from envs import EnvConfig, VectorEnv, limited, make, render_episode
 from envs import fakes as fakes_module
 from envs.atari import pong_objects
 
@@ -108,6 +109,52 @@ def test_a_time_limit_truncates_and_does_not_terminate() -> None:
     short = make(EnvConfig("pongan/Walk-v0", time_limit=3), 1, 0)
     short.reset()
     assert [bool(short.step(np.zeros((1, 1), np.float32)).truncated[0]) for _ in range(6)] == [False, False, True] * 2
+
+
+class Counter(gymnasium.Env):
+    """Counts from 5 to 7 with the action 11, stays with 10; no time limit of its own."""
+
+    def __init__(self) -> None:
+        self.observation_space = gymnasium.spaces.Discrete(3, start=5)
+        self.action_space = gymnasium.spaces.Discrete(2, start=10)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._at = 5
+        return np.int64(5), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        self._at += int(action) - 10
+        return np.int64(self._at), 1.0, self._at == 7, False, {}
+
+
+@pytest.fixture
+def counter():
+    gymnasium.register("pongan/Counter-v0", Counter)
+    yield EnvConfig("pongan/Counter-v0")
+    gymnasium.registry.pop("pongan/Counter-v0")
+
+
+def test_discrete_spaces_are_counted_from_0(counter: EnvConfig) -> None:
+    env = make(counter, 1, 0)
+    assert env.observation_space == gymnasium.spaces.Discrete(3) and env.action_space == gymnasium.spaces.Discrete(2)
+    assert env.reset().tolist() == [0]
+    assert [env.step(np.array([a])).final_obs.tolist() for a in (1, 0, 1)] == [[1], [1], [2]]
+    assert env.obs.tolist() == [0]
+    only = make(EnvConfig(counter.id, actions=(11,)), 1, 0)
+    only.reset()
+    assert only.step(np.array([0])).obs.tolist() == [1]
+    with pytest.raises(UsageError, match="do not fit"):
+        make(EnvConfig(counter.id, actions=(0,)), 1, 0)
+
+
+def test_endless_environments_get_a_limit_for_evaluation(counter: EnvConfig) -> None:
+    assert limited(counter, 9).time_limit == 9
+    for own in (EnvConfig("CartPole-v1"), EnvConfig("ALE/Pong-v5"), EnvConfig(counter.id, time_limit=4)):
+        assert limited(own, 9) == own
+    stay = evaluate(counter, lambda obs: np.zeros(len(obs), int), 3, 0)
+    assert stay["eval/returns"] == [20_000.0] * 3 and "time limit 20000 steps" in stay["eval/protocol"]
 
 
 def test_an_atari_time_limit_truncates() -> None:
