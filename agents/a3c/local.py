@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import multiprocessing
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
@@ -148,11 +150,17 @@ class Processes:
             process = context.Process(
                 target=_serve, args=(theirs, self._shared, config, seed, number, precision), daemon=True
             )
-            process.start()
+            with _signals_ignored():
+                process.start()
             theirs.close()
             self._pipes.append(ours)
             self._processes.append(process)
-        self._ask("ready")
+        atexit.register(self.close)  # before multiprocessing's own, which waits for workers that still listen
+        try:
+            self._ask("ready")
+        except BaseException:
+            self.close()
+            raise
 
     def _ask(self, verb: str, argument: list[Any] | None = None) -> list[Any]:
         """Send a request to every worker alive, with its own argument, and return the answers, None where there is none."""
@@ -203,6 +211,7 @@ class Processes:
         self._ask("load_state", states)
 
     def close(self) -> None:
+        atexit.unregister(self.close)
         for pipe in self._pipes:
             if pipe is not None:
                 pipe.close()  # a worker ends when nobody is at the other end
@@ -213,10 +222,27 @@ class Processes:
                 process.kill()
 
 
+@contextlib.contextmanager
+def _signals_ignored() -> Iterator[None]:
+    """A process started in here ignores Ctrl-C and SIGTERM from its first moment on.
+
+    Both may reach the whole group (a terminal, a batch system, `timeout`); the launcher saves and then lets the workers end.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
 def _serve(pipe: Connection, shared: Shared, config: A3CConfig, seed: int, number: int, precision: Any) -> None:
     """A worker process: answer requests until the other end is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the launcher decides when to stop
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number_of_signal in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number_of_signal, signal.SIG_IGN)  # they reach the whole group; the launcher decides when to stop
     from core.runtime import configure
 
     worker = None

@@ -119,8 +119,11 @@ def test_one_worker_in_a_process_does_exactly_what_one_in_a_thread_does() -> Non
     results = []
     for backend in ("threads", "processes"):
         with agent(backend=backend) as a:
-            for _ in range(3):
+            for n in range(3):
                 a.step()
+                if backend == "processes" and n == 0:  # signals that reach the whole group are the launcher's business
+                    for number in (signal.SIGTERM, signal.SIGINT):
+                        os.kill(a.backend._processes[0].pid, number)  # type: ignore[attr-defined]
             results.append((a.theta.numpy(), a.g, a.state()["workers"][0]["rng"]))
     (theta_1, g_1, rng_1), (theta_2, g_2, rng_2) = results
     np.testing.assert_array_equal(theta_1, theta_2)
