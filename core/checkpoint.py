@@ -114,10 +114,13 @@ def best(run_folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def prune(run_folder: Path, keep: int) -> None:
-    """Delete all but the `keep` newest whole checkpoints, all but the newest best, and what a killed save left behind."""
+def prune(run_folder: Path, keep: int, best: str = "") -> None:
+    """Delete all but the `keep` newest whole checkpoints, every `best-*` but the one named, and what a killed save left behind.
+
+    The named one need not be the newest: a resumed run may have gone another way than the one that wrote a later best.
+    """
     old = numbered(run_folder)[keep:]
-    bests = sorted((run_folder / "checkpoints").glob("best-*"), key=lambda path: path.name)[:-1]
+    bests = [path for path in (run_folder / "checkpoints").glob("best-*") if path.name != best]
     for path in [*old, *bests, *(run_folder / "checkpoints").glob(".*.tmp")]:
         shutil.rmtree(path)
 

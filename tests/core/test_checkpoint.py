@@ -175,7 +175,7 @@ def test_names_order_and_pruning(tmp_path: Path) -> None:
         "000000000010.001",
         "000000000010",
     ]
-    checkpoint.prune(tmp_path, keep=2)
+    checkpoint.prune(tmp_path, keep=2, best="best-000000000005")
     assert [p.name for p in checkpoint.numbered(tmp_path)] == ["000000000010.002", "000000000010.001"]
-    assert checkpoint.best(tmp_path).name == "best-000000000010"
+    assert checkpoint.best(tmp_path).name == "best-000000000005"  # the one named, not the newest
     assert not (tmp_path / "checkpoints" / ".killed.tmp").exists()
