@@ -39,7 +39,8 @@ class A3CConfig:
     env: EnvConfig = EnvConfig(id="CartPole-v1")
     """The environment; discrete or continuous actions. frames42 brings a smaller network than frames84."""
     workers: int = 0
-    """Actor-learners; 0 for one per core. Only one worker can be resumed bit for bit: the order of several is the scheduler's."""
+    """Actor-learners; 0 for one per core of this machine, also with ray. Only one can be resumed bit for bit: the order of
+    several is the scheduler's."""
     backend: Literal["processes", "threads", "ray"] = "processes"
     """Where workers run: processes or threads of this machine, or Ray actors (extra `ray`)."""
     ray_address: str = ""

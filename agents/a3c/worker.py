@@ -58,9 +58,11 @@ def rmsprop(theta: np.ndarray, g: np.ndarray, gradient: np.ndarray, lr: float, d
 
     Other workers may do the same at this moment; an element may then lose one of two updates, as in Hogwild (Recht et al., 2011).
     """
-    g *= decay
-    g += (1 - decay) * np.square(gradient)
-    theta -= lr * gradient / np.sqrt(g + epsilon)
+    mine = decay * g + (1 - decay) * np.square(
+        gradient
+    )  # a copy: the root below must know this gradient, whoever writes g
+    g[:] = mine
+    theta -= lr * gradient / np.sqrt(mine + epsilon)
 
 
 class Network:

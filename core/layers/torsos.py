@@ -1,4 +1,4 @@
-"""What an agent's heads stand on: the networks of the DQN and A3C papers, multilayer perceptrons, and their mirror in numpy.
+"""What an agent's heads stand on: the DQN paper's network, one for four 42x42 frames, perceptrons and their mirror in numpy.
 
 All weights start orthogonal (Saxe et al., 2014), each layer's from (seed, name), biases at 0.
 """
