@@ -79,7 +79,7 @@ class ActorCriticConfig:
     normalize_observations: bool = False
     """Standardise vector observations by running statistics, which are part of the state."""
     normalize_returns: bool = False
-    """Divide rewards by the running standard deviation of the discounted return."""
+    """Divide rewards by the running standard deviation of the discounted return, and clip them at 10 of it."""
     clip_rewards: Literal["auto", "yes", "no"] = "auto"
     """Learn from the reward's sign; auto: on pixels. Scores are reported unclipped either way."""
     hidden: tuple[int, ...] = (64, 64)
@@ -114,6 +114,11 @@ class ActorCriticConfig:
         require(
             batch % self.minibatches == 0,
             f"minibatches is {self.minibatches}; it must divide envs x n_steps = {batch}",
+        )
+        require(
+            not self.normalize_advantages or batch // self.minibatches > 1,
+            "normalize_advantages takes away the mean of a minibatch, and minibatches of one example would be nothing but that; "
+            "raise envs or n_steps, or leave it out",
         )
         for name in ("max_gradient_norm", "value_weight", "entropy"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")

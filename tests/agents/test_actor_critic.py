@@ -189,6 +189,7 @@ def test_pixels_act_and_learn_in_both_precisions() -> None:
     [
         ({"epochs": 4}, "epochs is 4 with clip 0"),
         ({"minibatches": 5}, "it must divide envs x n_steps = 12"),
+        ({"minibatches": 12, "normalize_advantages": True}, "minibatches of one example"),
         ({"gae_lambda": 1.5}, "gae_lambda is 1.5"),
         ({"n_steps": 0}, "n_steps is 0"),
         ({"hidden": (8, 0)}, "layers have at least 1 unit"),
