@@ -204,7 +204,7 @@ def caption(scene: Sequence[Thing], rng: np.random.Generator, *, complete: bool 
 
 
 def wrong_caption(scene: Sequence[Thing], pairs: Sequence[tuple[int, int]], rng: np.random.Generator) -> str:
-    """Return a caption that is false of the scene in one attribute of one thing, whose (colour, shape) is still out of `pairs`."""
+    """Return a caption that is false of the scene in one attribute of one thing; (colour, shape) stays one of `pairs`."""
     choices = {"colour": len(COLOURS), "shape": len(SHAPES), "size": len(SIZES), "place": len(PLACES)}
     while True:
         attribute = list(choices)[int(rng.integers(len(choices)))]

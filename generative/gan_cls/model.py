@@ -103,7 +103,9 @@ class GANCLS:
         epoch = self.clock * config.batch / len(self.data.train)
         values: dict[str, Any] = {}
         if training := epoch < config.encoder_epochs:
-            values["loss/encoder"] = self._update_encoders(*map(tf.constant, (batch.x, batch.text, batch.wrong, batch.false)))
+            values["loss/encoder"] = self._update_encoders(
+                *map(tf.constant, (batch.x, batch.text, batch.wrong, batch.false))
+            )
         if not training or config.encoder == "alongside":
             lr = config.lr * 0.5 ** int(epoch / config.halve_every)
             key = tf.constant([self.noise_seed, self.clock], tf.int64)
@@ -146,7 +148,9 @@ class GANCLS:
                     penalty = tf.constant(0.0)
                     for weight, picture in ((self.config.r1, x), (self.config.r2, x_fake)):
                         if weight:
-                            penalty += weight * zero_centred_penalty(lambda y: D(self.D_trunk(y, training=True), v), picture)
+                            penalty += weight * zero_centred_penalty(
+                                lambda y: D(self.D_trunk(y, training=True), v), picture
+                            )
                     total = D_loss + penalty
                 self.D_optimizer.apply(D_tape.gradient(total, self.D_variables), self.D_variables)
             G_loss = nonsaturating_generator(D(self.D_trunk(x_fake, training=True), v))
