@@ -78,9 +78,9 @@ class GANCLSConfig:
     """Passes over the pictures after which the step size of G and D is halved, again and again."""
     batch_norm: bool = False
     """Batch norm in D (the original); not with r1 or r2, which need a D of single examples."""
-    r1: float = 1.0
+    r1: float = 0.1
     """Weight of the zero-centred penalty |grad D|^2 / 2 on real pictures with their captions (the original: 0)."""
-    r2: float = 1.0
+    r2: float = 0.1
     """Weight of the zero-centred penalty |grad D|^2 / 2 on generated pictures with their captions (the original: 0)."""
     gan_int: float = 0.0
     """Weight of G's loss on captions halfway between two of the batch (GAN-INT); 1 is common, 0 for none."""
