@@ -25,7 +25,7 @@ import numpy as np
 from core.disk import fsync_folder, write_durably
 from core.errors import UsageError
 
-__all__ = ["AppendOnly", "CheckpointError", "best", "load", "numbered", "prune", "save"]
+__all__ = ["AppendOnly", "CheckpointError", "DamagedCheckpoint", "best", "load", "numbered", "prune", "save"]
 
 Tree = dict[str, Any]
 FORMAT = 1
@@ -35,6 +35,10 @@ NUMBERED = re.compile(r"\d{12}(\.\d{3})?")
 
 class CheckpointError(UsageError):
     """A checkpoint cannot be used; the text says which one and why, in one sentence."""
+
+
+class DamagedCheckpoint(CheckpointError):
+    """A checkpoint's files are missing, unreadable or not what was written. An intact one that does not fit is none."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ def load(path: Path, live: Tree, *, weights_only: bool = False) -> Tree:
 
     `live` is the tree the same program would save now; its models, optimisers, variables and generators receive their
     values, and every other leaf is returned as saved. Everything is checked first: names, counts, shapes; so a
-    CheckpointError leaves all objects as they were. `weights_only` restores models and variables and ignores the rest.
+    CheckpointError (damage: DamagedCheckpoint) leaves all objects as they were. `weights_only` restores models and variables
+    and ignores the rest.
     """
     document, arrays = _read_verified(path)
     saved, wanted = document["tree"], live
@@ -136,7 +141,7 @@ def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         listed = {name: digest for digest, name in sums}
         for file in FILES:
             if listed.get(file) != _sha256(path / file):
-                raise CheckpointError(f"checkpoint {path} is damaged: {file} does not match its checksum")
+                raise DamagedCheckpoint(f"checkpoint {path} is damaged: {file} does not match its checksum")
         document = json.loads((path / "tree.json").read_text())
         if document.get("format") != FORMAT:
             raise CheckpointError(
@@ -145,7 +150,7 @@ def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         with np.load(path / "arrays.npz", allow_pickle=False) as file:
             return document, {key: file[key] for key in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:  # ValueError: broken lines, JSON or array headers
-        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
+        raise DamagedCheckpoint(f"checkpoint {path} cannot be read: {error}") from error
 
 
 # --- what a leaf is ---------------------------------------------------------------------------------------------------
@@ -273,7 +278,9 @@ class _Reader:
     def _file(self, node: Any, live: Any, where: str) -> AppendOnly:
         file, length = self.run_folder / node["$file"], node["length"]
         if not file.is_file() or file.stat().st_size < length:
-            raise self._error(f"needs {length} bytes of {file}, which is missing or shorter")
+            raise DamagedCheckpoint(
+                f"checkpoint {self.path} needs {length} bytes of {file}, which is missing or shorter"
+            )
         self.actions.append(lambda: os.truncate(file, length))
         return AppendOnly(node["$file"], length)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from core import checkpoint
-from core.checkpoint import AppendOnly, CheckpointError
+from core.checkpoint import AppendOnly, DamagedCheckpoint
 from core.errors import UsageError
 from core.plugin import Spec
 from experiments.configuration import RunConfig
@@ -110,6 +110,8 @@ class Loop:
     def restore(self, forked: str | None = None) -> str:
         """Restore the newest whole checkpoint; a damaged one is reported, set aside, and the one before it used.
 
+        One that is intact but does not fit (the program has changed) stays as it is, and so do those before it: CheckpointError.
+
         `forked` names a checkpoint of another run with other settings: its optimisers come without their step sizes, which
         Keras keeps among their variables.
         """
@@ -121,7 +123,7 @@ class Loop:
             own = [(rate, np.asarray(rate)) for rate in _step_sizes(state)] if path.name == forked else []
             try:
                 tree = checkpoint.load(path, {"plugin": state})
-            except CheckpointError as error:
+            except DamagedCheckpoint as error:
                 self.display.say(f"warning: {error}; trying the one before it")
                 path.rename(path.with_name(f"damaged-{path.name}"))
                 continue

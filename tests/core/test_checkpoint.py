@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from core import checkpoint
-from core.checkpoint import AppendOnly, CheckpointError
+from core.checkpoint import AppendOnly, CheckpointError, DamagedCheckpoint
 
 
 def build(seed: int) -> dict:
@@ -88,7 +88,7 @@ def test_damage_is_noticed_before_anything_changes(tmp_path: Path, file: str, da
         victim.unlink()
     live = build(2)
     before = [np.asarray(v).copy() for v in live["model"].variables]
-    with pytest.raises(CheckpointError, match=r"checkpoint .* (is damaged|cannot be read)"):
+    with pytest.raises(DamagedCheckpoint, match=r"checkpoint .* (is damaged|cannot be read)"):
         checkpoint.load(path, live)
     for old, new in zip(before, live["model"].variables, strict=True):
         np.testing.assert_array_equal(old, np.asarray(new))
@@ -112,8 +112,9 @@ def test_a_checkpoint_of_another_program_is_refused_whole(tmp_path: Path, change
     live = build(2)
     change(live)
     before = np.asarray(live["nested"]["deep"]["variable"])
-    with pytest.raises(CheckpointError, match=says):
+    with pytest.raises(CheckpointError, match=says) as refused:
         checkpoint.load(path, live)
+    assert not isinstance(refused.value, DamagedCheckpoint)
     np.testing.assert_array_equal(before, np.asarray(live["nested"]["deep"]["variable"]))
 
 
@@ -145,7 +146,7 @@ def test_append_only_files_are_cut_to_the_committed_length(tmp_path: Path) -> No
     assert checkpoint.load(path, {"log": None})["log"] == AppendOnly("log", 9)
     assert log.read_bytes() == b"committed"
     log.write_bytes(b"short")
-    with pytest.raises(CheckpointError, match="9 bytes of"):
+    with pytest.raises(DamagedCheckpoint, match="9 bytes of"):
         checkpoint.load(path, {"log": None})
 
 

@@ -206,6 +206,22 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(finishe
     assert "at 30 updates" in out and (newest.parent / f"damaged-{newest.name}").exists()
 
 
+def test_intact_checkpoints_that_do_not_fit_stay_as_they_are(
+    finished: Path, cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pongan_extra.misbehaving import Misbehaving
+
+    before = [path.name for path in checkpoint.numbered(finished)]
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(
+        Misbehaving, "state", lambda self: {"clock": self.clock, "rng": rng}
+    )  # as if the code had changed
+    assert_sentence(cli("resume", finished, "--run.until", 35), "has nothing for /plugin/rng, which this run needs")
+    assert (
+        sorted(path.name for path in (finished / "checkpoints").glob("*0*") if path.name[:4] != "best") == before[::-1]
+    )
+
+
 def test_nothing_but_damage(finished: Path, cli) -> None:
     for path in checkpoint.numbered(finished):
         (path / "tree.json").unlink()
