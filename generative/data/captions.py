@@ -56,11 +56,15 @@ class Captioned:
         return len(self.rows)
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return pictures [B, H, W, C] and the rows whose captions they have: another's, where a good one stands in for a bad."""
-        x = self.images[rows]
-        if isinstance(self.images, Folder):
-            rows = np.array([self.images.stand_in(int(i)) for i in rows])
-        return x, rows
+        """Return pictures [B, H, W, C] and the rows whose captions they have: another's, where a good one stands in for a bad.
+
+        `rows` and stand-ins are of this split, so that no held-out picture is learned from.
+        """
+        return self.images.read(rows, self.rows) if isinstance(self.images, Folder) else (self.images[rows], rows)
+
+    def whole(self, i: int) -> bool:
+        """Return whether picture i can be read."""
+        return not isinstance(self.images, Folder) or self.images.own(i) is not None
 
     def wrong_for(self, i: int, rng: np.random.Generator) -> str:
         """Return a caption that is false of picture i: one of another picture, or half of the time one that is nearly true."""
@@ -76,11 +80,11 @@ class Captioned:
         )
 
     def different(self, n: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-        """Return up to n (picture, caption) of different meaning: no caption is true of another's picture."""
+        """Return up to n (whole picture, caption) of different meaning: no caption is true of another's picture."""
         chosen: list[tuple[int, int]] = []
         for i in rng.permutation(self.rows):
             i, k = int(i), int(rng.integers(len(self.captions[i])))
-            if not any(self.is_true(a, i, k) or self.is_true(i, a, b) for a, b in chosen):
+            if not any(self.is_true(a, i, k) or self.is_true(i, a, b) for a, b in chosen) and self.whole(i):
                 chosen.append((i, k))
             if len(chosen) == n:
                 break

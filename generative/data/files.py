@@ -62,36 +62,47 @@ class Folder:
         return len(self.paths)
 
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
-        return np.stack([self._get(int(i)) for i in indices])
+        return self.read(indices)[0]
 
-    def stand_in(self, i: int) -> int:
-        """Return whose picture row i holds once it has been read: its own, or the next good one's."""
-        return next(j % len(self) for j in range(i, i + len(self)) if self.paths[j % len(self)] not in self.bad)
+    def read(self, indices: np.ndarray, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return pictures [B, size, size, channels] and whose they are [B]: another's where it stands in for a broken one.
 
-    def _get(self, i: int) -> np.ndarray:
+        Stand-ins come from `among`, sorted rows that include `indices`; from the whole folder without it.
+        """
+        rows = np.arange(len(self)) if among is None else among
+        found = [self._good(rows, int(i)) for i in indices]
+        return np.stack([picture for picture, _ in found]), np.array([row for _, row in found])
+
+    def own(self, i: int) -> np.ndarray | None:
+        """Return picture i, or None where its file is broken, which is said once."""
         if self._memory is not None and self._decoded[i]:
             return self._memory[i]
-        picture = self._decode(i)
+        path = self.paths[i]
+        if path in self.bad:
+            return None
+        try:
+            with Image.open(path) as file:
+                picture = prepare(file, self._size, self._channels, self._crop)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            with self._lock:
+                if path not in self.bad:
+                    self.bad[path] = _reason(error)
+                    name = path.relative_to(self._root)
+                    self._say(f"{name} is broken ({self.bad[path]}); the next picture stands in for it")
+            return None
         if self._memory is not None:
             self._memory[i] = picture
             self._decoded[i] = True
         return picture
 
-    def _decode(self, i: int) -> np.ndarray:
-        for j in range(i, i + len(self.paths)):
-            path = self.paths[j % len(self.paths)]
-            if path in self.bad:
-                continue
-            try:
-                with Image.open(path) as picture:
-                    return prepare(picture, self._size, self._channels, self._crop)
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                with self._lock:
-                    if path not in self.bad:
-                        self.bad[path] = _reason(error)
-                        name = path.relative_to(self._root)
-                        self._say(f"{name} is broken ({self.bad[path]}); the next picture stands in for it")
-        raise UsageError(f"none of the {len(self.paths)} pictures in {str(self._root)!r} can be read")
+    def _good(self, rows: np.ndarray, i: int) -> tuple[np.ndarray, int]:
+        first = int(np.searchsorted(rows, i))
+        for n in range(len(rows)):
+            row = int(rows[(first + n) % len(rows)])
+            picture = self.own(row)
+            if picture is not None:
+                return picture, row
+        raise UsageError(f"none of the {len(rows)} pictures in {str(self._root)!r} can be read")
 
 
 def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None, str]:
