@@ -313,13 +313,14 @@ def _own_data(
 
 
 def _some(n: int, share: float) -> np.ndarray:
-    """Return a mask [n] with about `share` of it True, at least one and not all, always the same."""
-    if n < 2:
+    """Return a mask [n] with about `share` of it True, at least two and all but two, always the same."""
+    if n < 4:
         raise UsageError(
-            f"{n} picture (or class) with captions is too few: one is learned from, another is kept to measure"
+            f"{n} picture{'s' * (n > 1)} (flowers: classes) with captions are too few: two are learned from, so that there are "
+            "wrong captions, and two are kept to measure"
         )
     mask = np.zeros(n, bool)
-    mask[np.random.default_rng(0).permutation(n)[: min(max(round(share * n), 1), n - 1)]] = True
+    mask[np.random.default_rng(0).permutation(n)[: min(max(round(share * n), 2), n - 2)]] = True
     return mask
 
 

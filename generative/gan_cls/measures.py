@@ -7,19 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from core.errors import require
 from core.metrics.retrieval import recall_at_1
 from generative.data import shapes
 from generative.data.captions import Captioned, Splits
 from generative.data.shape_reader import Reader
 
-__all__ = ["Measures", "one_thing_scenes", "retrieval"]
+__all__ = ["Measures", "groups", "one_thing_scenes", "retrieval"]
 
 Draw = Callable[[Sequence[str], int], np.ndarray]
 """(captions, seed) -> pictures [N, 64, 64, 3] uint8."""
 EmbedText = Callable[[Sequence[str]], np.ndarray]
 EmbedImages = Callable[[np.ndarray], np.ndarray]
 MEASURE_SEED = 2  # fixed noise and wording, so that numbers compare over time
-AMONG, GROUPS = 32, 8  # captions to choose from; groups of them
+AMONG, GROUPS = 32, 8  # captions to choose from, where the data has so many of different meaning; groups of them
 MANY = 128  # captions of two, and of three, things
 
 
@@ -37,17 +38,22 @@ class Measures:
     of unseen; eval/true_two, eval/true_three: whether captions of two and three things are true of the whole picture as read;
     eval/agreement: the mean of both joints. Other data: eval/agreement is the share of drawn pictures that find their
     caption among 32. Both: eval/retrieval, the same of real pictures that were not trained on; shapes also eval/retrieval_unseen.
+    Where a split has fewer captions of different meaning, the choice is among these, and eval/protocol says how many.
+
+    Raises UsageError where there is nothing to choose from.
     """
 
     def __init__(self, data: Splits, count: int):
         self.data = data
         self.seen: dict[str, list[shapes.Thing]] = {}
-        self.protocol = (
-            f"retrieval: {data.test.protocol}, {GROUPS} times among {AMONG} (or all) captions of other meaning"
-        )
+        self.test = groups(data.test)
+        self.protocol = f"retrieval: {data.test.protocol}, {_among(self.test)}"
         if data.unseen is None:
             self.protocol = f"agreement: drawn pictures find their caption by the encoders; {self.protocol}"
             return
+        self.unseen = groups(data.unseen)
+        if _among(self.unseen) != _among(self.test):
+            self.protocol += f"; of unseen pairs, {_among(self.unseen)}"
         rng = np.random.default_rng(MEASURE_SEED)
         for name, pairs in (("seen", shapes.SEEN), ("unseen", shapes.UNSEEN)):
             scenes = one_thing_scenes(pairs)
@@ -67,11 +73,11 @@ class Measures:
         self, draw: Draw, embed_text: EmbedText, embed_images: EmbedImages, seed: int = MEASURE_SEED
     ) -> dict[str, Any]:
         measured: dict[str, Any] = {"eval/protocol": self.protocol}
-        measured["eval/retrieval"] = retrieval(self.data.test, embed_text, embed_images)
+        measured["eval/retrieval"] = retrieval(self.data.test, self.test, embed_text, embed_images)
         if self.data.unseen is None:
-            measured["eval/agreement"] = retrieval(self.data.test, embed_text, embed_images, draw)
+            measured["eval/agreement"] = retrieval(self.data.test, self.test, embed_text, embed_images, draw)
             return measured
-        measured["eval/retrieval_unseen"] = retrieval(self.data.unseen, embed_text, embed_images)
+        measured["eval/retrieval_unseen"] = retrieval(self.data.unseen, self.unseen, embed_text, embed_images)
         rng = np.random.default_rng(seed)
         for name, things in self.seen.items():
             captions = [shapes.caption((thing,), rng, complete=True)[0] for thing in things]
@@ -88,11 +94,32 @@ class Measures:
         return measured
 
 
-def retrieval(data: Captioned, embed_text: EmbedText, embed_images: EmbedImages, draw: Draw | None = None) -> float:
-    """Return how often a picture finds its caption among AMONG of different meaning; with `draw` pictures drawn from these."""
+def groups(data: Captioned) -> list[list[tuple[int, int]]]:
+    """Return GROUPS lists of up to AMONG (picture, caption) of different meaning. UsageError where one has no choice."""
+    drawn = [data.different(AMONG, np.random.default_rng([MEASURE_SEED, group])) for group in range(GROUPS)]
+    require(
+        min(map(len, drawn)) >= 2,
+        f"{data.protocol} give no caption another one to be chosen from; at least two whole pictures (flowers: classes) "
+        "whose captions differ in meaning must be held out (data.held_out)",
+    )
+    return drawn
+
+
+def _among(drawn: Sequence[Sequence[tuple[int, int]]]) -> str:
+    least, most = min(map(len, drawn)), max(map(len, drawn))
+    return f"{len(drawn)} times among {least if least == most else f'{least} to {most}'} captions of other meaning"
+
+
+def retrieval(
+    data: Captioned,
+    drawn: Sequence[Sequence[tuple[int, int]]],
+    embed_text: EmbedText,
+    embed_images: EmbedImages,
+    draw: Draw | None = None,
+) -> float:
+    """Return how often a picture finds its caption in its group of `groups`; with `draw`, pictures drawn from the captions."""
     shares = []
-    for group in range(GROUPS):
-        chosen = data.different(AMONG, np.random.default_rng([MEASURE_SEED, group]))
+    for group, chosen in enumerate(drawn):
         captions = [data.captions[i][k] for i, k in chosen]
         images = draw(captions, group) if draw else data.read(np.array([i for i, _ in chosen]))[0]
         shares.append(recall_at_1(embed_images(images), embed_text(captions)))

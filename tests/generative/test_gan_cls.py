@@ -14,6 +14,7 @@ from PIL import Image
 from core.errors import UsageError
 from core.plugin import Context
 from generative.data import shapes
+from generative.data.captions import Captioned, Splits
 from generative.data.settings import CaptionConfig
 from generative.data.shape_reader import Reader
 from generative.gan_cls.config import GANCLSConfig
@@ -223,6 +224,27 @@ def test_measures_are_1_for_a_perfect_painter_and_low_for_one_that_mixes_up_colo
     wrong = measures(spoiled, model.embed_text, model.embed_images)
     assert wrong["eval/colour_seen"] < 0.02 and wrong["eval/joint_seen"] < 0.02 and wrong["eval/true_two"] < 0.05
     assert wrong["eval/shape_seen"] >= 0.98 and wrong["eval/place_unseen"] >= 0.98
+
+
+def test_retrieval_says_among_how_many_and_needs_a_choice() -> None:
+    images = np.repeat(np.arange(5, dtype=np.uint8), 64 * 64 * 3).reshape(5, 64, 64, 3)
+    texts = [[f"number {i}"] for i in range(5)]
+
+    def split(rows: list[int], alike: bool = False) -> Captioned:
+        return Captioned("own", "own", images, texts, lambda i, j, k: alike or i == j, np.array(rows))  # type: ignore[arg-type]
+
+    measures = Measures(Splits(split([0, 1]), split([2, 3, 4]), None), 8)
+    assert "8 times among 3 captions of other meaning" in measures.protocol and "32" not in measures.protocol
+    one_hot = np.eye(5)
+    measured = measures(
+        lambda captions, seed: images[[int(text[-1]) for text in captions]],
+        lambda captions: one_hot[[int(text[-1]) for text in captions]],
+        lambda pictures: one_hot[pictures[:, 0, 0, 0]],
+    )
+    assert measured["eval/retrieval"] == measured["eval/agreement"] == 1.0
+    for test in (split([2]), split([2, 3, 4], alike=True)):
+        with pytest.raises(UsageError, match="differ in meaning must be held out"):
+            Measures(Splits(split([0, 1]), test, None), 8)
 
 
 # --- from the command line --------------------------------------------------------------------------------------------

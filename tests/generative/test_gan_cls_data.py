@@ -240,8 +240,8 @@ def test_stand_ins_for_broken_pictures_come_from_their_own_split(tmp_path: Path)
 
 def make_flowers(folder: Path, archive: bool) -> None:
     texts = {}
-    for n in range(1, 9):
-        save_picture(folder / "jpg" / f"image_{n:05d}.jpg", 25 * n)
+    for n in range(1, 12):
+        save_picture(folder / "jpg" / f"image_{n:05d}.jpg", 20 * n)
         texts[f"text_c10/class_{1 + n // 3:05d}/image_{n:05d}.txt"] = f"petals of kind {1 + n // 3}\nflower {n}\n"
     if archive:
         with tarfile.open(folder / "captions.tar.gz", "w:gz") as file:
@@ -259,7 +259,7 @@ def make_flowers(folder: Path, archive: bool) -> None:
 def test_flowers_layout(tmp_path: Path, archive: bool) -> None:
     make_flowers(tmp_path, archive)
     splits = open_captions(CaptionConfig(f"flowers:{tmp_path}"))
-    assert len(splits.train) + len(splits.test) == 8
+    assert len(splits.train) + len(splits.test) == 11
     kinds = [{splits.train.captions[i][0] for i in split.rows} for split in (splits.train, splits.test)]
     assert not kinds[0] & kinds[1] and kinds[1]  # whole classes are held out
     rng = np.random.default_rng(0)
