@@ -149,7 +149,10 @@ def profile(argv: Sequence[str]) -> int:
     for flag, value in (("--run.eval-every", "0"), ("--run.save-every", "0"), ("--run.tag", "profile")):
         if flag not in given:
             rest += [flag, value]
-    code = run(rest, watch.begin)
+    try:
+        code = run(rest, watch.begin)
+    finally:
+        watch.stop()
     watch.report()
     return code
 
@@ -161,6 +164,8 @@ class _Watch:
         self.seconds, self.warm_up, self.traced = seconds, warm_up, traced
         self.said: list[str] = []
         self.steps = 0
+        self.duration, self.ticks = 0.0, 0  # of the sampling
+        self.loop: Any = None
 
     def begin(self, loop: Any) -> None:
         self.loop, self.step = loop, loop.plugin.step
@@ -184,18 +189,20 @@ class _Watch:
                 self.sampled_since, self.clock = time.perf_counter(), self.loop.plugin.clock
         elif sampling:
             self.steps += 1
-            if now - self.sampled_since >= self.seconds:
-                self._stop()
+            self.duration, self.ticks = now - self.sampled_since, self.loop.plugin.clock - self.clock
+            if self.duration >= self.seconds:
+                self.stop()
+                self.loop.stop_soon()
         return self.step()
 
-    def _stop(self) -> None:
-        """End the sampling and, by its own rule, the run."""
-        self.duration = time.perf_counter() - self.sampled_since
-        self.ticks = self.loop.plugin.clock - self.clock
+    def stop(self) -> None:
+        """End trace and sampling; however the run came to its end, both are over after this."""
+        if self.loop is None or not self.sampler.is_alive():
+            return
         self.sampler.measuring.clear()
         self.sampler.finish()
         self.loop.plugin.step = self.step
-        self.loop.stop_soon()
+        self._end_trace()
 
     def _trace(self, now: float) -> None:
         import tensorflow as tf
@@ -227,9 +234,15 @@ class _Watch:
 
         if not self.steps:
             print(
-                "the run ended before the warm-up did: nothing was measured; give it a larger --run.until or a smaller --warm-up"
+                "the run ended before the warm-up did, or right after: nothing was measured; give it a larger --run.until or a "
+                "smaller --warm-up"
             )
+            print(*self.said, sep="\n", end="\n" if self.said else "")
             return
+        if self.duration < self.seconds:
+            self.said.insert(
+                0, f"the run ended before --seconds {self.seconds:g} had passed; its last evaluation and save count"
+            )
         rooms, hot = self.sampler.table(), self.sampler.hot()
         total = sum(rooms.values())
         generative = self.loop.spec.kind == "generative"

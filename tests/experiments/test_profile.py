@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import threading
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -108,3 +111,33 @@ def test_bad_words_get_a_sentence(cli, words: list[str], sentence: str) -> None:
 def test_a_run_that_ends_too_soon_says_so(external: Path, cli, tmp_path: Path) -> None:
     code, out, _ = cli("profile", "pixel-gaussian", "--warm-up", 60, "--run.folder", tmp_path)
     assert code == 0 and "nothing was measured" in out
+
+
+@pytest.mark.parametrize("trace", [0, 10**6])
+def test_a_run_that_ends_while_it_is_sampled_or_traced_is_reported(
+    external: Path, cli, tmp_path: Path, trace: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tensorflow as tf
+
+    begun: list[str] = []
+    monkeypatch.setattr(tf.profiler.experimental, "start", lambda folder: begun.append(folder))
+    monkeypatch.setattr(tf.profiler.experimental, "stop", lambda: begun.append("over"))
+    watched: list[Sampler] = []
+    real = Sampler.start
+    monkeypatch.setattr(Sampler, "start", lambda self: (watched.append(self), real(self)))
+    flags = ("--model.pause", 0.01, "--run.until", 60, "--run.folder", tmp_path)
+    code, out, err = cli("profile", "misbehaving", "--seconds", 60, "--warm-up", 0, "--trace", trace, *flags)
+    assert code == 0, err
+    assert not watched[0].is_alive()
+    if trace:
+        assert begun[1:] == ["over"] and "nothing was measured" in out and "trace of 60 steps" in out
+    else:
+        assert re.search(r"misbehaving: 59 calls of step\(\) in [0-9.]+ s", out) and sum(shares(out).values()) > 98, out
+        assert "ended before --seconds 60 had passed" in out
+
+
+def test_ctrl_c_while_profiling_is_reported(external: Path, cli, tmp_path: Path) -> None:
+    threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    flags = ("--model.pause", 0.01, "--run.until", 10**6, "--run.folder", tmp_path)
+    code, out, _ = cli("profile", "misbehaving", "--seconds", 60, "--warm-up", 0, "--trace", 0, *flags)
+    assert code == 130 and "calls of step()" in out
