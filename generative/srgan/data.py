@@ -14,6 +14,7 @@ from core.errors import UsageError
 from core.iterate import Order
 from core.layers.resampling import support
 from core.layers.srgan import SCALE
+from core.metrics.image_quality import BORDER, TAPS
 
 __all__ = ["BROKEN", "Crops", "Photo", "as_rgb", "open_photos", "pictures_in", "shrink"]
 
@@ -21,6 +22,8 @@ Say = Callable[[str], None]
 MOST_IN_MEMORY = 2**30  # bytes of decoded pictures
 BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """What Pillow raises for files that are no pictures, or only half of one."""
+MEASURABLE = -(-(TAPS + 2 * BORDER) // SCALE) * SCALE
+"""Pixels a side that a picture must have for SSIM, once its sides are multiples of SCALE and its border is cut off."""
 HELD_OUT = ("coffee", "chelsea", "flower")
 TRAINED_ON = (
     *("astronaut", "rocket", "china", "stereo_motorcycle", "immunohistochemistry", "retina"),  # in colour
@@ -118,8 +121,9 @@ def open_photos(source: str, test: str, held_out: int, say: Say) -> tuple[str, l
 
     `source` is photos or folder:PATH; a folder with DIV2K_train_HR and DIV2K_valid_HR inside is used as these say, another one
     holds out `held_out` pictures, always the same. `test`, if given, is a folder that takes the place of the held-out ones.
+    Pictures to measure on are decoded once, so that no run meets a broken or too small one at its first evaluation.
 
-    Raises UsageError for a path that is not there or holds no picture.
+    Raises UsageError for a path that is not there or holds no picture, and where no picture can be measured on.
     """
     if source == "photos":
         name, train, tests = "photos", _bundled(TRAINED_ON), _bundled(HELD_OUT)
@@ -140,8 +144,32 @@ def open_photos(source: str, test: str, held_out: int, say: Say) -> tuple[str, l
             tests = [train[i] for i in order[:held_out]]
             train = [train[i] for i in sorted(order[held_out:])]
     if test:
-        return name, train, pictures_in(Path(test.removeprefix("folder:")), say)
-    return name, train, tests[:held_out]
+        tests = pictures_in(Path(test.removeprefix("folder:")), say)
+        return name, train, _measurable(tests, len(tests), say)
+    return name, train, _measurable(tests, held_out, say)
+
+
+def _measurable(photos: Sequence[Photo], most: int, say: Say) -> list[Photo]:
+    """Return the first `most` photographs that can be decoded and are large enough; the others before them are named."""
+    good: list[Photo] = []
+    bad: list[str] = []
+    for photo in photos:
+        if len(good) == most:
+            break
+        try:
+            height, width = photo.read().shape[:2]
+        except BROKEN as error:
+            bad.append(f"{photo.name} ({error})")
+            continue
+        if min(height, width) < MEASURABLE:
+            bad.append(f"{photo.name} ({width}x{height}, at least {MEASURABLE} pixels a side are needed)")
+        else:
+            good.append(photo)
+    if not good:
+        raise UsageError(f"none of the {len(photos)} pictures to measure on can be used: {', '.join(bad[:5])}")
+    if bad:
+        say(f"{len(bad)} pictures to measure on cannot be used and are left out: {', '.join(bad[:5])}")
+    return good
 
 
 def pictures_in(folder: Path, say: Say = lambda line: None) -> list[Photo]:

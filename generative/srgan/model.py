@@ -163,13 +163,14 @@ class SRGAN:
     def _test_pairs(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return (picture, the same SCALE times smaller) of every photograph to measure on."""
         if self._pairs is None:
-            self._pairs = []
+            pairs = []
             for photo in self.tests:
                 picture = photo.read()
                 sides = [min(n, self.config.eval_side or n) // SCALE * SCALE for n in picture.shape[:2]]
                 top, left = ((n - side) // 2 for n, side in zip(picture.shape[:2], sides, strict=True))
                 whole = np.ascontiguousarray(picture[top : top + sides[0], left : left + sides[1]])
-                self._pairs.append((whole, shrink(whole)))
+                pairs.append((whole, shrink(whole)))
+            self._pairs = pairs  # only now: what an error leaves behind must not be measured on
         return self._pairs
 
     def _methods(self) -> dict[str, Upscale]:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from core.errors import UsageError
+from core.metrics.image_quality import quality
 from core.plugin import Context
 from generative.srgan.config import SRGANConfig
 from generative.srgan.data import Crops, Photo, as_rgb, open_photos, pictures_in
@@ -104,6 +105,39 @@ def test_folders_that_cannot_work(tmp_path: Path) -> None:
     write(tmp_path / "a.png", 40, 40)
     with pytest.raises(UsageError, match="held_out is 5, of 1 pictures"):
         open_photos(f"folder:{tmp_path}", "", 5, print)
+
+
+def test_pictures_that_cannot_be_measured_on_are_left_out_at_the_start(tmp_path: Path) -> None:
+    for name, side in (("a", 40), ("b", 40), ("c", 19), ("d", 20), ("e", 40)):
+        write(tmp_path / f"{name}.png", 40, side)
+    whole = (tmp_path / "b.png").read_bytes()
+    (tmp_path / "b.png").write_bytes(whole[: len(whole) // 2])  # its header is good
+    said: list[str] = []
+    _, _, tests = open_photos("photos", str(tmp_path), 5, said.append)
+    assert [photo.name for photo in tests] == ["a.png", "d.png", "e.png"]
+    assert len(said) == 1 and "b.png" in said[0] and "c.png (40x19, at least 20 pixels" in said[0]
+    small = tests[1].read()
+    assert np.isfinite(list(quality(small, np.roll(small, 1)).values())).all()
+    with pytest.raises(ValueError, match="at least 11 pixels"):
+        quality(small[:16], small[:16])
+    for name in "ade":
+        (tmp_path / f"{name}.png").unlink()
+    with pytest.raises(UsageError, match=r"none of the 2 pictures to measure on can be used: b\.png"):
+        open_photos("photos", str(tmp_path), 5, said.append)
+
+
+def test_pairs_are_kept_only_when_complete() -> None:
+    model = SRGAN.__new__(SRGAN)
+    model.config, model._pairs = SRGANConfig(**TINY), None
+    pixels = np.zeros((40, 40, 3), np.uint8)
+
+    def lost() -> np.ndarray:
+        raise OSError("the disk went away")
+
+    model.tests = [Photo("a", (40, 40), lambda: pixels), Photo("b", (40, 40), lost)]
+    for _ in range(2):
+        with pytest.raises(OSError, match="went away"):
+            model._test_pairs()
 
 
 def test_a_broken_picture_is_replaced_and_named(tmp_path: Path) -> None:
