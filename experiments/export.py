@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ __all__ = ["concrete_functions", "example_inputs", "export", "save"]
 USAGE = "export <run folder> -o FOLDER [--weights best|newest] [--onnx]"
 TOLERANCE = 1e-5  # between the live model and the saved one, relative to the largest output
 BATCH, SIDE = 2, 16  # of example inputs: the batch, and every other axis that is free
+
+
+class NoConversion(UsageError):
+    """tf2onnx or onnxruntime cannot do with a function what was asked."""
 
 
 def export(argv: Sequence[str]) -> int:
@@ -52,19 +57,7 @@ def export(argv: Sequence[str]) -> int:
         functions = dict(plugin.exportable())
         concrete = concrete_functions(functions, spec)
         try:
-            save(concrete, folder)
-            apart = _difference(concrete, folder)
-            shutil.copy(path / "config.yaml", folder / "config.yaml")
-            converted = {name: _to_onnx(name, function, folder) for name, function in concrete.items()} if onnx else {}
-            card = _card(
-                path,
-                spec,
-                which,
-                functions,
-                concrete,
-                {"SavedModel": apart} | {f"{name}.onnx": value for name, value in converted.items()},
-            )
-            (folder / "README.md").write_text(card)
+            converted, apart, failure = _write(path, folder, spec, which, functions, concrete, onnx)
         except OSError as error:
             raise UsageError(f"{out!r} cannot be written: {error.strerror}") from error
     finally:
@@ -74,7 +67,46 @@ def export(argv: Sequence[str]) -> int:
     for name, difference in converted.items():
         print(f"{name}.onnx, equal within {difference:.1g}")
     print(f"{which} as a SavedModel, equal to the live model within {apart:.1g}: {folder}")
+    if failure is not None:
+        raise UsageError(f"{failure}; the SavedModel is in {out!r}, without ONNX") from failure
     return 0
+
+
+def _write(
+    path: Path,
+    folder: Path,
+    spec: Spec,
+    which: str,
+    functions: Mapping[str, Any],
+    concrete: Mapping[str, Any],
+    onnx: bool,
+) -> tuple[dict[str, float], float, NoConversion | None]:
+    """Write `folder`, whole or not at all; return the differences of the ONNX files and of the SavedModel.
+
+    Where ONNX fails the SavedModel is written all the same, and the failure is returned.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    failure = None
+    converted: dict[str, float] = {}
+    try:
+        save(concrete, temporary)
+        apart = _difference(concrete, temporary)
+        shutil.copy(path / "config.yaml", temporary / "config.yaml")
+        try:
+            converted = (
+                {name: _to_onnx(name, function, temporary) for name, function in concrete.items()} if onnx else {}
+            )
+        except NoConversion as error:
+            failure = error
+            for file in temporary.glob("*.onnx"):
+                file.unlink()
+        differences = {"SavedModel": apart} | {f"{name}.onnx": value for name, value in converted.items()}
+        (temporary / "README.md").write_text(_card(path, spec, which, functions, concrete, differences))
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # not there after success
+    return converted, apart, failure
 
 
 def concrete_functions(functions: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
@@ -148,12 +180,15 @@ def _to_onnx(name: str, function: Any, folder: Path) -> float:
     done = subprocess.run([sys.executable, "-m", "tf2onnx.convert", *command], capture_output=True, text=True)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UsageError(f"tf2onnx cannot convert {name!r}: {reason}; without --onnx the SavedModel is written")
-    session = onnxruntime.InferenceSession(str(target))
+        raise NoConversion(f"tf2onnx cannot convert {name!r}: {reason}")
     given = example_inputs(function)
     live = function(**{key: tf.constant(value) for key, value in given.items()})
-    names = [output.name for output in session.get_outputs()]
-    found = dict(zip(names, session.run(names, given), strict=True))
+    try:
+        session = onnxruntime.InferenceSession(str(target))
+        names = [output.name for output in session.get_outputs()]
+        found = dict(zip(names, session.run(names, given), strict=True))
+    except Exception as error:  # onnxruntime's own, which have no common class
+        raise NoConversion(f"onnxruntime cannot run {name!r}: {str(error).splitlines()[0]}") from error
     return max(_apart(value, found[key]) for key, value in live.items())
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from core.plugin import Context, Spec, build
 from experiments.catalogue import catalogue
 from experiments.configuration import parse
-from experiments.export import concrete_functions, example_inputs, save
+from experiments.export import NoConversion, concrete_functions, example_inputs, save
 from tests.conftest import only_run
 from tests.test_contract import BUILT_IN
 
@@ -216,18 +216,43 @@ def test_a_plugin_without_the_member_gets_a_sentence(external: Path, cli, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_what_depends_on_more_than_variables_is_refused(external: Path, cli, tmp_path: Path, monkeypatch) -> None:
-    """A function that returns something else at every call cannot equal its saved copy."""
+def test_a_failed_export_leaves_nothing_and_a_failed_conversion_the_saved_model(
+    external: Path, cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What depends on more than variables is refused; the same words work once that is mended. tf2onnx is imitated here."""
     assert cli("run", "pixel-gaussian", "--model.batch", 4, "--run.folder", tmp_path / "runs")[0] == 0
     from pongan_extra.gaussian import PixelGaussian
+
+    changing = tf.Variable(True)  # a function that returns something else at every call cannot equal its saved copy
 
     def exportable(self: Any) -> dict[str, Any]:
         @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, "noise")])
         def generate(noise: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"image": noise + tf.cast(tf.timestamp() * 1e6 % 1000, tf.float32)}
+            more = tf.cast(tf.timestamp() * 1e6 % 1000, tf.float32)
+            return {"image": tf.where(changing, noise + more, noise)}
 
         return {"generate": generate}
 
     monkeypatch.setattr(PixelGaussian, "exportable", exportable, raising=False)
-    code, _, err = cli("export", only_run(tmp_path / "runs"), "-o", tmp_path / "out")
+    words = ("export", only_run(tmp_path / "runs"), "-o", tmp_path / "deep" / "out")
+    code, _, err = cli(*words)
     assert code == 2 and "depends on more than variables" in " ".join(err.split())
+    assert list((tmp_path / "deep").iterdir()) == []
+
+    def refuse(name: str, function: Any, folder: Path) -> float:
+        (folder / f"{name}.onnx").write_text("half")
+        raise NoConversion(f"tf2onnx cannot convert {name!r}: no such operation")
+
+    changing.assign(False)
+    monkeypatch.setattr("experiments.export._to_onnx", refuse)
+    real = importlib.util.find_spec
+    extra = ("tf2onnx", "onnxruntime")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: real("json" if name in extra else name, *rest))
+    code, text, err = cli(*words, "--onnx")
+    assert (
+        code == 2 and "no such operation; the SavedModel is in" in " ".join(err.split()) and "equal to the live" in text
+    )
+    assert {p.name for p in (tmp_path / "deep").iterdir()} == {"out"}
+    found = {p.name for p in (tmp_path / "deep" / "out").iterdir()}
+    assert {"saved_model.pb", "README.md", "config.yaml"} <= found and not any(name.endswith(".onnx") for name in found)
+    assert "onnx" not in (tmp_path / "deep" / "out" / "README.md").read_text()
