@@ -21,10 +21,11 @@ from experiments.folder import RunFolder
 from experiments.run import _flat, _take_option
 from experiments.statistics import area, bootstrap_interval, interquartile_mean
 
-__all__ = ["Group", "Run", "compare", "tensorboard"]
+__all__ = ["Group", "Run", "compare", "newest", "remarks", "tensorboard"]
 
 USAGE = "compare [RUN or folder of runs ...] [--metric TAG] [--csv FILE] [--html FILE] [--plot FILE]"
 FEW = 3  # differing settings that fit into a label
+NO_RUNS = ("replaced", "ray")  # folders of a sweep: what pbt put aside, and Ray's own
 NOT_COMPARED = (
     "seed",
     "folder",
@@ -53,6 +54,7 @@ class Run:
     steps: list[int]  # clock of each point of the metric
     values: list[float]
     seconds: float
+    started: str = ""  # as in meta.json: later times sort later
 
     @property
     def clock(self) -> int:
@@ -124,10 +126,13 @@ def compare(argv: Sequence[str]) -> int:
     runs = [run for path in found if (run := read_run(path, tag)) is not None]
     if not runs:
         raise UsageError(f"none of these runs has a point of {tag!r}; wait for it or choose another with --metric")
-    groups = grouped(runs)
+    groups = grouped(newest(runs))
     tables, picture = [as_table(groups, tag), *differences(groups)], draw(groups, tag)
+    notes = remarks(groups, len(runs))
 
     Console(highlight=False).print(*tables, sep="\n")
+    for line in notes:
+        print(line)
     _write(plot_file, picture)
     print(f"curves   {plot_file}")
     if csv_file:
@@ -139,8 +144,8 @@ def compare(argv: Sequence[str]) -> int:
         _write(csv_file, text.getvalue().encode())
         print(f"numbers  {csv_file}")
     if html_file:
-        page = Console(record=True, file=io.StringIO(), width=160)
-        page.print(*tables, sep="\n")
+        page = Console(record=True, file=io.StringIO(), width=160, highlight=False)
+        page.print(*tables, *notes, sep="\n")
         image = f'<img alt="curves" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
         _write(html_file, page.export_html().replace("</body>", f"{image}</body>").encode())
         print(f"page     {html_file}")
@@ -200,13 +205,15 @@ def tensorboard(argv: Sequence[str]) -> int:
 
 
 def find_runs(places: Sequence[str]) -> list[Path]:
-    """Return the run folders at or below the given places; UsageError when one has none."""
+    """Return the run folders at or below the given places, without those that sweeps put aside; UsageError when one has none."""
     found: dict[Path, None] = {}
     for place in places:
         root = Path(place)
         if not root.is_dir():
             raise UsageError(f"there is no folder {place!r}; give run folders or a folder of runs")
-        here = sorted(path.parent for path in root.rglob("config.yaml"))
+        here = sorted(
+            path.parent for path in root.rglob("config.yaml") if not {*path.relative_to(root).parts[:-1]} & {*NO_RUNS}
+        )
         if not here:
             raise UsageError(f"{place!r} has no run below it; runs look like runs/NAME/ENV/DATE-TIME-sSEED")
         found |= dict.fromkeys(here)
@@ -253,7 +260,37 @@ def read_run(path: Path, tag: str) -> Run | None:
         steps=sorted(points),
         values=[points[step] for step in sorted(points)],
         seconds=elapsed[-1][1],
+        started=str(meta.get("started", "")),
     )
+
+
+def newest(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs without those of which a newer one has the same configuration and seed: these are no further seeds."""
+    kept: dict[tuple[str, int], Run] = {}
+    for run in runs:
+        key = (_configuration(run), run.seed)
+        if key not in kept or (run.started, run.path.name) > (kept[key].started, kept[key].path.name):
+            kept[key] = run
+    chosen = {id(run) for run in kept.values()}
+    return [run for run in runs if id(run) in chosen]
+
+
+def remarks(groups: Sequence[Group], found: int) -> list[str]:
+    """Return a line for each thing that the table alone would hide, of `found` runs that were read."""
+    lines = []
+    count = sum(len(group.runs) for group in groups)
+    if count < found:
+        lines.append(
+            f"left out: {found - count} of {found} runs, which have been repeated with the same settings and seed since"
+        )
+    unequal = [group for group in groups if len({run.clock for run in group.runs}) > 1]
+    for group in unequal:
+        clocks = sorted(run.clock for run in group.runs)
+        lines.append(
+            f"{group.letter}: its runs have come to different clocks, {clocks[0]:,} to {clocks[-1]:,}; last, best and area are "
+            "those of each run's own end"
+        )
+    return lines
 
 
 def grouped(runs: Sequence[Run]) -> list[Group]:
@@ -261,8 +298,7 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     plugins = catalogue().plugins
     by_configuration: dict[str, list[Run]] = {}
     for run in runs:
-        key = json.dumps([run.experiment, run.settings], sort_keys=True, default=str)
-        by_configuration.setdefault(key, []).append(run)
+        by_configuration.setdefault(_configuration(run), []).append(run)
     groups: list[Group] = []
     for members in by_configuration.values():
         experiment = members[0].experiment
@@ -301,6 +337,10 @@ def draw(groups: Sequence[Group], tag: str) -> bytes:
     figure.savefig(output, format="png")
     plt.close(figure)
     return output.getvalue()
+
+
+def _configuration(run: Run) -> str:
+    return json.dumps([run.experiment, run.settings], sort_keys=True, default=str)
 
 
 def _short(key: str) -> str:

@@ -14,7 +14,13 @@ from experiments.tensorboard import EventFile, read_scalars
 
 
 def write_run(
-    root: Path, seed: int, curve: list[tuple[int, float]], lr: float = 0.1, name: str = "run", until: int = 100
+    root: Path,
+    seed: int,
+    curve: list[tuple[int, float]],
+    lr: float = 0.1,
+    name: str = "run",
+    until: int = 100,
+    started: str = "",
 ) -> Path:
     """A run folder of `actor-critic` as the launcher leaves it, with one curve."""
     path = root / "actor-critic" / "CartPole-v1" / f"{name}-s{seed}"
@@ -23,7 +29,7 @@ def write_run(
     (path / "config.yaml").write_text(
         yaml.safe_dump(config | {"run": {"seed": seed, "until": until, "folder": str(root)}})
     )
-    (path / "meta.json").write_text(json.dumps({"status": "finished"}))
+    (path / "meta.json").write_text(json.dumps({"status": "finished", "started": started}))
     events = EventFile(path / "events.out.tfevents.1.host")
     for step, value in curve:
         events.scalars({"eval/return_mean": value, "time/elapsed": step / 50}, step)
@@ -83,6 +89,27 @@ def test_compare_prints_draws_and_writes(cli, tmp_path: Path) -> None:
     assert float(row["last mean"]) == 15 and float(row["last iqm"]) == 15 and row["seeds"] == "2"
     assert files["png"].read_bytes()[:4] == b"\x89PNG"
     assert "data:image/png;base64" in files["html"].read_text() and "15 [10, 20]" in files["html"].read_text()
+
+
+def test_a_seed_that_was_run_twice_counts_once_and_unequal_clocks_are_said(cli, tmp_path: Path) -> None:
+    write_run(tmp_path, 1, [(50, 1.0), (100, 9.0)], name="z-old", started="2026-01-02T03:04:05")
+    write_run(tmp_path, 1, [(50, 1.0), (100, 3.0)], name="a-new", started="2026-02-02T03:04:05")
+    write_run(tmp_path, 2, [(50, 1.0), (100, 5.0)], started="2026-01-01T03:04:05")
+    code, out, _ = cli("compare", tmp_path, "--plot", tmp_path / "c.png", "--html", tmp_path / "c.html")
+    assert code == 0 and "of 2 runs" in out and "4 [3, 5]" in out, out
+    assert "left out: 1 of 3 runs" in " ".join(out.split()) and "different clocks" not in out
+    assert "left out: 1 of 3 runs" in (tmp_path / "c.html").read_text()
+    write_run(tmp_path, 3, [(50, 4.0)])
+    _, out, _ = cli("compare", tmp_path, "--plot", tmp_path / "c.png")
+    assert "A: its runs have come to different clocks, 50 to 100" in " ".join(out.split())
+
+
+def test_what_a_sweep_put_aside_is_not_compared(tmp_path: Path) -> None:
+    kept = write_run(tmp_path / "sweep" / "runs", 1, [(50, 1.0)])
+    for aside in ("replaced", "ray"):
+        write_run(tmp_path / "sweep" / aside, 1, [(50, 1.0)])
+    assert find_runs([str(tmp_path)]) == [kept]
+    assert len(find_runs([str(tmp_path / "sweep" / "replaced")])) == 1  # asked for by name
 
 
 def test_a_run_that_is_still_writing_is_read_up_to_its_last_whole_record(tmp_path: Path) -> None:
