@@ -229,6 +229,7 @@ class GANCLS:
     # --- the contract ---------------------------------------------------------------------------------------------------
 
     def exportable(self) -> Mapping[str, Any]:
+        self.words.check_traced()
         noise_spec = tf.TensorSpec((None, self.config.latent), tf.float32, "noise")
 
         @tf.function(input_signature=[noise_spec, tf.TensorSpec((None,), tf.string, "caption")])

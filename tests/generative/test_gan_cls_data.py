@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from core.errors import UsageError
@@ -181,8 +182,25 @@ def test_words_are_known_or_named(words: Words) -> None:
         words.encode_typed("a cyan circle and two squares".replace("two ", ""))
     with pytest.raises(UsageError, match="no word"):
         words.encode_typed("!!")
-    assert words_of("An orange-ish one.") == ("an", "orange-ish", "one")
+    assert words_of("An orange-ish one.") == ("an", "orange", "ish", "one")
     np.testing.assert_array_equal(words.pad([[4, 5], [6]], 3), [[4, 5, 0], [6, 0, 0]])
+
+
+CAPTIONS = [
+    *("this flower's petals are light-purple", "It isn't red; it can't be: it's blue!", "3.5 cm, 1,000 petals, p.m."),
+    *("Die Blüte ist groß und ÜPPIG", "красный круг НАД синим", "赤い丸", "a_b  under\tscore ½ ²", "naïve café"),
+]
+
+
+def test_exported_captions_are_split_as_in_training(tmp_path: Path) -> None:
+    Words.learn([CAPTIONS], tmp_path / "words")
+    words = Words(tmp_path / "words")
+    texts = [*CAPTIONS, "light purple", "an unknown light-green, flower's", "", "!?"]
+    np.testing.assert_array_equal(words.traced(tf.constant(texts)), words.pad([words.encode(text) for text in texts]))
+    words.check_traced()
+    (tmp_path / "old").write_text("<PAD> 0\nred 2\nlight-purple 1")  # as an older rule split it
+    with pytest.raises(UsageError, match="the captions' word 'light-purple' would be read otherwise"):
+        Words(tmp_path / "old").check_traced()
 
 
 # --- own data ---------------------------------------------------------------------------------------------------------
