@@ -29,6 +29,7 @@ __all__ = ["Upscaler", "main", "upscale_picture"]
 
 WINDOW = 256  # pixels a side that the network sees at once: about 1 GB with 64 channels
 MOST_OVERLAP = 48  # for networks whose reach is not worth its time
+PROFILED = ("RGB", "RGBA", "L", "LA")  # whose colour profile fits the result; a CMYK picture's describes inks
 OPAQUE_ONLY = (".jpg", ".jpeg", ".bmp")
 
 
@@ -129,7 +130,7 @@ def upscale_picture(
 ) -> Image.Image:
     """Return a picture SCALE times larger: grey stays grey, alpha is enlarged bicubically, EXIF orientation applied.
 
-    `progress` is called with the share that is done.
+    A colour profile is kept where it describes RGB or grey. `progress` is called with the share that is done.
     """
     upright = ImageOps.exif_transpose(picture)
     alpha = None
@@ -145,7 +146,7 @@ def upscale_picture(
         progress(done / parts)
     if alpha is not None:
         large.putalpha(alpha.resize(large.size, Image.Resampling.BICUBIC))
-    if "icc_profile" in picture.info:
+    if "icc_profile" in picture.info and picture.mode in PROFILED:
         large.info["icc_profile"] = picture.info["icc_profile"]
     return large
 
@@ -226,8 +227,10 @@ def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
         raise UsageError(f"there is no picture {str(source)!r}")
     if target.is_dir():
         target = target / f"{source.stem}.png"
-    if target.suffix.lower() not in endings:
-        raise UsageError(f"--out is {str(target)!r}; its ending must name a picture format, e.g. .png")
+    if endings.get(target.suffix.lower()) not in Image.SAVE:
+        raise UsageError(
+            f"--out is {str(target)!r}; its ending must name a picture format that can be written, e.g. .png"
+        )
     if not target.parent.is_dir():
         raise UsageError(f"{str(target)!r} cannot be written: there is no folder {str(target.parent)!r}")
     return [(source, target)]

@@ -12,7 +12,7 @@ from skimage.data import chelsea
 from core.errors import UsageError
 from core.layers.srgan import radius, rrdb, srresnet
 from generative.srgan.generator import blend, load_generator
-from generative.srgan.upscale import Upscaler, upscale_picture
+from generative.srgan.upscale import Upscaler, _jobs, upscale_picture
 
 TINY = "--model.blocks 1 --model.width 4 --model.ends 3 --model.d-width 1 --model.crop 16 --model.batch 2 --model.eval-side 48"
 
@@ -96,6 +96,9 @@ def test_grey_alpha_orientation_and_profile() -> None:
     np.testing.assert_array_equal(np.asarray(large), np.asarray(upright))
     rgb.info["icc_profile"] = b"profile"
     assert upscale_picture(upscaler, rgb).info["icc_profile"] == b"profile"
+    inks = rgb.convert("CMYK")
+    inks.info["icc_profile"] = b"profile of inks"
+    assert "icc_profile" not in upscale_picture(upscaler, inks).info
     shares: list[float] = []
     upscale_picture(Upscaler(srresnet(1, 2, ends=3), 16, 4), rgb, shares.append)
     assert shares == sorted(shares) and shares[-1] == 1 and len(shares) > 2
@@ -114,6 +117,15 @@ def test_the_verb_on_a_file_and_a_folder(cli, run: Path, tmp_path: Path) -> None
     assert code == 0 and "c.png cannot be enlarged" in err
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"a.png", "b.png"}
     assert Image.open(tmp_path / "out" / "b.png").mode == "L"
+
+
+@pytest.mark.parametrize("name", ["out.psd", "out.xyz", "out"])
+def test_what_pillow_cannot_write_is_refused_before_any_work(tmp_path: Path, name: str) -> None:
+    Image.fromarray(chelsea()[:20, :30]).save(tmp_path / "p.png")
+    with pytest.raises(UsageError, match="must name a picture format that can be written"):
+        _jobs(tmp_path / "p.png", tmp_path / name)
+    for good in ("a.png", "a.JPG", "a.webp", "a.tif"):
+        assert _jobs(tmp_path / "p.png", tmp_path / good) == [(tmp_path / "p.png", tmp_path / good)]
 
 
 @pytest.mark.parametrize(
