@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
-__all__ = ["prepare", "prepare_all"]
+__all__ = ["prepare", "prepare_all", "upright"]
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """Return a picture turned as its EXIF orientation says; 16-bit grey becomes 8-bit, which Pillow would clip at 255."""
+    picture = ImageOps.exif_transpose(picture)
+    if not picture.mode.startswith("I"):
+        return picture
+    values = np.asarray(picture, np.float64)
+    return Image.fromarray(np.round(values / 257).clip(0, 255).astype(np.uint8))
 
 
 def prepare(picture: Image.Image, size: int, channels: int, crop: bool) -> np.ndarray:
     """Return a picture as [size, size, channels] uint8.
 
     `crop` cuts the middle square out first; otherwise the picture is squeezed. Pillow's bicubic filter widens with the
-    scale, so that shrinking does not alias. Transparent pixels are shown on white.
+    scale, so that shrinking does not alias. Transparent pixels are shown on white, EXIF orientation is applied.
     """
+    picture = upright(picture)
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         ground = Image.new("RGBA", picture.size, "white")

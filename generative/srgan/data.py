@@ -8,13 +8,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from core.errors import UsageError
 from core.iterate import Order
 from core.layers.resampling import support
 from core.layers.srgan import SCALE
 from core.metrics.image_quality import BORDER, TAPS
+from generative.data.pictures import upright
 
 __all__ = ["BROKEN", "Crops", "Photo", "as_rgb", "open_photos", "pictures_in", "shrink"]
 
@@ -199,10 +200,7 @@ def pictures_in(folder: Path, say: Say = lambda line: None) -> list[Photo]:
 
 def as_rgb(picture: Image.Image) -> Image.Image:
     """Return a picture upright, as its EXIF orientation says, and in 8-bit RGB; transparent pixels keep their colour."""
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith(("I;16", "I")):  # 16-bit grey, which Pillow would clip at 255
-        values = np.asarray(picture, np.float64)
-        picture = Image.fromarray(np.round(values / 257).clip(0, 255).astype(np.uint8))
+    picture = upright(picture)
     return picture.convert("RGBA").convert("RGB") if "transparency" in picture.info else picture.convert("RGB")
 
 

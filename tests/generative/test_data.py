@@ -107,6 +107,18 @@ def test_shrinking_does_not_alias() -> None:
     assert np.abs(small[:, 2:-2].astype(float) - 127.5).max() < 12
 
 
+def test_orientation_and_sixteen_bits(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.repeat(np.arange(0, 160, 10, dtype=np.uint8), 16).reshape(16, 16))  # darker at the top
+    exif = picture.getexif()
+    exif[0x0112] = 3  # the camera was held upside down
+    picture.save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as turned:
+        np.testing.assert_array_equal(prepare(turned, 16, 1, crop=True)[..., 0], np.asarray(picture)[::-1])
+    Image.fromarray(np.full((8, 8), 32896, np.uint16)).save(tmp_path / "deep.png")
+    with Image.open(tmp_path / "deep.png") as deep:
+        assert (prepare(deep, 8, 3, crop=True) == 128).all() and (prepare(deep, 8, 1, crop=True) == 128).all()
+
+
 def test_transparent_pixels_lie_on_white() -> None:
     picture = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
     assert (prepare(picture, 4, 3, crop=True) == 255).all()
