@@ -39,12 +39,13 @@ def frechet_distance(p: Gaussian, q: Gaussian) -> float:
 def kernel_distance(x: np.ndarray, y: np.ndarray, *, block: int = 1000) -> float:
     """Return the unbiased squared MMD between features x [N, D] and y [M, D] (Binkowski et al., 2018, section 4).
 
-    The kernel is (x'y / D + 1)^3; the value is the mean over disjoint blocks of at most `block` rows of each, in their
-    order. It can be slightly negative when the two sets come from one distribution.
+    The kernel is (x'y / D + 1)^3; the value is the mean over as many disjoint blocks of both sets, in their order and of
+    one size up to a row, as are needed for at most `block` rows of the larger set in each. It can be slightly negative when
+    the two sets come from one distribution.
     """
     _check(x, y, least=2)
     x, y = x.astype(np.float64), y.astype(np.float64)
-    count = max(1, min(len(x), len(y)) // block)
+    count = min(-(-max(len(x), len(y)) // block), min(len(x), len(y)) // 2)  # a block needs two rows of each
     pairs = zip(np.array_split(x, count), np.array_split(y, count), strict=True)
     return float(np.mean([_squared_mmd(a, b) for a, b in pairs]))
 

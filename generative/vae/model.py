@@ -180,7 +180,8 @@ class VAE:
             "samples/fixed": self.sample(IN_GRID, GRID_SEED),
             "samples/reconstructions": self.reconstructions(RECONSTRUCTED),
             "samples/latents": self.latents(SCATTERED),
-            "eval/protocol": f"{len(images):,} held-out of {self.train.protocol}; pixels binarised: {config.binarise}, "
+            "eval/protocol": f"{self.test.protocol}, held out of {len(self.train) + len(self.test):,}; "
+            f"pixels binarised: {config.binarise}, "
             f"{config.likelihood}"
             + (f", sigma {config.sigma:g}" if config.likelihood == "gaussian" else "")
             + f"; nll: importance-weighted bound with {config.nll_samples} draws from q; elbo with as many; nats per example",

@@ -63,6 +63,15 @@ def test_kernel_distance_averages_blocks() -> None:
     assert kernel_distance(x, y, block=10) == pytest.approx(np.mean(halves))
 
 
+@pytest.mark.parametrize(("n", "m", "count"), [(19, 19, 2), (21, 30, 3), (30, 5, 2), (10, 10, 1), (11, 40, 4)])
+def test_no_block_of_the_kernel_distance_is_larger_than_it_says(n: int, m: int, count: int) -> None:
+    x, y = features(1, n, 3), features(2, m, 3)
+    blocks = list(zip(np.array_split(x, count), np.array_split(y, count), strict=True))
+    assert max(max(len(a), len(b)) for a, b in blocks) <= 10 or count == min(n, m) // 2
+    expected = np.mean([kernel_distance(a, b, block=10**6) for a, b in blocks])
+    assert kernel_distance(x, y, block=10) == pytest.approx(expected)
+
+
 def test_precision_and_recall_by_hand() -> None:
     real = np.array([[0.0], [1.0], [2.0], [3.0], [10.0], [11.0], [12.0], [13.0]])
     fake = np.array([[0.5], [1.5], [2.5], [2.6], [100.0]])  # one cluster of two covered, one sample nowhere

@@ -178,6 +178,8 @@ def test_vae_variants(context: Context, change: dict[str, Any]) -> None:
     measured = model.evaluate()
     assert measured["samples/reconstructions"].shape == (20, 16, 8, 1)
     assert ("samples/manifold" in measured) == (settings["latent"] == 2)
+    protocol = measured["eval/protocol"]
+    assert protocol.startswith("20 grey images 8x8 of scikit-learn's digits, held out of 1,797; "), protocol
     model.close()
 
 
@@ -235,6 +237,8 @@ def test_stacked_digits_count_a_thousand_modes(context: Context) -> None:
     model = DCGAN(DCGANConfig(DataConfig("stacked-digits"), **SMALL), context)
     measured = model.evaluate()
     assert 1 <= measured["eval/modes"] <= 12 and measured["eval/reverse_kl"] > 4
+    assert "classifier reads in their red, green and blue" in measured["eval/protocol"]
+    assert "in blocks of at most 1,000" in measured["eval/protocol"]
     model.close()
 
 
