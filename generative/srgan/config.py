@@ -1,4 +1,7 @@
-"""Flags of `srgan`. The defaults are the paper's; ESRGAN's steps are options, `srgan-cpu` and `esrgan` presets."""
+"""Flags of `srgan`. The defaults have the paper's sizes and losses but for what README.md lists as deviations.
+
+ESRGAN's steps are options; `srgan-cpu` and `srgan-esrgan` are presets.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from PIL import Image
 from core.errors import UsageError
 from core.metrics.image_quality import quality
 from core.plugin import Context
+from experiments.catalogue import catalogue
+from generative.srgan import config as config_module
 from generative.srgan.config import SRGANConfig
 from generative.srgan.data import Crops, Photo, as_rgb, open_photos, pictures_in
 from generative.srgan.model import SRGAN
@@ -270,6 +273,12 @@ def test_bfloat16_keeps_outputs_and_weights_in_float32(context: Context) -> None
         model.close()
     finally:
         keras.mixed_precision.set_dtype_policy("float32")
+
+
+def test_the_flags_name_presets_that_exist() -> None:
+    said = set(re.findall(r"`([\w-]+)`", config_module.__doc__ or ""))
+    presets = {name for name, preset in catalogue().presets.items() if preset.plugin == "srgan"}
+    assert said == presets | {"srgan"}
 
 
 # --- clear sentences --------------------------------------------------------------------------------------------------
