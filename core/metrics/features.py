@@ -60,7 +60,12 @@ class Extractor:
                 loaded = keras.models.load_model(path, compile=False)  # safe mode: no lambda is unpacked
             except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
                 raise UsageError(f"extractor {source!r} is no Keras model: {str(error).splitlines()[0]}") from error
-            x = keras.Input(loaded.input_shape[1:])
+            wants = getattr(
+                loaded, "input_shape", None
+            )  # a list where there are several inputs, none before a first call
+            if not isinstance(wants, tuple) or len(wants) != 4:
+                raise UsageError(f"extractor {source!r} wants {wants}; it must take one batch of pictures [N, H, W, C]")
+            x = keras.Input(wants[1:])
             y = loaded(x)
             self.model = keras.Model(x, [y, y])
             name = f"the model {path.name}"

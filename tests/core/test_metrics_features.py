@@ -71,3 +71,19 @@ def test_what_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "bad.keras").write_text("x")
     with pytest.raises(UsageError, match="no Keras model"):
         Extractor(str(tmp_path / "bad.keras"))
+
+
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
+def test_models_that_do_not_take_pictures(tmp_path: Path) -> None:
+    path = tmp_path / "mine.keras"
+    flat, other = keras.Input((784,)), keras.Input((4, 4, 3))
+    for model, wants in (
+        (keras.Model(flat, flat), r"wants \(None, 784\); it must take one batch of pictures"),
+        (keras.Model([flat, other], [flat, other]), r"wants \[.*\]; it must take one batch of pictures"),
+        (keras.Sequential([keras.Input((None, 4, 3)), keras.layers.ReLU()]), "must say a size and 1 or 3 channels"),
+        (keras.Sequential([keras.Input((4, 4, 2)), keras.layers.ReLU()]), "must say a size and 1 or 3 channels"),
+        (keras.Sequential([keras.layers.ReLU()]), "wants None"),
+    ):
+        model.save(path)
+        with pytest.raises(UsageError, match=wants):
+            Extractor(str(path))
