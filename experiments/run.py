@@ -156,6 +156,8 @@ def _train(
         if observe is not None:
             observe(loop)
         stopped = loop.train()
+        if stopped is None:
+            loop.events.finished(True)
     except KeyboardInterrupt:
         display.close()
         folder.write_meta(status="interrupted: stopped without saving")

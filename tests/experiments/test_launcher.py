@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
+from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from core import checkpoint
 from core.plugin import Context
@@ -134,6 +138,30 @@ def test_a_run_leaves_a_complete_folder_and_can_be_launched_again(cli, tmp_path:
 def test_log_points_are_means_over_the_interval(external: Path, cli, tmp_path: Path) -> None:
     assert cli("run", "misbehaving", "--run.until", 20, "--run.folder", tmp_path)[0] == 0
     assert read_scalars(only_run(tmp_path))["loss/x"] == [(5, 3.0), (10, 8.0), (15, 13.0), (20, 18.0)]
+
+
+def test_the_hparams_page_is_told_how_a_run_ended(external: Path, cli, tmp_path: Path) -> None:
+    """A run that goes on has not ended: its earlier end is cut off with what else lies after the checkpoint."""
+
+    def ends() -> list[int]:
+        statuses = []
+        for file in only_run(tmp_path).glob("events.*"):
+            for event in EventFileLoader(str(file)).Load():
+                for value in event.summary.value:
+                    if value.tag == SESSION_END_INFO_TAG:
+                        data = HParamsPluginData.FromString(value.metadata.plugin_data.content)
+                        statuses.append(data.session_end_info.status)
+        return statuses
+
+    assert cli("run", "misbehaving", "--run.until", 20, "--run.folder", tmp_path)[0] == 0
+    assert ends() == [STATUS_SUCCESS]
+    run = only_run(tmp_path)
+    assert cli("resume", run, "--run.until", 25)[0] == 0
+    assert ends() == [STATUS_SUCCESS]
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("how: not", "how: raise").replace("at: 25", "at: 28"))
+    assert cli("resume", run, "--run.until", 40)[0] == 2
+    assert ends() == [STATUS_FAILURE]
 
 
 def test_a_resume_shows_nothing_twice(external: Path, cli, tmp_path: Path) -> None:
