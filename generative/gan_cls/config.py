@@ -62,7 +62,7 @@ class GANCLSConfig:
     """Numbers to which G and D each reduce the encoded caption."""
     encoder: Literal["alongside", "before"] = "before"
     """When the encoders train: alongside the GAN for the first encoder_epochs (the original), or before it; frozen after."""
-    encoder_epochs: float = 8.0
+    encoder_epochs: float = 24.0
     """Passes over the pictures for which the encoders train."""
     encoder_lr: float = 1e-3
     """Adam step size of the encoders."""
