@@ -256,7 +256,7 @@ def read_run(path: Path, tag: str) -> Run | None:
         preset=config.get("preset"),
         settings=settings,
         seed=config.get("run", {}).get("seed", 0),
-        status=meta.get("status", "unknown").split(":")[0],
+        status=RunFolder.status(path),
         steps=sorted(points),
         values=[points[step] for step in sorted(points)],
         seconds=elapsed[-1][1],

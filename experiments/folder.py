@@ -72,6 +72,19 @@ class RunFolder:
         cls.check(path)
         return cls(path)
 
+    @classmethod
+    def status(cls, path: Path) -> str:
+        """Return what became of a run: running, finished, interrupted, failed, or killed: marked as running, but nobody is."""
+        status = str(cls.meta(path).get("status", "unknown")).split(":")[0]
+        if status != "running" or not (path / ".lock").is_file():
+            return status
+        with open(path / ".lock") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return status
+        return "killed"
+
     @staticmethod
     def check(path: Path) -> None:
         """Raise UsageError unless `path` is a run's folder."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -56,6 +57,9 @@ def train(plan: Plan, folder: Path, todo: Sequence[str], workers: int, address: 
             logging_level="ERROR",
             runtime_env={"env_vars": environment},
         )
+        logging.getLogger("ray.tune").setLevel(
+            logging.CRITICAL
+        )  # we name a failed trial ourselves; no traceback of Ray's
         try:
             # Successive halving compares with those that have ended, so they tell their curves once more.
             told = (

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from experiments.compare import find_runs, grouped, read_run
+from experiments.folder import RunFolder
 from experiments.statistics import area, bootstrap_interval, interquartile_mean
 from experiments.tensorboard import EventFile, read_scalars
 
@@ -144,3 +145,13 @@ def test_what_cannot_be_compared_gets_a_sentence(
         write_run(tmp_path / "runs", 1, [(50, 1.0)])
     code, _, err = cli("compare", *arguments)
     assert code == 2 and sentence in err
+
+
+def test_a_run_that_nobody_trains_any_more_was_killed(tmp_path: Path) -> None:
+    folder = RunFolder.create(str(tmp_path), "dqn", "CartPole-v1", 1, "")
+    (folder.path / "meta.json").write_text('{"status": "running"}')
+    assert RunFolder.status(folder.path) == "running"  # its lock is held
+    folder._lock.close()
+    assert RunFolder.status(folder.path) == "killed"
+    (folder.path / "meta.json").write_text('{"status": "failed: no memory"}')
+    assert RunFolder.status(folder.path) == "failed"
