@@ -38,7 +38,7 @@ __all__ = ["GANCLSConfig"]
         "ema": 0.9,
         "eval_pictures": 8,
     },
-    run={"until": 12_000, "log_every": 50, "eval_every": 1_000, "save_every": 500},
+    run={"until": 24_000, "log_every": 50, "eval_every": 2_000, "save_every": 500},
 )
 @dataclass(frozen=True)
 class GANCLSConfig:
