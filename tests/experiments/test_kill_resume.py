@@ -37,11 +37,11 @@ FAST = {
 SLOW = {
     "pong-pg-fast": experiment("pong-pg-fast", "--agent.eval-episodes 2", 40_000, 4_000, 15_000),
     "pong-pg-classic": experiment("policy-gradient", "--agent.eval-episodes 2", 45_000, 4_000, 0),
-    "actor-critic-atari": experiment("actor-critic", f"{ATARI} --agent.envs 4", 12_000, 800, 4_000, 200),
+    "actor-critic-atari": experiment("actor-critic", f"{ATARI} --agent.envs 4", 16_000, 800, 4_000, 200),
     "ppo-atari": experiment(
         "actor-critic",
         f"{ATARI} --agent.envs 4 --agent.n-steps 64 --agent.turn 16 --agent.epochs 2 --agent.minibatches 2 --agent.clip 0.1",
-        *(10_000, 700, 4_000, 200),
+        *(16_000, 700, 4_000, 200),
     ),
 }
 
