@@ -185,11 +185,8 @@ class Loop:
         events = AppendOnly(self.events.path.name, self.events.length())
         tree = {"plugin": self.plugin.state(), "loop": loop, "events": events}
         checkpoint.save(self.folder.path, f"{self.plugin.clock:012d}", tree)
-        self._prune()
-        self._changed = False
-
-    def _prune(self) -> None:
         checkpoint.prune(self.folder.path, KEPT, _best(self.best["clock"]) if self.best else "")
+        self._changed = False
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None:  # the second one does not wait
@@ -243,8 +240,8 @@ class Loop:
         self.display.say(f"{clock:,} {self.spec.clock}: {headline} {score:.4g}")
         if self.best is None or (score > self.best["value"] if self.spec.goal == "max" else score < self.best["value"]):
             self.best = {"clock": clock, "value": score}
+            # The one before stays until the next whole checkpoint knows this one: a run killed until then resumes with it.
             checkpoint.save(self.folder.path, _best(clock), {"plugin": self.plugin.state()}, weights_only=True)
-            self._prune()
 
     def _check_tags(self, tags: Mapping[str, Any]) -> None:
         for tag in unknown_tags(t for t in tags if t not in self._warned):

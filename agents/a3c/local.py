@@ -241,8 +241,8 @@ def _signals_ignored() -> Iterator[None]:
 
 def _serve(pipe: Connection, shared: Shared, config: A3CConfig, seed: int, number: int, precision: Any) -> None:
     """A worker process: answer requests until the other end is gone."""
-    for number_of_signal in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number_of_signal, signal.SIG_IGN)  # they reach the whole group; the launcher decides when to stop
+    for group_signal in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(group_signal, signal.SIG_IGN)  # they reach the whole group; the launcher decides when to stop
     from core.runtime import configure
 
     worker = None

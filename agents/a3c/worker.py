@@ -58,11 +58,10 @@ def rmsprop(theta: np.ndarray, g: np.ndarray, gradient: np.ndarray, lr: float, d
 
     Other workers may do the same at this moment; an element may then lose one of two updates, as in Hogwild (Recht et al., 2011).
     """
-    mine = decay * g + (1 - decay) * np.square(
-        gradient
-    )  # a copy: the root below must know this gradient, whoever writes g
-    g[:] = mine
-    theta -= lr * gradient / np.sqrt(mine + epsilon)
+    # a copy of g, since the root must hold this gradient even if another worker overwrites the shared one meanwhile
+    mean_square = decay * g + (1 - decay) * np.square(gradient)  # [P]
+    g[:] = mean_square
+    theta -= lr * gradient / np.sqrt(mean_square + epsilon)
 
 
 class Network:

@@ -60,9 +60,8 @@ class Extractor:
                 loaded = keras.models.load_model(path, compile=False)  # safe mode: no lambda is unpacked
             except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
                 raise UsageError(f"extractor {source!r} is no Keras model: {str(error).splitlines()[0]}") from error
-            wants = getattr(
-                loaded, "input_shape", None
-            )  # a list where there are several inputs, none before a first call
+            # a list where there are several inputs, none before a first call
+            wants = getattr(loaded, "input_shape", None)
             if not isinstance(wants, tuple) or len(wants) != 4:
                 raise UsageError(f"extractor {source!r} wants {wants}; it must take one batch of pictures [N, H, W, C]")
             x = keras.Input(wants[1:])
