@@ -79,6 +79,26 @@ def test_time_is_found_where_it_was_spent() -> None:
     assert sampler.hot()[0][0].startswith("nap")
 
 
+def test_python_code_is_seen_as_well_as_calls_that_release_the_interpreter() -> None:
+    class Busy(Plugin):
+        def step(self) -> None:
+            begun = time.perf_counter()
+            while time.perf_counter() - begun < 0.002:
+                pass
+            pause()
+
+    pause = sleeper("envs.fake", "environment", 0.002)
+    loop = FakeLoop()
+    loop.plugin, loop.save = Busy(), lambda: None
+    sampler = Sampler(loop)
+    sampler.start()
+    sampler.measuring.set()
+    loop.train(400)
+    sampler.finish()
+    rooms = sampler.table()
+    assert 0.25 < rooms["acting"] / sum(rooms.values()) < 0.6, rooms
+
+
 def shares(text: str) -> dict[str, float]:
     return {name: float(share) for name, share in re.findall(r"│ (\w+)\s+│\s+([\d.]+)%", text)}
 
