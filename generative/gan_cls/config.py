@@ -82,6 +82,8 @@ class GANCLSConfig:
     """Weight of the zero-centred penalty |grad D|^2 / 2 on real pictures with their captions (the original: 0)."""
     r2: float = 0.1
     """Weight of the zero-centred penalty |grad D|^2 / 2 on generated pictures with their captions (the original: 0)."""
+    penalty_every: int = 4
+    """R1 and R2 stand in every so many updates once, with as many times their weight (lazy regularisation, StyleGAN2)."""
     gan_int: float = 0.0
     """Weight of G's loss on captions halfway between two of the batch (GAN-INT); 1 is common, 0 for none."""
     ema: float = 0.999
@@ -92,7 +94,7 @@ class GANCLSConfig:
     def __post_init__(self) -> None:
         for name in (
             *("batch", "latent", "g_width", "d_width", "word_units", "text_units"),
-            *("reduced", "eval_pictures"),
+            *("reduced", "penalty_every", "eval_pictures"),
         ):
             least = 2 if name == "batch" else 1
             require(getattr(self, name) >= least, f"{name} is {getattr(self, name)}; it must be at least {least}")

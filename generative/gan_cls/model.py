@@ -109,7 +109,9 @@ class GANCLS:
         if not training or config.encoder == "alongside":
             lr = config.lr * 0.5 ** int(epoch / config.halve_every)
             key = tf.constant([self.noise_seed, self.clock], tf.int64)
-            losses = self._update(*map(tf.constant, (batch.x, batch.text, batch.wrong)), key, tf.constant(lr))
+            x, text, wrong = map(tf.constant, (batch.x, batch.text, batch.wrong))
+            penalised = self.clock % config.penalty_every == 0
+            losses = self._update(x, text, wrong, key, tf.constant(lr), penalised)
             values |= dict(zip(TAGS, losses, strict=True)) | {"optim/lr": lr}
         self.clock += 1
         return values
@@ -124,10 +126,13 @@ class GANCLS:
         self.encoder_optimizer.apply(dense, self.encoder_variables)
         return loss
 
-    def update(self, x: tf.Tensor, text: tf.Tensor, wrong: tf.Tensor, key: tf.Tensor, lr: tf.Tensor) -> list[tf.Tensor]:
+    def update(
+        self, x: tf.Tensor, text: tf.Tensor, wrong: tf.Tensor, key: tf.Tensor, lr: tf.Tensor, penalised: bool = True
+    ) -> list[tf.Tensor]:
         """One step of D, then one of G, for x [B, H, W, C] uint8, captions [B, T], key (seed, clock) of the noise.
 
-        G does not move in between, so one forward pass of it serves both; the trunk of D sees a real picture once.
+        G does not move in between, so one forward pass of it serves both; the trunk of D sees a real picture once. The
+        penalties, nearly half of the work, stand in one update of `penalty_every` with as many times their weight.
         """
         B, x = self.config.batch, as_input(x)
         v, v_wrong = tf.split(self.T(tf.concat([text, wrong], axis=0), training=False), 2)  # [B, E], outside every tape
@@ -147,9 +152,11 @@ class GANCLS:
                     D_loss = matching_discriminator(s_r, s_w, s_f)
                     penalty = tf.constant(0.0)
                     for weight, picture in ((self.config.r1, x), (self.config.r2, x_fake)):
-                        if weight:
-                            penalty += weight * zero_centred_penalty(
-                                lambda y: D(self.D_trunk(y, training=True), v), picture
+                        if weight and penalised:
+                            penalty += (
+                                self.config.penalty_every
+                                * weight
+                                * zero_centred_penalty(lambda y: D(self.D_trunk(y, training=True), v), picture)
                             )
                     total = D_loss + penalty
                 self.D_optimizer.apply(D_tape.gradient(total, self.D_variables), self.D_variables)

@@ -54,10 +54,11 @@ def context(tmp_path: Path) -> Context:
 
 
 ORIGINAL = {"batch_norm": True, "r1": 0.0, "r2": 0.0, "beta1": 0.5}
-PENALISED = {"batch_norm": False, "r1": 0.7, "r2": 0.3}
+PENALISED = {"batch_norm": False, "r1": 0.7, "r2": 0.3, "penalty_every": 1}
+LAZY = {"batch_norm": False, "r1": 0.2, "r2": 0.1, "penalty_every": 3}
 
 
-@pytest.mark.parametrize("fields", [ORIGINAL, PENALISED], ids=["original", "penalised"])
+@pytest.mark.parametrize("fields", [ORIGINAL, PENALISED, LAZY], ids=["original", "penalised", "lazily penalised"])
 def test_update_is_the_papers(context: Context, fields: dict[str, Any]) -> None:
     """Shared forward passes give what separate ones would: Algorithm 1 worked out apart, with a plain optimiser's steps."""
     model, twin = make(context, **fields), make(context, **fields)
@@ -82,7 +83,7 @@ def test_update_is_the_papers(context: Context, fields: dict[str, Any]) -> None:
                 inner.watch(picture)
                 output = D(picture, v)
             norms = tf.reduce_sum(inner.gradient(output, picture) ** 2, axis=(1, 2, 3))  # [B]
-            loss += weight * tf.reduce_mean(norms) / 2
+            loss += fields.get("penalty_every", 1) * weight * tf.reduce_mean(norms) / 2
     twin.D_optimizer.apply(tape.gradient(loss, twin.D_variables), twin.D_variables)
     with tf.GradientTape() as tape:
         loss = -tf.reduce_mean(tf.math.log(tf.sigmoid(D(twin.G([z, v], training=True), v))))
@@ -91,6 +92,13 @@ def test_update_is_the_papers(context: Context, fields: dict[str, Any]) -> None:
         for mine, its in zip(weights(getattr(model, name)), weights(getattr(twin, name)), strict=True):
             np.testing.assert_allclose(mine, its, atol=3e-5)
     model.close(), twin.close()
+
+
+def test_penalties_stand_in_every_third_update(context: Context) -> None:
+    model = make(context, **LAZY)
+    penalties = [float(model.step()["loss/penalty"]) for _ in range(7)]
+    assert [penalty > 0 for penalty in penalties] == [True, False, False] * 2 + [True]
+    model.close()
 
 
 @pytest.mark.parametrize("encoder", ["alongside", "before"])
