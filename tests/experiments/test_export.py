@@ -195,12 +195,16 @@ def test_the_verb_writes_model_and_card(cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tf2onnx") is None, reason="needs the extra onnx")
-def test_onnx_gives_the_same(cli, tmp_path: Path) -> None:
+def test_onnx_gives_the_same_or_is_refused(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = ("--model.data.source", "ring", "--run.until", 4, "--run.folder", tmp_path / "runs")
     assert cli("run", "dcgan", *flags)[0] == 0
     code, text, err = cli("export", only_run(tmp_path / "runs"), "-o", tmp_path / "out", "--onnx")
     assert code == 0 and "equal within" in text, err
     assert (tmp_path / "out" / "generate.onnx").stat().st_size > 1000
+    monkeypatch.setattr("experiments.export.ONNX_TOLERANCE", -1.0)
+    code, _, err = cli("export", only_run(tmp_path / "runs"), "-o", tmp_path / "apart", "--onnx")
+    assert code == 2 and "apart from the live model; the SavedModel is in" in " ".join(err.split())
+    assert not (tmp_path / "apart" / "generate.onnx").exists()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tf2onnx") is not None, reason="the extra onnx is installed")

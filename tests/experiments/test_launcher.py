@@ -164,6 +164,26 @@ def test_the_hparams_page_is_told_how_a_run_ended(external: Path, cli, tmp_path:
     assert ends() == [STATUS_FAILURE]
 
 
+def test_the_best_weights_outlive_a_kill_before_the_next_checkpoint(
+    external: Path, cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Best after 10 of 12 saved updates, better after 15, dead at 18: the resumed run, never as good again, has those of 10."""
+    from pongan_extra.misbehaving import Misbehaving
+
+    monkeypatch.setattr(Misbehaving, "evaluate", lambda self: {"eval/score": float(self.clock)})
+    often = ("--run.eval-every", 5, "--run.save-every", 12, "--run.until", 30)
+    failing = ("--model.how", "raise", "--model.at", 18)
+    assert cli("run", "misbehaving", *failing, *often, "--run.folder", tmp_path)[0] == 2
+    run = only_run(tmp_path)
+    assert checkpoint.best(run).name == f"best-{15:012d}"
+    monkeypatch.setattr(Misbehaving, "evaluate", lambda self: {"eval/score": 0.0})
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("how: raise", "how: not"))
+    assert cli("resume", run)[0] == 0
+    assert checkpoint.best(run).name == f"best-{10:012d}"
+    assert json.loads((run / "results.json").read_text())["headline"]["best"] == {"clock": 10, "value": 10.0}
+
+
 def test_a_resume_shows_nothing_twice(external: Path, cli, tmp_path: Path) -> None:
     """Stopped between two log points: the first half of the interval's sum is in the checkpoint, later events are cut off."""
     assert cli("run", "misbehaving", "--model.how", "raise", "--model.at", 18, "--run.folder", tmp_path)[0] == 2
