@@ -123,6 +123,11 @@ def concrete_functions(functions: Mapping[str, Any], spec: Spec) -> dict[str, An
             raise UsageError(
                 f"plugin {spec.name!r} exports {name!r}, which returns no mapping of name -> tensor; see core/plugin.py"
             )
+        if both := set(_inputs(concrete[name])) & set(concrete[name].structured_outputs):
+            raise UsageError(
+                f"plugin {spec.name!r} exports {name!r} with {min(both)!r} as an input and as an output, which ONNX cannot "
+                "tell apart; rename one"
+            )
     return concrete
 
 

@@ -53,7 +53,7 @@ class Upscaler:
         def upscale(image: tf.Tensor) -> dict[str, tf.Tensor]:
             """Pictures [N, H, W, 3] as bytes become SCALE times larger."""
             y = G(tf.cast(image, tf.float32) / 127.5 - 1.0, training=False)
-            return {"image": tf.cast(tf.clip_by_value(tf.round((y + 1.0) * 127.5), 0.0, 255.0), tf.uint8)}
+            return {"upscaled": tf.cast(tf.clip_by_value(tf.round((y + 1.0) * 127.5), 0.0, 255.0), tf.uint8)}
 
         self.function: Any = upscale
 
@@ -100,7 +100,7 @@ class Upscaler:
         for top, bottom, above, below in self._spans(picture.shape[0]):
             for left, right, before, after in self._spans(picture.shape[1]):
                 window = tf.constant(picture[None, above:below, before:after])
-                large = self.function(window)["image"][0].numpy()
+                large = self.function(window)["upscaled"][0].numpy()
                 rows = slice(SCALE * (top - above), SCALE * (bottom - above))
                 columns = slice(SCALE * (left - before), SCALE * (right - before))
                 yield SCALE * top, SCALE * left, large[rows, columns]

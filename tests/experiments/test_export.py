@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from core.errors import UsageError
 from core.plugin import Context, Spec, build
 from experiments.catalogue import catalogue
 from experiments.configuration import parse
@@ -131,7 +132,7 @@ def check_model(plugin: Any, functions: dict[str, Any]) -> None:
     """The exported function makes what the model's own methods make, of the same noise, caption or picture."""
     if "upscale" in functions:
         picture = np.random.default_rng(0).integers(256, size=(1, 20, 24, 3)).astype(np.uint8)
-        assert_same_pictures(functions["upscale"](tf.constant(picture))["image"][0], plugin._upscale(picture[0]))
+        assert_same_pictures(functions["upscale"](tf.constant(picture))["upscaled"][0], plugin._upscale(picture[0]))
         return
     noise = tf.random.stateless_normal((5, plugin.config.latent), [7, -1])
     if hasattr(plugin, "draw"):
@@ -218,6 +219,22 @@ def test_a_plugin_without_the_member_gets_a_sentence(external: Path, cli, tmp_pa
     code, _, err = cli("export", only_run(tmp_path / "runs"), "-o", tmp_path / "out")
     assert code == 2 and "plugin 'pixel-gaussian' cannot be exported: it has no `exportable`" in " ".join(err.split())
     assert not (tmp_path / "out").exists()
+
+
+SIGNATURE = [tf.TensorSpec((None, 2), tf.float32, "noise")]
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (tf.function(lambda noise: {"image": noise}), "without an input_signature"),
+        (tf.function(lambda noise: noise, SIGNATURE), "returns no mapping of name -> tensor"),
+        (tf.function(lambda noise: {"noise": 2 * noise}, SIGNATURE), "with 'noise' as an input and as an output"),
+    ],
+)
+def test_a_function_without_names_of_its_own_gets_a_sentence(function: Any, sentence: str) -> None:
+    with pytest.raises(UsageError, match=f"plugin 'dcgan' exports 'draw'.* {sentence}"):
+        concrete_functions({"draw": function}, catalogue().plugins["dcgan"])
 
 
 def test_a_failed_export_leaves_nothing_and_a_failed_conversion_the_saved_model(
