@@ -49,10 +49,7 @@ class ResizeConv2D(keras.layers.Conv2D):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         height, width = inputs.shape[1:3]
-        if (
-            2 * height,
-            2 * width,
-        ) == self.size:  # repeating is exact and, unlike resizing, has a deterministic gradient
+        if self.size == (2 * height, 2 * width):  # repeating is exact and has a deterministic gradient
             inputs = tf.repeat(tf.repeat(inputs, 2, axis=1), 2, axis=2)
         else:
             rows, columns = (tf.range(new) * old // new for new, old in zip(self.size, (height, width), strict=True))
