@@ -27,6 +27,7 @@ TARGETS = {  # mean over seeds of the final weights' evaluation
     "dqn-cartpole": ">= 475 at 50k steps",
     "dqn-acrobot": ">= -90 at 100k",
     "dqn-lunarlander": ">= 200 at 500k",
+    "dqn-pong": ">= 18 within 1.5M",
     "actor-critic-cartpole": "500 at 500k",
     "actor-critic-acrobot": ">= -85 at 500k",
     "actor-critic-lunarlander": ">= 200 at 1M",
