@@ -1,6 +1,6 @@
 """Measure runs of gan-cls on captioned-shapes, one per seed: what a classifier reads off their pictures, and retrieval.
 
-    python -m experiments.run gan-cls --run.seed 1 --run.time-limit 2700
+    python -m experiments.run gan-cls --run.precision bfloat16 --run.seed 1
     python -m experiments.benchmarks.gan_cls runs/gan-cls/captioned-shapes/*
 
 The newest weights are measured, not those that an evaluation liked best, with four draws of every caption. The first run's

@@ -78,9 +78,9 @@ class GANCLSConfig:
     """Passes over the pictures after which the step size of G and D is halved, again and again."""
     batch_norm: bool = False
     """Batch norm in D (the original); not with r1 or r2, which need a D of single examples."""
-    r1: float = 0.1
+    r1: float = 0.01
     """Weight of the zero-centred penalty |grad D|^2 / 2 on real pictures with their captions (the original: 0)."""
-    r2: float = 0.1
+    r2: float = 0.01
     """Weight of the zero-centred penalty |grad D|^2 / 2 on generated pictures with their captions (the original: 0)."""
     penalty_every: int = 4
     """R1 and R2 stand in every so many updates once, with as many times their weight (lazy regularisation, StyleGAN2)."""
