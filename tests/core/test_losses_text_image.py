@@ -93,6 +93,13 @@ def test_text_encoder_does_not_see_padding() -> None:
     assert np.abs(encoder(short) - encoder(other)).max() > 1e-4  # it reads in order
 
 
+def test_text_encoder_has_no_number_that_its_seed_does_not_determine() -> None:
+    one, two = (text_encoder(words=7, width=4, units=5, seed=1).variables for _ in range(2))
+    assert len(one) == len(two) > 4  # the state of a generator that is never drawn from is among them
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_text_encoder_is_the_lstm_of_the_equations() -> None:
     encoder = text_encoder(words=4, width=3, units=2, seed=3)
     table, kernel, recurrent, bias = (np.array(w) for w in encoder.get_weights())
