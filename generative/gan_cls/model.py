@@ -132,7 +132,7 @@ class GANCLS:
         """One step of D, then one of G, for x [B, H, W, C] uint8, captions [B, T], key (seed, clock) of the noise.
 
         G does not move in between, so one forward pass of it serves both; the trunk of D sees a real picture once. The
-        penalties, nearly half of the work, stand in one update of `penalty_every` with as many times their weight.
+        penalties, which need second derivatives, stand in one update of `penalty_every` with as many times their weight.
         """
         B, x = self.config.batch, as_input(x)
         v, v_wrong = tf.split(self.T(tf.concat([text, wrong], axis=0), training=False), 2)  # [B, E], outside every tape
