@@ -22,11 +22,10 @@ from typing import Any
 import ray
 import yaml
 from ray import tune
-from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining
+from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining, TrialScheduler
 
 import experiments
 from core import checkpoint
-from experiments.catalogue import catalogue
 from experiments.configuration import as_dict
 from experiments.folder import RunFolder
 from experiments.run import configured
@@ -80,10 +79,10 @@ def train(plan: Plan, folder: Path, todo: Sequence[str], workers: int, address: 
                 tune.with_resources(Trial, {"cpu": 1}),
                 param_space={"job": tune.grid_search(jobs)},
                 tune_config=tune.TuneConfig(
-                    scheduler=_scheduler(plan, settings, spec.goal),
+                    scheduler=_scheduler(plan, settings, spec.goal, workers),
                     max_concurrent_trials=workers,
-                    trial_name_creator=_name,
-                    trial_dirname_creator=_name,
+                    trial_name_creator=_name_at_birth,
+                    trial_dirname_creator=_name_at_birth,
                 ),
                 run_config=tune.RunConfig(
                     name=time.strftime("%Y%m%d-%H%M%S"),
@@ -97,8 +96,13 @@ def train(plan: Plan, folder: Path, todo: Sequence[str], workers: int, address: 
             ray.shutdown()
 
 
-def _name(trial: Any) -> str:
+def _name_at_birth(trial: Any) -> str:
     return str(trial.config["job"]["trial"])
+
+
+def _name(trial: Any) -> str:
+    """Return a trial's own name; its configuration may be another's by now, which population-based training copies whole."""
+    return str(trial)
 
 
 def _values(plan: Plan, folder: Path, name: str) -> dict[str, Any]:
@@ -114,7 +118,7 @@ def _values(plan: Plan, folder: Path, name: str) -> dict[str, Any]:
     }
 
 
-def _scheduler(plan: Plan, settings: Any, goal: str) -> Any:
+def _scheduler(plan: Plan, settings: Any, goal: str, workers: int) -> Any:
     if plan.scheduler == "asha":
         return ASHAScheduler(
             time_attr="clock",
@@ -125,7 +129,8 @@ def _scheduler(plan: Plan, settings: Any, goal: str) -> Any:
             reduction_factor=REDUCTION,
         )
     if plan.scheduler == "pbt":
-        return PopulationBasedTraining(
+        return _Population(
+            workers >= len(plan.trials),
             time_attr="clock",
             metric="headline",
             mode=goal,
@@ -134,6 +139,18 @@ def _scheduler(plan: Plan, settings: Any, goal: str) -> Any:
             log_config=False,
         )
     return None
+
+
+class _Population(PopulationBasedTraining):
+    """Tune's, in which no trial makes way for a waiting one where each has a worker: its process would end and begin again."""
+
+    def __init__(self, room: bool, **settings: Any):
+        super().__init__(**settings)
+        self.room = room
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        decision = super().on_trial_result(tune_controller, trial, result)
+        return TrialScheduler.CONTINUE if decision == TrialScheduler.PAUSE and self.room else decision
 
 
 def _mutation(axis: Axis) -> Any:
@@ -168,8 +185,10 @@ class _Reporter(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         name = _name(trial)
-        if read_record(self.folder, name).get("state") != "failed":  # Ray lost it, with its node perhaps
-            write_record(self.folder, name, state="failed", why="its Ray worker was lost")
+        if read_record(self.folder, name).get("state") != "failed":  # not the run itself: its Ray worker
+            said = Path(trial.error_file).read_text().strip() if trial.error_file else ""
+            why = f"its Ray worker ended: {said.splitlines()[-1]}" if said else "its Ray worker was lost"
+            write_record(self.folder, name, state="failed", why=why)
         print(f"{name} failed: {read_record(self.folder, name)['why']}", flush=True)
 
 
@@ -178,11 +197,13 @@ class Trial(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         job = config["job"]
-        self.name, self.sweep, values, self.cores = job["trial"], Path(job["sweep"]), job["values"], job["threads"]
+        self.name = self.trial_name  # not the job's, which population-based training copies from a better trial
+        self.sweep, values, self.cores = Path(job["sweep"]), job["values"], job["threads"]
         # A number that Ray drew may be one of numpy's, which JSON does not know.
         self.values = {key: getattr(value, "item", lambda value=value: value)() for key, value in values.items()}
         self.plan = Plan(**yaml.safe_load((self.sweep / "sweep.yaml").read_text()))
-        self.headline = catalogue().find(self.plan.name)[0].headline
+        spec, _, _, settings = configured(self.plan.words(self.name, self.sweep, self.values))
+        self.headline, self.until = spec.headline, settings.until
         self.process: subprocess.Popen[bytes] | None = None
         self.last: tuple[int, float] | None = None  # the newest point that was reported
         record = read_record(self.sweep, self.name)
@@ -197,7 +218,11 @@ class Trial(tune.Trainable):
             point = self._next_point()
             if point is not None:
                 self.last = point
-                return {"clock": point[0], "headline": point[1]}
+                if point[0] < self.until:
+                    return {"clock": point[0], "headline": point[1]}
+                if self.process is not None:  # told as its end, so that no scheduler decides about it any more
+                    self.process.wait()
+                ended = True
             if ended:
                 return self._ended()
             time.sleep(POLL_SECONDS)
@@ -299,7 +324,9 @@ class Trial(tune.Trainable):
         self.cleanup()
         self.process, old = None, self.run
         assert old is not None
-        new = old.with_name(f"{old.name.partition('-fork')[0]}-fork{clock}")
+        name = f"{old.name.partition('-fork')[0]}-fork{clock}"
+        taken = {path.name for place in (old.parent, self.sweep / "replaced") for path in place.glob(f"{name}*")}
+        new = old.with_name(name if name not in taken else f"{name}-{len(taken)}")  # forked again at the same clock
         shutil.copytree(Path(checkpoint_dir) / "run", new)
         spec, _, config, settings = configured(self.plan.words(self.name, self.sweep, self.values))
         values = RunFolder.read_config(old)
