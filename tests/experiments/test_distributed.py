@@ -36,6 +36,13 @@ VAE = (
 )
 WGAN = ("wgan", "--model.data.source", "digits", "--model.data.size", 16, "--model.batch", 16, "--model.width", 4)
 WGAN = (*WGAN, "--model.latent", 8, "--model.eval-samples", 16)
+SOFT_ADAM = (
+    "import runpy; from core import optimizers; start = optimizers.Adam.__init__;"
+    "optimizers.Adam.__init__ = lambda self, *args, **kwargs: start(self, *args, **{**kwargs, 'epsilon': 1e-2});"
+    "runpy.run_module('experiments', run_name='__main__', alter_sys=True)"
+)
+"""The launcher with another epsilon: Adam divides a gradient by its size, so what rounding leaves of one that is nearly 0 would
+move a weight as far as a real gradient does, and after a few updates cover what a wrong share of the batch does."""
 SHORT = ("--run.until", 8, "--run.log-every", 2, "--run.eval-every", 0, "--run.save-every", 4)
 
 
@@ -54,7 +61,7 @@ def start(*words: object, worker: int | None = None, hosts: list[int] | None = N
     if hosts is not None:
         cluster = {"worker": [f"localhost:{port}" for port in hosts]}
         env["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": worker}})
-    command = [sys.executable, "-m", "experiments", *map(str, words)]
+    command = [sys.executable, "-c", SOFT_ADAM, *map(str, words)]
     return subprocess.Popen(command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -63,32 +70,28 @@ def two_workers(*words: object) -> list[subprocess.Popen[str]]:
     return [start(*words, "--run.strategy", "multiworker", worker=i, hosts=hosts) for i in range(2)]
 
 
-def assert_same_curves(one: Path, two: Path, tolerance: float) -> None:
+def assert_same_curves(one: Path, two: Path) -> None:
     a, b = read_scalars(one), read_scalars(two)
     tags = [tag for tag in a if not tag.startswith("time/")]
     assert tags and set(a) == set(b)
     for tag in tags:
         assert [step for step, _ in a[tag]] == [step for step, _ in b[tag]], tag
-        np.testing.assert_allclose(
-            [v for _, v in b[tag]], [v for _, v in a[tag]], rtol=tolerance, atol=tolerance, err_msg=tag
-        )
+        np.testing.assert_allclose([v for _, v in b[tag]], [v for _, v in a[tag]], rtol=1e-5, err_msg=tag)
 
 
-def check_two_workers(model: tuple, tmp_path: Path, tolerance: float) -> None:
+def check_two_workers(model: tuple, tmp_path: Path) -> None:
     processes = [start("run", *model, *SHORT, "--run.folder", tmp_path / "one")]
     processes += two_workers("run", *model, *SHORT, "--run.folder", tmp_path / "two")
     for process in processes:
         _, err = process.communicate(timeout=280)
         assert process.returncode == 0, err[-3000:]
-    assert_same_curves(
-        only_run(tmp_path / "one"), only_run(tmp_path / "two"), tolerance
-    )  # the second worker wrote no run
+    assert_same_curves(only_run(tmp_path / "one"), only_run(tmp_path / "two"))  # the second worker wrote no run
 
 
 @pytest.mark.slow
 def test_dcgan_on_two_workers_is_dcgan(tmp_path: Path) -> None:
     """Batch norm in both networks, two optimisers, an averaged generator; the evaluation at the end included."""
-    check_two_workers(DCGAN, tmp_path, 2e-3)
+    check_two_workers(DCGAN, tmp_path)
 
 
 @pytest.mark.slow
@@ -98,7 +101,7 @@ def test_dcgan_on_two_workers_is_dcgan(tmp_path: Path) -> None:
     ids=["vae", "wgan-gp", "wgan-sn"],
 )
 def test_others_on_two_workers(model: tuple, tmp_path: Path) -> None:
-    check_two_workers(model, tmp_path, 2e-3)
+    check_two_workers(model, tmp_path)
 
 
 @pytest.mark.slow
