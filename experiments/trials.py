@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining, TrialSch
 
 import experiments
 from core import checkpoint
+from core.errors import UsageError
 from experiments.configuration import as_dict
 from experiments.folder import RunFolder
 from experiments.run import configured
@@ -49,13 +51,24 @@ def train(plan: Plan, folder: Path, todo: Sequence[str], workers: int, address: 
     given = {"address": address} if address else {"address": "local", "num_cpus": workers}
     environment = {} if address else {"PYTHONPATH": _python_path()}
     with contextlib.suppress(KeyboardInterrupt):  # Tune has stopped its trials by then
-        ray.init(
-            **given,
-            include_dashboard=False if not address else None,
-            log_to_driver=False,
-            logging_level="ERROR",
-            runtime_env={"env_vars": environment},
-        )
+        try:
+            if address and ":" in address:
+                host, _, port = address.removeprefix("ray://").rpartition(":")
+                socket.create_connection((host, port), timeout=PATIENCE).close()  # Ray itself never gives up
+            ray.init(
+                **given,
+                include_dashboard=False if not address else None,
+                log_to_driver=False,
+                logging_level="ERROR",
+                runtime_env={"env_vars": environment},
+            )
+        except OSError as error:  # ConnectionError of Ray's too
+            if address is None:
+                raise
+            raise UsageError(
+                f"no Ray cluster lets us in at {address!r}; `ray start --head` prints the address of one, and a cluster with "
+                "tokens, as Ray 2.60 starts by default, needs RAY_AUTH_MODE=token here"
+            ) from error
         logging.getLogger("ray.tune").setLevel(
             logging.CRITICAL
         )  # we name a failed trial ourselves; no traceback of Ray's

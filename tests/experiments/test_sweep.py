@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -212,3 +213,29 @@ def test_population_based_training_moves_the_bad_to_the_good(tmp_path: Path) -> 
         assert float(read_record(folder, trial)["values"]["agent.lr"]) == config["agent"]["lr"]
         steps = [step for step, _ in read_scalars(run)["eval/return_mean"]]
         assert steps == sorted(set(steps)) and steps[-1] >= 20_000
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_cluster_that_somebody_else_started(tmp_path: Path) -> None:
+    """Trials run on its workers; where none answers, one sentence and nothing trained."""
+    ray = str(Path(sys.executable).with_name("ray"))
+    with socket.socket() as s:
+        s.bind(("localhost", 0))
+        address = f"127.0.0.1:{s.getsockname()[1]}"
+    words = ("actor-critic", *TINY, *SHORT, "--seeds", 2, "--folder", tmp_path, "--ray-address", address)
+    os.environ["RAY_AUTH_MODE"] = "token"
+    try:
+        head = [ray, "start", "--head", "--num-cpus", "2", "--port", address.partition(":")[2]]
+        head += ["--include-dashboard=false", "--disable-usage-stats"]
+        subprocess.run(
+            head, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )  # its children keep a pipe
+        done = sweep(*words)
+        assert done.returncode == 0 and "2 finished" in done.said, done.said
+    finally:
+        subprocess.run([ray, "stop"], capture_output=True)
+        del os.environ["RAY_AUTH_MODE"]
+    gone = sweep(*words)
+    assert gone.returncode == 2 and f"error: no Ray cluster lets us in at '{address}'" in gone.said, gone.said
+    assert len(list(tmp_path.glob("actor-critic/*/runs"))) == 1
