@@ -117,7 +117,7 @@ class _Trained:
 
 
 def spread(runs: Sequence[dict[str, Any]], figure: str, digits: int, scale: float = 1.0) -> str:
-    """Return "mean +- standard deviation" of a figure."""
+    """Return "mean +- standard deviation" of a figure, of a single run the figure alone."""
     values = [scale * run[figure] for run in runs]
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.{digits}f} +- {deviation:.{digits}f}"
+    deviation = f" +- {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{deviation}"
