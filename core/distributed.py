@@ -1,8 +1,9 @@
 """Data-parallel training by `tf.distribute` as if on one device: the configured batch is that of all replicas together.
 
-A plugin calls three functions in its update; without a strategy each returns what it was given. The optimisers of Keras sum the
-gradients of all replicas, batch norm with `synchronized=True` shares its moments, and the launcher builds and trains the plugin
-in the strategy's scope.
+A plugin's update runs in `on_replicas`, takes its rows with `share` and scales its losses with `share_of_mean`; what compares
+rows with each other asks for `mean_of_batch` or `whole_batch`. Without a strategy all of it is plain training. The optimisers
+of Keras sum the gradients of all replicas, `core.layers.batch_norm` shares its moments, and the launcher builds and trains the
+plugin in the strategy's scope.
 """
 
 from __future__ import annotations
@@ -16,7 +17,18 @@ import tensorflow as tf
 
 from core.errors import UsageError, nearest
 
-__all__ = ["check_batch", "make_strategy", "multiworker_role", "on_replicas", "share", "share_of_mean", "together"]
+__all__ = [
+    "check_batch",
+    "make_strategy",
+    "mean_of_batch",
+    "multiworker_role",
+    "on_replicas",
+    "share",
+    "share_of_mean",
+    "sum_of_replicas",
+    "together",
+    "whole_batch",
+]
 
 VOTES = 3  # go on, time is up, a signal came
 STRATEGIES = ("none", "mirrored", "multiworker")
@@ -94,15 +106,38 @@ def on_replicas(update: Callable[..., tf.Tensor], *arguments: Any) -> tf.Tensor:
 
 def share(x: tf.Tensor) -> tf.Tensor:
     """Return this replica's rows of a batch [B, ...] that every replica has whole: B / replicas of them, in order."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    context = _one_of_several()
+    if context is None:
         return x
-    return tf.reshape(x, [context.num_replicas_in_sync, -1, *x.shape[1:]])[context.replica_id_in_sync_group]
+    rows = tf.shape(x)[0] // context.num_replicas_in_sync
+    return x[context.replica_id_in_sync_group * rows :][:rows]
 
 
 def share_of_mean(loss: tf.Tensor) -> tf.Tensor:
     """Return a mean over this replica's rows as its part of the mean over the batch: the sum over replicas is that mean."""
+    context = _one_of_several()
+    return loss if context is None else loss / context.num_replicas_in_sync
+
+
+def mean_of_batch(x: tf.Tensor) -> tf.Tensor:
+    """Return the mean [] over the batch of which this replica has the rows x [B / replicas]; gradients reach all rows."""
+    mean, context = tf.reduce_mean(x), _one_of_several()
+    return mean if context is None else context.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
+
+
+def whole_batch(x: tf.Tensor) -> tf.Tensor:
+    """Return the batch [B, ...] of which this replica has the rows x, in order; gradients reach all rows."""
+    context = _one_of_several()
+    return x if context is None else context.all_gather(x, axis=0)
+
+
+def sum_of_replicas(parts: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Return the sums over replicas of tensors of which each replica has its part, for instance gradients to be clipped."""
+    context = _one_of_several()
+    return parts if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, parts)
+
+
+def _one_of_several() -> Any:
+    """Return the context of the replica whose update this is, None where there is no other."""
     context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return loss
-    return loss / context.num_replicas_in_sync
+    return None if context is None or context.num_replicas_in_sync == 1 else context

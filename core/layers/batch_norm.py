@@ -1,4 +1,4 @@
-"""Batch norm of feature maps as the one fused operation that TensorFlow has for it."""
+"""Batch norm of feature maps as the one fused operation that TensorFlow has for it, where one device has the whole batch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-__all__ = ["FusedBatchNorm"]
+__all__ = ["FusedBatchNorm", "make_batch_norm"]
+
+
+def make_batch_norm() -> keras.layers.BatchNormalization:
+    """Return batch norm with decay 0.9 and epsilon 1e-5 of the whole batch, under a strategy that of all replicas together."""
+    if tf.distribute.has_strategy():
+        return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=True)
+    return FusedBatchNorm(momentum=0.9, epsilon=1e-5)
 
 
 @keras.saving.register_keras_serializable("pongan")

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from typing import Literal
 
 import keras
-import tensorflow as tf
 
-from core.layers.batch_norm import FusedBatchNorm
+from core.layers.batch_norm import make_batch_norm
 from core.layers.minibatch import MinibatchStd
 from core.layers.spectral import SpectralNormalization
 from core.layers.upsampling import CroppedConv2DTranspose, ResizeConv2D
@@ -54,7 +53,7 @@ def generator(
     h = keras.layers.Dense(heights[-1] * widths[-1] * filters[0], use_bias=False, kernel_initializer=start())(z)
     h = keras.layers.Reshape((heights[-1], widths[-1], filters[0]))(h)
     for level in range(1, LEVELS + 1):
-        h = keras.layers.ReLU()(_batch_norm()(h))
+        h = keras.layers.ReLU()(make_batch_norm()(h))
         size, last = (heights[-1 - level], widths[-1 - level]), level == LEVELS
         upsample = {"transposed": CroppedConv2DTranspose, "resize": ResizeConv2D}[upsampling]
         h = upsample(filters[level], 5, size, use_bias=last, kernel_initializer=start())(h)
@@ -82,7 +81,7 @@ def discriminator(
             width * 2**level, 5, strides=2, padding="same", use_bias=not normed, kernel_initializer=start()
         )
         h = wrap(conv)(h)
-        h = keras.layers.LeakyReLU(0.2)(_batch_norm()(h) if normed else h)
+        h = keras.layers.LeakyReLU(0.2)(make_batch_norm()(h) if normed else h)
     if minibatch_std:
         h = MinibatchStd()(h)
     h = wrap(keras.layers.Dense(1, kernel_initializer=start(), dtype="float32"))(keras.layers.Flatten()(h))
@@ -110,13 +109,6 @@ def mlp_discriminator(
         h = keras.layers.LeakyReLU(0.2)(wrap(dense(hidden))(h))
     h = wrap(dense(1, dtype="float32"))(h)
     return keras.Model(x, keras.layers.Reshape((), dtype="float32")(h), name="discriminator")
-
-
-def _batch_norm() -> keras.layers.Layer:
-    # one operation on one device; Keras's, which several devices can share statistics in, on several
-    if tf.distribute.has_strategy():
-        return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=True)
-    return FusedBatchNorm(momentum=0.9, epsilon=1e-5)
 
 
 def _starts(seed: int) -> Callable[[], keras.initializers.Initializer]:

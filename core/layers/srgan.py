@@ -11,7 +11,7 @@ from functools import partial
 
 import keras
 
-from core.layers.batch_norm import FusedBatchNorm
+from core.layers.batch_norm import make_batch_norm
 from core.layers.prelu import ChannelPReLU
 from core.layers.upsampling import SubpixelConv2D
 
@@ -35,7 +35,7 @@ def srresnet(
 
     def normed(h: keras.KerasTensor, filters: int, scale: float = 1.0) -> keras.KerasTensor:
         h = conv(filters, 3, scale=scale, use_bias=not batch_norm)(h)
-        return _batch_norm()(h) if batch_norm else h
+        return make_batch_norm()(h) if batch_norm else h
 
     x = keras.Input((None, None, 3))
     first = h = ChannelPReLU()(conv(width, ends)(x))
@@ -88,7 +88,7 @@ def discriminator(size: int, width: int = 64, seed: int = 0) -> keras.Model:
     def layer(
         h: keras.KerasTensor, filters: int, kernel: int, strides: int = 1, active: bool = True
     ) -> keras.KerasTensor:
-        h = _batch_norm()(conv(filters, kernel, strides=strides, use_bias=False)(h))
+        h = make_batch_norm()(conv(filters, kernel, strides=strides, use_bias=False)(h))
         return keras.layers.LeakyReLU(ALPHA)(h) if active else h
 
     x = keras.Input((size, size, 3))
@@ -136,10 +136,6 @@ def fold_batch_norm(model: keras.Model, plain: keras.Model) -> keras.Model:
         ):  # a kernel whose bias comes with its norm
             target.assign(source)
     return plain
-
-
-def _batch_norm() -> keras.layers.Layer:
-    return FusedBatchNorm(momentum=0.9, epsilon=1e-5)
 
 
 class _Repeated(keras.initializers.Initializer):

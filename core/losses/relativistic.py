@@ -1,12 +1,15 @@
 """Relativistic losses (Jolicoeur-Martineau, 2019, https://arxiv.org/abs/1807.00734): how much more real than the other side.
 
 Each function has two arguments C(x_r), C(x_f) [B] float32 and is D's loss. For all of them the generator
-minimises the same function with the arguments exchanged. The scalar is a mean over the batch.
+minimises the same function with the arguments exchanged. The scalar is a mean over the batch; E C is one over the rows of all
+replicas under tf.distribute.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
+
+from core.distributed import mean_of_batch
 
 __all__ = ["rahinge", "ralsgan", "rasgan", "rsgan"]
 
@@ -38,4 +41,4 @@ def rahinge(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
 def _against_the_average(real: tf.Tensor, fake: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return C(x_r) - E C(x_f) and C(x_f) - E C(x_r): each side against the mean of the other, gradients through both."""
     tf.debugging.assert_shapes([(real, ("R",)), (fake, ("F",))])
-    return real - tf.reduce_mean(fake), fake - tf.reduce_mean(real)
+    return real - mean_of_batch(fake), fake - mean_of_batch(real)

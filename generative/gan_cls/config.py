@@ -24,6 +24,7 @@ __all__ = ["GANCLSConfig"]
     "and a discriminator judges whether a picture is real and matches: it also sees real pictures with wrong captions.",
     paper="https://arxiv.org/abs/1605.05396",
     subject="data.source",
+    distributed=True,
     tiny={
         "data.pictures": 40,
         "data.captions": 2,

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from core.distributed import check_batch, on_replicas, share, share_of_mean, sum_of_replicas, whole_batch
 from core.errors import UsageError
 from core.layers.ema import follow
 from core.layers.text import text_encoder
@@ -46,6 +47,7 @@ class GANCLS:
 
     def __init__(self, config: GANCLSConfig, context: Context):
         self.config, self.context = config, context
+        check_batch(config.batch, context.strategy)
         self._splits: Splits | None = None
         vocabulary = context.folder / VOCABULARY
         if not vocabulary.is_file():
@@ -65,7 +67,7 @@ class GANCLS:
         self.D_variables = self.D_trunk.trainable_variables + self.D_head.trainable_variables
         self.encoder_variables = self.T.trainable_variables + self.I.trainable_variables
         self.G_optimizer, self.D_optimizer = (Adam(config.lr, config.beta1) for _ in range(2))
-        self.encoder_optimizer = Adam(config.encoder_lr, global_clipnorm=config.clip)
+        self.encoder_optimizer = Adam(config.encoder_lr)
         self.G_optimizer.build(self.G.trainable_variables)
         self.D_optimizer.build(self.D_variables)
         self.encoder_optimizer.build(self.encoder_variables)
@@ -118,12 +120,19 @@ class GANCLS:
 
     def update_encoders(self, x: tf.Tensor, text: tf.Tensor, wrong: tf.Tensor, false: tf.Tensor) -> tf.Tensor:
         """One step of both encoders for pictures [B, H, W, C] uint8, captions [B, T], false [B, B]; returns the loss."""
+        return on_replicas(self._encoder_step, x, text, wrong, false)
+
+    def _encoder_step(self, x: tf.Tensor, text: tf.Tensor, wrong: tf.Tensor, false: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            v, v_wrong = tf.split(self.T(tf.concat([text, wrong], axis=0), training=True), 2)  # [B, E] each
-            loss = cosine_hinge(self.I(as_input(x), training=True), v, false, self.config.margin, v_wrong)
-        gradient = tape.gradient(loss, self.encoder_variables)
+            captions = tf.concat([share(text), share(wrong)], axis=0)
+            v, v_wrong = map(whole_batch, tf.split(self.T(captions, training=True), 2))  # [B, E] each
+            pictures = whole_batch(self.I(as_input(share(x)), training=True))  # [B, E]
+            loss = cosine_hinge(pictures, v, false, self.config.margin, v_wrong)
+            part = share_of_mean(loss)
+        gradient = tape.gradient(part, self.encoder_variables)
         dense = [tf.convert_to_tensor(g) for g in gradient]  # the words' rows come apart, but the norm is over all
-        self.encoder_optimizer.apply(dense, self.encoder_variables)
+        clipped, _ = tf.clip_by_global_norm(sum_of_replicas(dense), self.config.clip)
+        self.encoder_optimizer.apply([share_of_mean(g) for g in clipped], self.encoder_variables)
         return loss
 
     def update(
@@ -134,11 +143,19 @@ class GANCLS:
         G does not move in between, so one forward pass of it serves both; the trunk of D sees a real picture once. The
         penalties, which need second derivatives, stand in one update of `penalty_every` with as many times their weight.
         """
-        B, x = self.config.batch, as_input(x)
-        v, v_wrong = tf.split(self.T(tf.concat([text, wrong], axis=0), training=False), 2)  # [B, E], outside every tape
-        z = tf.random.stateless_normal((B, self.config.latent), key)
         for optimizer in (self.D_optimizer, self.G_optimizer):
             optimizer.learning_rate.assign(lr)
+        values = on_replicas(partial(self._adversarial_step, penalised=penalised), x, text, wrong, key)
+        if self.config.ema:
+            follow(self.average, self.G, self.config.ema, self.G_optimizer.iterations - 1)
+        return tf.unstack(values)
+
+    def _adversarial_step(
+        self, x: tf.Tensor, text: tf.Tensor, wrong: tf.Tensor, key: tf.Tensor, *, penalised: bool
+    ) -> tf.Tensor:
+        x, captions = as_input(share(x)), tf.concat([share(text), share(wrong)], axis=0)
+        v, v_wrong = tf.split(self.T(captions, training=False), 2)  # [B, E], outside every tape
+        z = share(tf.random.stateless_normal((self.config.batch, self.config.latent), key))
 
         def D(maps: tf.Tensor, v: tf.Tensor) -> tf.Tensor:  # [B, 4, 4, F], [B, E] -> [B]
             return self.D_head([maps, v], training=True)
@@ -158,17 +175,16 @@ class GANCLS:
                                 * weight
                                 * zero_centred_penalty(lambda y: D(self.D_trunk(y, training=True), v), picture)
                             )
-                    total = D_loss + penalty
+                    total = share_of_mean(D_loss + penalty)
                 self.D_optimizer.apply(D_tape.gradient(total, self.D_variables), self.D_variables)
             G_loss = nonsaturating_generator(D(self.D_trunk(x_fake, training=True), v))
             if self.config.gan_int:
-                halfway = 0.5 * (v + tf.roll(v, 1, axis=0))  # [B, E] eq. 5 with beta 0.5
+                halfway = 0.5 * (v + share(tf.roll(whole_batch(v), 1, axis=0)))  # [B, E] eq. 5 with beta 0.5
                 between = self.D_trunk(self.G([z, halfway], training=True), training=True)
                 G_loss += self.config.gan_int * nonsaturating_generator(D(between, halfway))
-        self.G_optimizer.apply(G_tape.gradient(G_loss, self.G.trainable_variables), self.G.trainable_variables)
-        if self.config.ema:
-            follow(self.average, self.G, self.config.ema, self.G_optimizer.iterations - 1)
-        return [D_loss, penalty, G_loss, *(tf.reduce_mean(s) for s in (s_r, s_w, s_f))]
+            part = share_of_mean(G_loss)
+        self.G_optimizer.apply(G_tape.gradient(part, self.G.trainable_variables), self.G.trainable_variables)
+        return tf.stack([D_loss, penalty, G_loss, *(tf.reduce_mean(s) for s in (s_r, s_w, s_f))])
 
     # --- samples --------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from core.layers.batch_norm import FusedBatchNorm
+from core.layers.batch_norm import make_batch_norm
 from core.layers.text import Tile
 from core.layers.upsampling import ResizeConv2D
 
@@ -96,7 +96,7 @@ class _Layers:
         return ResizeConv2D(filters, 3, (size, size), use_bias=use_bias, kernel_initializer=self._start())
 
     def norm(self, h: keras.KerasTensor) -> keras.KerasTensor:
-        return FusedBatchNorm(momentum=0.9, epsilon=1e-5)(h) if self._batch_norm else h
+        return make_batch_norm()(h) if self._batch_norm else h
 
     def reduce(self, t: keras.KerasTensor, units: int) -> keras.KerasTensor:
         return _leaky()(self.dense(units)(t))

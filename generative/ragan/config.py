@@ -25,6 +25,7 @@ __all__ = ["RaGANConfig"]
     "the objective of R3GAN.",
     paper="https://arxiv.org/abs/1807.00734",
     subject="data.source",
+    distributed=True,
     tiny={
         "data.source": "digits",
         "data.size": 16,

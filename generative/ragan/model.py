@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from core.distributed import check_batch, on_replicas, share, share_of_mean
 from core.layers.dcgan import Spectral
 from core.layers.ema import follow
 from core.layers.spectral import power_iterate, sigmas
@@ -44,6 +45,7 @@ class RaGAN:
 
     def __init__(self, config: RaGANConfig, context: Context):
         self.config, self.context = config, context
+        check_batch(config.batch, context.strategy)
         self.data = open_data(config.data, context.say)
         init, stream, self.noise_seed = (int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3))
         init %= 10**6  # room for the layers, each of which has a seed of its own
@@ -57,7 +59,7 @@ class RaGAN:
         self.C_optimizer.build(self.C.trainable_variables)
         self.stream = Stream(self.data, config.batch, stream)
         self.clock = 0
-        self._turn = tf.function(self._run_turn, jit_compile=config.jit)
+        self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)
         self.sampler = Sampler(self.data, self.average, self.C, config.latent)
         self.evaluation = Evaluation(self.data, config.eval_samples, config.extractor)
 
@@ -92,18 +94,26 @@ class RaGAN:
         gamma = tf.pow(config.penalty_end, done)  # [] factor of r1 and r2
         values = tf.zeros(4)
         for k in tf.range(n, dtype=tf.int64):
-            values = self._update_discriminator(as_input(x_real[k]), tf.add(key * [1, n + 1], [0, k]), gamma)
-        z = self._noise(tf.add(key * [1, n + 1], [0, n]))
-        with tf.GradientTape() as tape:
-            fake = self.C(self.G(z, training=True), training=True)  # [B]
-            if config.loss == "sgan":
-                loss = nonsaturating_generator(fake)
-            else:
-                loss = getattr(relativistic, config.loss)(fake, self.C(as_input(x_real[n]), training=True))
-        self.G_optimizer.apply(tape.gradient(loss, self.G.trainable_variables), self.G.trainable_variables)
+            values = on_replicas(
+                self._update_discriminator, as_input(x_real[k]), tf.add(key * [1, n + 1], [0, k]), gamma
+            )
+        loss = on_replicas(self._update_generator, as_input(x_real[n]), tf.add(key * [1, n + 1], [0, n]))
         if config.ema:
             follow(self.average, self.G, config.ema, key[1])
         return tf.stack([values[0], values[1], loss, values[2], values[3], tf.reduce_max(sigmas(self.C))])
+
+    def _update_generator(self, x_real: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+        """One step of G; returns its loss."""
+        z = self._noise(key)
+        with tf.GradientTape() as tape:
+            fake = self.C(self.G(z, training=True), training=True)  # [B]
+            if self.config.loss == "sgan":
+                loss = nonsaturating_generator(fake)
+            else:
+                loss = getattr(relativistic, self.config.loss)(fake, self.C(share(x_real), training=True))
+            part = share_of_mean(loss)
+        self.G_optimizer.apply(tape.gradient(part, self.G.trainable_variables), self.G.trainable_variables)
+        return loss
 
     def _update_discriminator(self, x_real: tf.Tensor, key: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
         """One step of C; returns its loss, the penalties, and the means of C(x_r) and C(x_f)."""
@@ -113,24 +123,24 @@ class RaGAN:
             return self.C(x, training=True)
 
         power_iterate(self.C)
-        x_fake = self.G(self._noise(key), training=True)  # [B, ...]
+        x_real, x_fake = share(x_real), self.G(self._noise(key), training=True)  # [B, ...]
         with tf.GradientTape() as tape:
             real, fake = C(x_real), C(x_fake)
             loss_of = standard_discriminator if config.loss == "sgan" else getattr(relativistic, config.loss)
             loss, penalty = loss_of(real, fake), tf.constant(0.0)
             if config.gp:
-                alpha = tf.random.stateless_uniform((config.batch,), tf.add(key, [1, 0]))  # [B] one per example
+                alpha = share(tf.random.stateless_uniform((config.batch,), tf.add(key, [1, 0])))  # [B] one per example
                 penalty += config.gp * critic_gradient_penalty(C, x_real, x_fake, alpha)
             if config.r1:
                 penalty += gamma * config.r1 * zero_centred_penalty(C, x_real)
             if config.r2:
                 penalty += gamma * config.r2 * zero_centred_penalty(C, x_fake)
-            total = loss + penalty
+            total = share_of_mean(loss + penalty)
         self.C_optimizer.apply(tape.gradient(total, self.C.trainable_variables), self.C.trainable_variables)
         return tf.stack([loss, penalty, tf.reduce_mean(real), tf.reduce_mean(fake)])
 
     def _noise(self, key: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_normal((self.config.batch, self.config.latent), key)
+        return share(tf.random.stateless_normal((self.config.batch, self.config.latent), key))
 
     # --- samples --------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ ESRGAN: absolute values in place of squares, the relativistic average loss in pl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import keras
@@ -19,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from core.distributed import check_batch, on_replicas, share, share_of_mean
 from core.layers.resampling import downscale, support
 from core.layers.srgan import SCALE, discriminator
 from core.losses.adversarial import nonsaturating_generator, standard_discriminator
@@ -54,7 +56,8 @@ def pixel_step(G: keras.Model, optimizer: keras.optimizers.Optimizer, hr: tf.Ten
     tf.debugging.assert_shapes([(hr, ("B", "H", "W", 3)), (lr, ("B", "h", "w", 3))])
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(tf.square(hr - G(lr, training=True)))
-    optimizer.apply(tape.gradient(loss, G.trainable_variables), G.trainable_variables)
+        part = share_of_mean(loss)
+    optimizer.apply(tape.gradient(part, G.trainable_variables), G.trainable_variables)
     return loss
 
 
@@ -63,6 +66,7 @@ class SRGAN:
 
     def __init__(self, config: SRGANConfig, context: Context):
         self.config, self.context = config, context
+        check_batch(config.batch, context.strategy)
         name, train, self.tests = open_photos(config.source, config.test, config.held_out, context.say)
         self.crops = Crops(name, train, config.crop, config.augment, context.say, recolour=config.recolour)
         seeds = [int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(2)]
@@ -87,7 +91,9 @@ class SRGAN:
             optimizer.build(network.trainable_variables)
         self.stream = Stream(self.crops, config.batch, seeds[1])
         self.clock = 0
-        self._stage_one, self._stage_two = tf.function(self._update_pixels), tf.function(self._update_both)
+        self._stage_one, self._stage_two = (
+            tf.function(partial(on_replicas, update)) for update in (self._update_pixels, self._update_both)
+        )
         self._pairs: list[tuple[np.ndarray, np.ndarray]] | None = None
         self._beside: dict[str, float] = {}
         self._upscale = Upscaler(self.G)
@@ -133,7 +139,8 @@ class SRGAN:
                 with tf.GradientTape() as D_tape:  # critical: real and fake apart, each with its own batch statistics
                     real, fake = self.D(hr, training=True), self.D(sr, training=True)  # [B]
                     D_loss = d_loss(real, fake)
-                gradient = D_tape.gradient(D_loss, self.D.trainable_variables)
+                    D_part = share_of_mean(D_loss)
+                gradient = D_tape.gradient(D_part, self.D.trainable_variables)
                 self.D_optimizer.apply(gradient, self.D.trainable_variables)
             pixel = self._distance(hr, sr)
             feature = self._distance(self.phi(hr), self.phi(sr)) if self.phi else tf.constant(0.0)
@@ -145,7 +152,8 @@ class SRGAN:
             loss = (
                 config.pixel_weight * pixel + config.feature_weight * feature + config.adversarial_weight * adversarial
             )
-        self.G_optimizer.apply(G_tape.gradient(loss, self.G.trainable_variables), self.G.trainable_variables)
+            part = share_of_mean(loss)
+        self.G_optimizer.apply(G_tape.gradient(part, self.G.trainable_variables), self.G.trainable_variables)
         means = tf.reduce_mean(real), tf.reduce_mean(fake)
         return tf.stack([pixel, feature, adversarial, loss, D_loss, *means])
 
@@ -154,7 +162,7 @@ class SRGAN:
 
     def _pair(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return crops [B, crop, crop, 3] and the same made smaller, rounded to 8 bits as a file of them would be."""
-        margin = support(SCALE)
+        margin, windows = support(SCALE), share(windows)
         small = downscale(tf.cast(windows, tf.float32), SCALE, margin, eight_bit=True)
         return as_input(windows[:, margin:-margin, margin:-margin]), small / 127.5 - 1.0
 
