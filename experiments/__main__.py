@@ -15,7 +15,7 @@ VERBS = {
     "describe": "paper, algorithm, defaults: describe <name>",
     "play": "an agent plays, returns and a GIF: play <run folder>",
     "sample": "a generative model draws a PNG grid: sample <run folder>",
-    "compare": "runs side by side with intervals over seeds: compare [runs...] [--metric TAG] [--csv FILE] [--html FILE]",
+    "compare": "runs side by side with intervals over seeds: compare [runs...] [--metric TAG] [--csv] [--html]",
     "export": "a SavedModel with its card: export <run folder> -o FOLDER [--weights best|newest]",
     "sweep": "many settings and seeds: sweep <name> --seeds N --grid KEY=A,B [--random N] [--workers N] [--asha|--pbt]",
     "profile": "where the time of a step goes: profile <name> [--seconds 20] [flags]",

@@ -21,9 +21,9 @@ from experiments.folder import RunFolder
 from experiments.run import _flat, _take_option
 from experiments.statistics import area, bootstrap_interval, interquartile_mean
 
-__all__ = ["Group", "Run", "compare", "newest", "remarks", "tensorboard"]
+__all__ = ["Group", "Run", "compare", "furthest", "remarks", "tensorboard"]
 
-USAGE = "compare [RUN or folder of runs ...] [--metric TAG] [--csv FILE] [--html FILE] [--plot FILE]"
+USAGE = "compare [RUN or folder of runs ...] [--metric TAG] [--csv [FILE]] [--html [FILE]] [--plot FILE]"
 FEW = 3  # differing settings that fit into a label
 NO_RUNS = ("replaced", "ray")  # folders of a sweep: what pbt put aside, and Ray's own
 NOT_COMPARED = (
@@ -39,6 +39,8 @@ NOT_COMPARED = (
     "device",
     "strategy",
 )
+"""Settings of the launcher that make no other configuration."""
+OVERSHOOT = 1.01  # runs whose clocks differ by less have come equally far: an update ends where it ends
 
 
 @dataclass
@@ -53,7 +55,8 @@ class Run:
     status: str
     steps: list[int]  # clock of each point of the metric
     values: list[float]
-    seconds: float
+    seconds: float  # of training
+    timed: int  # clock that was reached after these seconds
     started: str = ""  # as in meta.json: later times sort later
 
     @property
@@ -68,7 +71,7 @@ class Group:
     letter: str
     experiment: str
     differing: dict[str, Any]  # the settings in which groups of this comparison differ
-    goal: str
+    goal: str | None  # max or min; None where nothing says which way is better
     runs: list[Run]
 
     @property
@@ -83,6 +86,9 @@ class Group:
         return [run.values[-1] for run in self.runs]
 
     def best(self) -> list[float]:
+        """Return the best value of each run; none for a metric that is not the headline, whose better way is not known."""
+        if self.goal is None:
+            return []
         return [max(run.values) if self.goal == "max" else min(run.values) for run in self.runs]
 
     def areas(self) -> list[float]:
@@ -92,7 +98,7 @@ class Group:
         """Return the line of the table, as numbers."""
         last, interval = self.last(), bootstrap_interval(self.last())
         minutes = [run.seconds / 60 for run in self.runs]
-        speed = [run.clock / run.seconds for run in self.runs if run.seconds > 0]
+        speed = [run.timed / run.seconds for run in self.runs if run.seconds > 0]
         return {
             "group": self.letter,
             "experiment": self.experiment,
@@ -102,7 +108,7 @@ class Group:
             "last low": interval[0] if interval else None,
             "last high": interval[1] if interval else None,
             "last iqm": interquartile_mean(last),
-            "best mean": float(np.mean(self.best())),
+            "best mean": float(np.mean(self.best())) if self.goal else None,
             "area mean": float(np.mean(self.areas())),
             "clock": min(run.clock for run in self.runs),
             "minutes": float(np.mean(minutes)),
@@ -116,17 +122,24 @@ def compare(argv: Sequence[str]) -> int:
     from rich.console import Console
 
     rest = list(argv)
-    metric, csv_file, html_file = (_take_option(rest, f"--{name}") for name in ("metric", "csv", "html"))
+    if {"-h", "--help"} & {*rest}:
+        print(f"usage: python -m experiments {USAGE}")
+        return 0
+    csv_file, html_file = (_take_file(rest, f"--{name}", f"compare.{name}") for name in ("csv", "html"))
+    metric = _take_option(rest, "--metric")
     plot_file = _take_option(rest, "--plot") or "compare.png"
     unknown = [word for word in rest if word.startswith("-")]
     if unknown:
         raise UsageError(f"compare knows no flag {unknown[0]!r}; usage: {USAGE}")
+    for file in (plot_file, csv_file, html_file):
+        if file and (Path(file).is_dir() or not Path(file).absolute().parent.is_dir()):
+            raise UsageError(f"{file!r} cannot be written: it must be a file in a folder that exists")
     found = find_runs(rest or ["runs"])
     tag = metric or headline(found)
     runs = [run for path in found if (run := read_run(path, tag)) is not None]
     if not runs:
         raise UsageError(f"none of these runs has a point of {tag!r}; wait for it or choose another with --metric")
-    groups = grouped(newest(runs))
+    groups = grouped(furthest(runs), tag)
     tables, picture = [as_table(groups, tag), *differences(groups)], draw(groups, tag)
     notes = remarks(groups, len(runs))
 
@@ -172,7 +185,7 @@ def as_table(groups: Sequence[Group], tag: str) -> Any:
             Text(group.name),
             str(row["seeds"]),
             Text(f"{row['last mean']:.4g}{interval}"),
-            *(f"{row[key]:.4g}" for key in ("last iqm", "best mean", "area mean")),
+            *("" if row[key] is None else f"{row[key]:.4g}" for key in ("last iqm", "best mean", "area mean")),
             *(f"{row['clock']:,}", f"{row['minutes']:.1f}", speed, row["status"]),
         )
     return table
@@ -199,7 +212,16 @@ def differences(groups: Sequence[Group]) -> list[Any]:
 def tensorboard(argv: Sequence[str]) -> int:
     """Open TensorBoard on a folder of runs: `tensorboard [FOLDER] [TensorBoard's own flags]`."""
     rest = list(argv)
+    if {"-h", "--help"} & {*rest}:
+        print(
+            "usage: python -m experiments tensorboard [FOLDER] [flags of TensorBoard; `tensorboard --helpfull` lists them]"
+        )
+        return 0
     folder = rest.pop(0) if rest and not rest[0].startswith("-") else "runs"
+    if rest and not rest[0].startswith("-"):
+        raise UsageError(
+            f"tensorboard takes one folder, and {rest[0]!r} is a second; give one that has all the runs below it"
+        )
     find_runs([folder])
     os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", "--logdir", folder, *rest])
 
@@ -226,10 +248,9 @@ def headline(paths: Sequence[Path]) -> str:
     tags = {}
     for path in paths:
         name = RunFolder.read_config(path)["experiment"]
-        if name in plugins:
-            tags[plugins[name].headline] = name
-    if len(tags) != 1:
-        listed = ", ".join(f"{tag} ({name})" for tag, name in tags.items()) or "none"
+        tags[plugins[name].headline if name in plugins else f"unknown, since {name!r} is not installed"] = name
+    if len(tags) != 1 or next(iter(tags)).startswith("unknown"):
+        listed = ", ".join(f"{tag} ({name})" for tag, name in tags.items())
         raise UsageError(f"these runs share no headline metric: {listed}; choose one with --metric")
     return next(iter(tags))
 
@@ -249,7 +270,10 @@ def read_run(path: Path, tag: str) -> Run | None:
         if isinstance(values, dict):
             settings |= _flat({k: v for k, v in values.items() if part != "run" or k not in NOT_COMPARED}, part)
     meta = RunFolder.meta(path)
-    elapsed = scalars.get("time/elapsed", [(0, 0.0)])
+    timed, seconds = scalars.get("time/elapsed", [(0, 0.0)])[-1]
+    if not seconds:  # the run was over before its first line
+        results = RunFolder.results(path)
+        timed, seconds = results["clock"]["value"] if results else 0, results.get("wall_clock_seconds", 0.0)
     return Run(
         path=path,
         experiment=config["experiment"],
@@ -259,20 +283,28 @@ def read_run(path: Path, tag: str) -> Run | None:
         status=RunFolder.status(path),
         steps=sorted(points),
         values=[points[step] for step in sorted(points)],
-        seconds=elapsed[-1][1],
+        seconds=seconds,
+        timed=timed,
         started=str(meta.get("started", "")),
     )
 
 
-def newest(runs: Sequence[Run]) -> list[Run]:
-    """Return the runs without those of which a newer one has the same configuration and seed: these are no further seeds."""
+def furthest(runs: Sequence[Run]) -> list[Run]:
+    """Return one run of each configuration and seed, since repeats are no further seeds: the one with the highest clock.
+
+    Of those that have come equally far the one that began last.
+    """
     kept: dict[tuple[str, int], Run] = {}
     for run in runs:
         key = (_configuration(run), run.seed)
-        if key not in kept or (run.started, run.path.name) > (kept[key].started, kept[key].path.name):
+        if key not in kept or _progress(run) > _progress(kept[key]):
             kept[key] = run
     chosen = {id(run) for run in kept.values()}
     return [run for run in runs if id(run) in chosen]
+
+
+def _progress(run: Run) -> tuple[int, str, str]:
+    return run.clock, run.started, run.path.name
 
 
 def remarks(groups: Sequence[Group], found: int) -> list[str]:
@@ -281,11 +313,13 @@ def remarks(groups: Sequence[Group], found: int) -> list[str]:
     count = sum(len(group.runs) for group in groups)
     if count < found:
         lines.append(
-            f"left out: {found - count} of {found} runs, which have been repeated with the same settings and seed since"
+            f"left out: {found - count} of {found} runs, of which another with the same settings and seed has come further, "
+            "or as far and later"
         )
-    unequal = [group for group in groups if len({run.clock for run in group.runs}) > 1]
-    for group in unequal:
+    for group in groups:
         clocks = sorted(run.clock for run in group.runs)
+        if clocks[-1] <= clocks[0] * OVERSHOOT:
+            continue
         lines.append(
             f"{group.letter}: its runs have come to different clocks, {clocks[0]:,} to {clocks[-1]:,}; last, best and area are "
             "those of each run's own end"
@@ -293,8 +327,8 @@ def remarks(groups: Sequence[Group], found: int) -> list[str]:
     return lines
 
 
-def grouped(runs: Sequence[Run]) -> list[Group]:
-    """Return the runs in groups of one experiment and one configuration, in order of appearance."""
+def grouped(runs: Sequence[Run], tag: str) -> list[Group]:
+    """Return the runs, read with their curves of `tag`, in groups of one experiment and configuration, in order of appearance."""
     plugins = catalogue().plugins
     by_configuration: dict[str, list[Run]] = {}
     for run in runs:
@@ -306,7 +340,7 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
         differing = {
             key: value for key, value in members[0].settings.items() if any(peer.get(key) != value for peer in peers)
         }
-        goal = plugins[experiment].goal if experiment in plugins else "max"
+        goal = plugins[experiment].goal if experiment in plugins and plugins[experiment].headline == tag else None
         groups.append(Group(_letter(len(groups)), experiment, differing, goal, members))
     return groups
 
@@ -337,6 +371,17 @@ def draw(groups: Sequence[Group], tag: str) -> bytes:
     figure.savefig(output, format="png")
     plt.close(figure)
     return output.getvalue()
+
+
+def _take_file(words: list[str], name: str, default: str) -> str | None:
+    """Remove `name FILE`, `name=FILE` or `name` alone, which means `default`; None where it is not given."""
+    place = words.index(name) if name in words else None
+    if place is not None:
+        after = words[place + 1] if place + 1 < len(words) else "-"
+        if after.startswith("-") or Path(after).is_dir():  # a flag, or a folder of runs
+            words.pop(place)
+            return default
+    return _take_option(words, name)
 
 
 def _configuration(run: Run) -> str:

@@ -34,7 +34,10 @@ class NoConversion(UsageError):
 
 def export(argv: Sequence[str]) -> int:
     """Save what the plugin's `exportable` returns, load it again, compare it with the live model, and write the card."""
-    path, rest = _run_path(argv, "export")
+    if {"-h", "--help"} & {*argv}:
+        print(f"usage: python -m experiments {USAGE}")
+        return 0
+    path, rest = _run_path(argv, "export", USAGE)
     out = _take_option(rest, "-o") or _take_option(rest, "--out")
     weights = _take_option(rest, "--weights") or "best"
     onnx = "--onnx" in rest

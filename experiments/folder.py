@@ -103,8 +103,11 @@ class RunFolder:
     @staticmethod
     def read_config(path: Path) -> dict[str, Any]:
         values = read_yaml(path / "config.yaml")
-        if not isinstance(values.get("experiment"), str):
-            raise UsageError(f"{path / 'config.yaml'} names no experiment; it was not written by this launcher")
+        if not isinstance(values.get("experiment"), str) or not isinstance(values.get("run", {}), dict):
+            raise UsageError(
+                f"{path / 'config.yaml'} has no name under `experiment` or no settings under `run`; it was not written by "
+                "this launcher"
+            )
         return values
 
     def write_meta(self, **changes: Any) -> None:
@@ -119,8 +122,12 @@ class RunFolder:
     @staticmethod
     def meta(path: Path) -> dict[str, Any]:
         """Return the record of the run in `path`, {} when it has none yet."""
-        file = path / "meta.json"
-        return json.loads(file.read_text()) if file.exists() else {}
+        return _read_json(path / "meta.json")
+
+    @staticmethod
+    def results(path: Path) -> dict[str, Any]:
+        """Return the results of the run in `path`, {} before its end."""
+        return _read_json(path / "results.json")
 
     def write_results(self, results: dict[str, Any]) -> None:
         write_atomically(self.path / "results.json", json.dumps(results, indent=2) + "\n")
@@ -132,6 +139,19 @@ class RunFolder:
 
     def close(self) -> None:
         self._lock.close()
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    """Return what a file of the run holds, {} where it is missing; UsageError when it is damaged."""
+    if not file.exists():
+        return {}
+    try:
+        values = json.loads(file.read_text())
+    except ValueError as error:
+        raise UsageError(f"{file} is damaged: {error}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{file} is damaged: it must hold names and values, and is {str(values)[:40]!r}")
+    return values
 
 
 def _now() -> str:

@@ -323,7 +323,7 @@ def _take_option(tokens: list[str], name: str) -> str | None:
     for i, token in enumerate(tokens):
         if token == name:
             if i + 1 == len(tokens):
-                raise UsageError(f"{name} needs a file name")
+                raise UsageError(f"{name} needs a value after it")
             del tokens[i]
             return tokens.pop(i)
         if token.startswith(name + "="):
@@ -340,9 +340,9 @@ def _relaunch_values(file: str, spec: Spec) -> dict[str, Any]:
     return values
 
 
-def _run_path(argv: Sequence[str], verb: str) -> tuple[Path, list[str]]:
+def _run_path(argv: Sequence[str], verb: str, usage: str = "") -> tuple[Path, list[str]]:
     if not argv or argv[0].startswith("-"):
-        raise UsageError(f"usage: python -m experiments {verb} <run folder> [flags]")
+        raise UsageError(f"usage: python -m experiments {usage or f'{verb} <run folder> [flags]'}")
     return Path(argv[0]), list(argv[1:])
 
 

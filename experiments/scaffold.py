@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import keyword
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +28,9 @@ KINDS = {
 def new(argv: Sequence[str]) -> int:
     """Write a working plugin: `new agent NAME` into this repository, `--package FOLDER` as an installable package."""
     rest = list(argv)
+    if {"-h", "--help"} & {*rest}:
+        print(f"usage: python -m experiments {USAGE}")
+        return 0
     package = _take_option(rest, "--package")
     if len(rest) != 2 or rest[0] not in KINDS:
         wrong = f"; {nearest(rest[0], KINDS)}" if rest and rest[0] not in KINDS else ""
@@ -38,6 +43,14 @@ def new(argv: Sequence[str]) -> int:
         raise UsageError(f"the name {name!r} is already taken; `list` shows all names")
     folder, main = KINDS[kind]
     module = name.replace("-", "_")
+    if keyword.iskeyword(module):
+        raise UsageError(
+            f"plugin name {rest[1]!r} is a word of Python's own, which no module can be called; choose another"
+        )
+    if package is not None and importlib.util.find_spec(module) is not None:
+        raise UsageError(
+            f"there is a Python package {module!r} already, which the new one would hide; choose another name"
+        )
     prefix = "agent" if kind == "agent" else "generative"
     if package is None:
         at, dotted, test = (

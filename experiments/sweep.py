@@ -20,7 +20,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ from core.disk import write_atomically
 from core.errors import UsageError, nearest, require
 from core.plugin import Spec
 from experiments.catalogue import catalogue
+from experiments.compare import NOT_COMPARED, compare
 from experiments.configuration import RunConfig, flags, read_yaml
 from experiments.run import _take_option, configured
 
@@ -42,7 +43,20 @@ USAGE = (
     "[--folder DIR] [flags of every run], or sweep --resume FOLDER [--workers N] [--ray-address ADDRESS] [--retry]"
 )
 OURS = ("run.seed", "run.folder", "run.tag")  # settings that tell the runs of a sweep apart
+FLAGS = (
+    "--seeds",
+    "--grid",
+    "--random",
+    "--workers",
+    "--asha",
+    "--pbt",
+    "--ray-address",
+    "--folder",
+    "--resume",
+    "--retry",
+)
 RANGE = re.compile(r"(?P<low>[^:,]+?)\.\.(?P<high>[^:,]+?)(?P<log>:log)?")
+TRIES = 100  # draws for each point of --random
 DRAW_SEED = 0  # of --random: the same command makes the same plan
 
 
@@ -68,6 +82,10 @@ class Axis:
             )
         if key in OURS:
             raise UsageError(f"--grid cannot set {key}: a sweep gives every run its own; --seeds N sets the seeds")
+        if key.removeprefix("run.") in NOT_COMPARED and key.startswith("run."):
+            raise UsageError(
+                f"--grid cannot set {key}: runs that differ in it alone count as repeats of one configuration"
+            )
         if key not in known:
             raise UsageError(f"--grid: {key!r} is no setting; {nearest(key, [k for k in known if k not in OURS])}")
         span = RANGE.fullmatch(rest)
@@ -136,6 +154,8 @@ def make_plan(name: str, rest: Sequence[str], grid: Sequence[str], seeds: int, d
     twice = [key for key, count in _counted(axis.key for axis in axes) if count > 1]
     require(not twice, f"--grid names {', '.join(twice)} twice; list all its values in one")
     for word in rest:
+        if word.startswith("--") and "." not in word.partition("=")[0] and not word.startswith("--config"):
+            raise UsageError(f"sweep knows no flag {word!r}; {nearest(word, FLAGS)}")
         key = word.partition("=")[0].removeprefix("--").replace("-", "_")
         if key in OURS:
             raise UsageError(f"a sweep sets --{key} itself; --seeds N sets the seeds and --folder the place")
@@ -157,7 +177,12 @@ def make_plan(name: str, rest: Sequence[str], grid: Sequence[str], seeds: int, d
                 raise UsageError(f"--grid {axis.key}={value}: {error}") from error
     if draws:
         rng = np.random.default_rng(DRAW_SEED)
-        points = [{axis.key: axis.draw(rng) for axis in axes} for _ in range(draws)]
+        points = []
+        for _ in range(TRIES * draws):  # a point that is drawn again would be a run that is repeated
+            point = {axis.key: axis.draw(rng) for axis in axes}
+            if len(points) < draws and point not in points:
+                points.append(point)
+        require(len(points) == draws, f"--random {draws} is more than the {len(points)} points that --grid has")
     else:
         points = [
             dict(zip([a.key for a in axes], row, strict=True)) for row in itertools.product(*(a.values for a in axes))
@@ -180,7 +205,7 @@ def make_plan(name: str, rest: Sequence[str], grid: Sequence[str], seeds: int, d
 def sweep(argv: Sequence[str]) -> int:
     """Plan or go on with a sweep, train its trials, print the comparison. Returns 1 when a trial failed."""
     rest = list(argv)
-    if rest[:1] in (["-h"], ["--help"]):
+    if {"-h", "--help"} & {*rest[:2]}:
         print(f"usage: python -m experiments {USAGE}")
         return 0
     resumed, address = _take_option(rest, "--resume"), _take_option(rest, "--ray-address")
@@ -193,7 +218,7 @@ def sweep(argv: Sequence[str]) -> int:
             raise UsageError(
                 f"{resumed!r} is no sweep's folder: it has no sweep.yaml; sweeps look like sweeps/NAME/DATE-TIME"
             )
-        plan = Plan(**read_yaml(folder / "sweep.yaml"))
+        plan = _read_plan(folder / "sweep.yaml")
         return _train(plan, folder.resolve(), workers, address, retry=retry)
     if not rest or rest[0].startswith("-"):
         raise UsageError(f"usage: python -m experiments {USAGE}")
@@ -208,6 +233,7 @@ def sweep(argv: Sequence[str]) -> int:
     asha, pbt = _take_switch(rest, "--asha"), _take_switch(rest, "--pbt")
     require(not (asha and pbt), "--asha stops trials and --pbt keeps all of them; choose one")
     plan = make_plan(rest[0], rest[1:], grid, seeds, draws, "asha" if asha else "pbt" if pbt else "none")
+    _trainer()
     folder = _new_folder(Path(root) / plan.name)
     import yaml
 
@@ -216,14 +242,7 @@ def sweep(argv: Sequence[str]) -> int:
 
 
 def _train(plan: Plan, folder: Path, workers: int, address: str | None, *, retry: bool) -> int:
-    try:
-        from experiments.trials import train
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] != "ray":
-            raise
-        raise UsageError("sweep needs Ray Tune: install pongan[ray]") from error
-    from experiments.compare import compare
-
+    train = _trainer()
     with _locked(folder):
         states = {trial: read_record(folder, trial).get("state", "waiting") for trial in plan.trials}
         over = {"finished", "stopped"} | (set() if retry else {"failed"})
@@ -251,6 +270,29 @@ def _train(plan: Plan, folder: Path, workers: int, address: str | None, *, retry
     if left or failed:
         print(f"go on    python -m experiments sweep --resume {folder}" + (" --retry" if failed and not left else ""))
     return 130 if left else 1 if failed else 0
+
+
+def _trainer() -> Callable[..., None]:
+    """Return the function that trains trials; UsageError where Ray is not installed."""
+    try:
+        from experiments.trials import train
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != "ray":
+            raise
+        raise UsageError("sweep needs Ray Tune: install pongan[ray]") from error
+    return train
+
+
+def _read_plan(file: Path) -> Plan:
+    values = read_yaml(file)
+    fields = [field.name for field in dataclasses.fields(Plan)]
+    wrong = [name for name in values if name not in fields]
+    if wrong or not {"name", "flags", "trials"} <= values.keys():
+        raise UsageError(
+            f"{file} is no plan of a sweep: "
+            + (f"it has {wrong[0]!r}; {nearest(wrong[0], fields)}" if wrong else "it needs name, flags and trials")
+        )
+    return Plan(**values)
 
 
 # --- the state of a trial -----------------------------------------------------------------------------------------------

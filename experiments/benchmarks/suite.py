@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from core.errors import UsageError, nearest
+from core.errors import UsageError, nearest, require
 from experiments.benchmarks import learning, summary
 from experiments.catalogue import catalogue
 from experiments.run import configured
@@ -60,6 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in [*(arguments.only or []), *arguments.skip]:
         if name not in presets:
             raise UsageError(f"there is no preset {name!r}; {nearest(name, presets)}")
+    require(
+        arguments.seeds >= 0,
+        f"--seeds is {arguments.seeds}; it must be 1 or more, or left out for each preset's own number",
+    )
     chosen = [p for p in presets if p not in arguments.skip and (arguments.only is None or p in arguments.only)]
     if arguments.list:
         for preset in chosen:

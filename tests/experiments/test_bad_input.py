@@ -53,7 +53,7 @@ BEFORE_A_RUN = {
         ["run", "policy-gradient", "--config", "nowhere.yaml"],
         "'nowhere.yaml' cannot be read: No such file",
     ),
-    "config without a value": (["run", "policy-gradient", "--config"], "--config needs a file name"),
+    "config without a value": (["run", "policy-gradient", "--config"], "--config needs a value after it"),
     "describe without a name": (["describe"], "usage: python -m experiments describe <name>"),
     "describe an unknown": (["describe", "dqm"], "no experiment 'dqm'"),
     "resume nothing": (["resume"], "usage: python -m experiments resume <run folder>"),

@@ -70,7 +70,9 @@ def test_runs_are_grouped_by_configuration_and_seeds_do_not_count(tmp_path: Path
         write_run(tmp_path, seed, [(50, 1.0), (100, seed)], until=seed * 100)  # how long it ran is no configuration
     write_run(tmp_path, 1, [(50, 9.0), (100, 7.0)], lr=0.2, name="other")
     runs = [read_run(path, "eval/return_mean") for path in find_runs([str(tmp_path)])]
-    first, second = sorted(grouped([run for run in runs if run]), key=lambda group: -len(group.runs))
+    first, second = sorted(
+        grouped([run for run in runs if run], "eval/return_mean"), key=lambda group: -len(group.runs)
+    )
     assert first.differing == {"agent.lr": 0.1} and second.differing == {"agent.lr": 0.2}
     row = first.row()
     assert (row["seeds"], row["last mean"], row["last low"], row["last high"], row["clock"]) == (2, 1.5, 1.0, 2.0, 100)
@@ -100,9 +102,50 @@ def test_a_seed_that_was_run_twice_counts_once_and_unequal_clocks_are_said(cli, 
     assert code == 0 and "of 2 runs" in out and "4 [3, 5]" in out, out
     assert "left out: 1 of 3 runs" in " ".join(out.split()) and "different clocks" not in out
     assert "left out: 1 of 3 runs" in (tmp_path / "c.html").read_text()
+    write_run(tmp_path, 1, [(20, 0.0)], name="begun", started="2026-03-02T03:04:05")
+    _, out, _ = cli("compare", tmp_path, "--plot", tmp_path / "c.png")
+    assert "4 [3, 5]" in out  # what has come less far takes no finished run's place
     write_run(tmp_path, 3, [(50, 4.0)])
     _, out, _ = cli("compare", tmp_path, "--plot", tmp_path / "c.png")
     assert "A: its runs have come to different clocks, 50 to 100" in " ".join(out.split())
+
+
+def test_ends_of_updates_are_no_different_clocks(cli, tmp_path: Path) -> None:
+    for seed, clock in ((1, 6_056), (2, 6_072)):
+        write_run(tmp_path, seed, [(clock, 1.0)])
+    _, out, _ = cli("compare", tmp_path, "--plot", tmp_path / "c.png")
+    assert "of 2 runs" in out and "different clocks" not in out
+
+
+def test_speed_is_that_of_the_last_time_written_whatever_the_metric(tmp_path: Path) -> None:
+    run = write_run(tmp_path, 1, [(50, 1.0)])
+    with_events = EventFile(next(run.glob("events.*")))
+    with_events.scalars({"time/elapsed": 4.0}, 200)
+    with_events.length()
+    (group,) = grouped([read for read in [read_run(run, "eval/return_mean")] if read], "eval/return_mean")
+    assert group.row()["steps/s"] == 50 and group.row()["minutes"] == pytest.approx(4 / 60)
+
+
+def test_a_run_too_short_for_a_log_line_has_the_time_of_its_results(tmp_path: Path) -> None:
+    run = write_run(tmp_path, 1, [(0, 1.0)])
+    (run / "results.json").write_text(json.dumps({"clock": {"value": 60}, "wall_clock_seconds": 3.0}))
+    (group,) = grouped([read for read in [read_run(run, "eval/return_mean")] if read], "eval/return_mean")
+    assert group.row()["steps/s"] == 20 and group.row()["minutes"] == pytest.approx(0.05)
+
+
+def test_a_metric_that_is_no_headline_has_no_best(cli, tmp_path: Path) -> None:
+    run = write_run(tmp_path, 1, [(50, 1.0), (100, 2.0)])
+    (group,) = grouped([read for read in [read_run(run, "time/elapsed")] if read], "time/elapsed")
+    assert group.best() == [] and group.row()["best mean"] is None
+    code, out, _ = cli("compare", tmp_path, "--metric", "time/elapsed", "--plot", tmp_path / "c.png")
+    assert code == 0 and "time/elapsed of 1 runs" in out
+
+
+def test_csv_and_html_need_no_name(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "runs", 1, [(50, 1.0)])
+    assert cli("compare", "--csv", "runs", "--html")[0] == 0
+    assert (tmp_path / "compare.csv").is_file() and (tmp_path / "compare.html").is_file()
 
 
 def test_what_a_sweep_put_aside_is_not_compared(tmp_path: Path) -> None:
@@ -135,6 +178,7 @@ def test_a_run_without_points_is_left_out_and_named(cli, tmp_path: Path) -> None
         (["--metrik", "x"], "compare knows no flag '--metrik'"),
         (["runs", "--metric", "eval/retrun"], "none of these runs has a point of 'eval/retrun'"),
         (["runs", "--csv", "no/such/folder.csv"], "cannot be written"),
+        (["runs", "--plot", "runs"], "'runs' cannot be written: it must be a file in a folder that exists"),
     ],
 )
 def test_what_cannot_be_compared_gets_a_sentence(
@@ -144,7 +188,32 @@ def test_what_cannot_be_compared_gets_a_sentence(
     if "runs" in arguments:
         write_run(tmp_path / "runs", 1, [(50, 1.0)])
     code, _, err = cli("compare", *arguments)
-    assert code == 2 and sentence in err
+    assert code == 2 and sentence in err and not list(tmp_path.glob("*.*"))
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "sentence"),
+    [
+        ("meta.json", "{", "meta.json is damaged"),
+        ("meta.json", "[1]", "meta.json is damaged: it must hold names and values"),
+        ("config.yaml", "experiment: actor-critic\nrun: 3\n", "no settings under `run`"),
+        (
+            "config.yaml",
+            "experiment: gone\n",
+            "unknown, since 'gone' is not installed (gone); choose one with --metric",
+        ),
+    ],
+)
+def test_a_damaged_run_gets_a_sentence(cli, tmp_path: Path, file: str, text: str, sentence: str) -> None:
+    (write_run(tmp_path, 1, [(50, 1.0)]) / file).write_text(text)
+    code, _, err = cli("compare", tmp_path, "--plot", tmp_path / "c.png")
+    assert code == 2 and sentence in " ".join(err.split())
+
+
+@pytest.mark.parametrize("verb", ["compare", "export", "new", "sweep", "tensorboard"])
+def test_every_verb_says_how_it_is_used(cli, verb: str) -> None:
+    code, out, _ = cli(verb, "--help")
+    assert code == 0 and out.startswith(f"usage: python -m experiments {verb}")
 
 
 def test_a_run_that_nobody_trains_any_more_was_killed(tmp_path: Path) -> None:

@@ -66,7 +66,10 @@ def test_inside_the_repository_it_goes_where_the_others_are(
         (["agent", "2fast"], "must be letters, digits and single hyphens"),
         (["agent", "a/b"], "must be letters, digits and single hyphens"),
         (["agent", "Actor_Critic"], "the name 'actor-critic' is already taken"),
-        (["agent", "x", "--package", "/proc/nowhere"], "cannot be written"),
+        (["agent", "xyz", "--package", "/proc/nowhere"], "cannot be written"),
+        (["agent", "class"], "is a word of Python's own"),
+        (["agent", "numpy", "--package", "/proc/nowhere"], "there is a Python package 'numpy' already"),
+        (["generative", "core", "--package", "/proc/nowhere"], "there is a Python package 'core' already"),
     ],
 )
 def test_what_cannot_be_made_gets_a_sentence(cli, arguments: list[str], sentence: str) -> None:

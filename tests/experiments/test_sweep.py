@@ -77,7 +77,8 @@ def test_random_draws_lie_in_their_ranges_and_repeat() -> None:
         ("agent.lr=0..1:log", "a logarithmic range begins above 0"),
         ("agent.lr=a..b", "the ends of a range must be numbers"),
         ("run.tag=1..2", "--grid cannot set run.tag"),
-        ("run.device=1..2", "a range is for numbers"),
+        ("run.until=20,40", "--grid cannot set run.until: runs that differ in it alone count as repeats"),
+        ("run.precision=1..2", "a range is for numbers"),
     ],
 )
 def test_a_bad_axis_gets_a_sentence(text: str, sentence: str) -> None:
@@ -96,6 +97,11 @@ def test_a_bad_axis_gets_a_sentence(text: str, sentence: str) -> None:
         (["actor-critic", "--grid", "agent.lr=1,2", "--grid", "agent.lr=3"], "--grid names agent.lr twice"),
         (["actor-critic", "--grid", "agent.lr=1,2", "--agent.lr", "3"], "set for every run and by --grid"),
         (["actor-critic", "--random", "3"], "name what to vary with --grid"),
+        (
+            ["actor-critic", "--grid", "agent.lr=1,2", "--random", "3"],
+            "--random 3 is more than the 2 points that --grid has",
+        ),
+        (["actor-critic", "--seed", "2"], "sweep knows no flag '--seed'; did you mean '--seeds'?"),
         (["actor-critic", "--seeds", "0"], "--seeds is '0'; it must be a whole number of at least 1"),
         (["actor-critic", "--run.seed", "3"], "a sweep sets --run.seed itself"),
         (["actor-critic", "--asha", "--pbt"], "choose one"),
