@@ -79,7 +79,7 @@ class RaGANConfig:
     anneal: int = 0
     """Clock at which the step size has fallen to 0 along a half cosine; 0 keeps it constant."""
     penalty_end: float = 1.0
-    """Factor to which r1 and r2 fall, geometrically: a smooth D first, a sharp one at the end."""
+    """Factor to which gp, r1 and r2 fall, geometrically: a smooth D first, a sharp one at the end."""
     penalty_anneal: int = 0
     """Clock at which that factor is reached."""
     ema: float = 0.0

@@ -91,7 +91,7 @@ class RaGAN:
         """d_steps of C, then one of G, for x_real [d_steps + 1, B, ...] and key (seed, clock) of the noise."""
         config, n = self.config, self.config.d_steps
         done = tf.minimum(tf.cast(key[1], tf.float32) / max(config.penalty_anneal, 1), 1.0)
-        gamma = tf.pow(config.penalty_end, done)  # [] factor of r1 and r2
+        gamma = tf.pow(config.penalty_end, done)  # [] factor of the penalties' weights
         values = tf.zeros(4)
         for k in tf.range(n, dtype=tf.int64):
             values = on_replicas(
@@ -130,7 +130,7 @@ class RaGAN:
             loss, penalty = loss_of(real, fake), tf.constant(0.0)
             if config.gp:
                 alpha = share(tf.random.stateless_uniform((config.batch,), tf.add(key, [1, 0])))  # [B] one per example
-                penalty += config.gp * critic_gradient_penalty(C, x_real, x_fake, alpha)
+                penalty += gamma * config.gp * critic_gradient_penalty(C, x_real, x_fake, alpha)
             if config.r1:
                 penalty += gamma * config.r1 * zero_centred_penalty(C, x_real)
             if config.r2:

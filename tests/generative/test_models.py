@@ -115,6 +115,22 @@ def test_ragan_uses_fresh_examples_for_the_generator(context: Context, loss: Any
     model.close()
 
 
+@pytest.mark.parametrize(("clock", "factor"), [(0, 1.0), (2, 0.1), (4, 0.01), (9, 0.01)])
+def test_ragan_penalties_fall_geometrically(context: Context, clock: int, factor: float) -> None:
+    falling = RaGANConfig(**RING, gp=1.0, r1=0.3, r2=0.2, penalty_end=0.01, penalty_anneal=4)
+    constant = RaGANConfig(**RING, gp=1.0 * factor, r1=0.3 * factor, r2=0.2 * factor)
+    models = [eager(RaGAN(config, context)) for config in (falling, constant)]
+    for model in models:
+        model.clock = clock
+    ours, expected = (model.step() for model in models)
+    assert float(expected["loss/penalty"]) > 0
+    np.testing.assert_allclose(ours["loss/penalty"], expected["loss/penalty"], rtol=1e-5)
+    for a, b in zip(weights(models[0].C), weights(models[1].C), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    for model in models:
+        model.close()
+
+
 def test_power_iteration_runs_once_per_discriminator_update(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     from generative.ragan import model as module
 
