@@ -177,7 +177,7 @@ def make_plan(name: str, rest: Sequence[str], grid: Sequence[str], seeds: int, d
                 raise UsageError(f"--grid {axis.key}={value}: {error}") from error
     if draws:
         rng = np.random.default_rng(DRAW_SEED)
-        points = []
+        points: list[dict[str, str]] = []
         for _ in range(TRIES * draws):  # a point that is drawn again would be a run that is repeated
             point = {axis.key: axis.draw(rng) for axis in axes}
             if len(points) < draws and point not in points:
