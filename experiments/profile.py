@@ -1,13 +1,16 @@
 """`profile`: where the time of a training step goes, as a table, and a trace for TensorBoard's profile page.
 
-A thread looks at the stack of the training thread every few milliseconds; the time between two looks goes to what it found
-at both. It knows rooms, not plugins: modules that are environments or data, and TensorFlow functions that write
-variables, which is what an update is and acting is not.
+An alarm interrupts the training every few milliseconds and looks at its stack. A thread could not: it would get the interpreter
+mostly where the training waits or computes in native code, and hardly ever see its Python code. The profile knows rooms, not
+plugins: modules that are environments or data, and TensorFlow functions that write variables, which is what an update is and
+acting is not.
 """
 
 from __future__ import annotations
 
-import sys
+import dis
+import faulthandler
+import signal
 import threading
 import time
 from collections import defaultdict
@@ -21,11 +24,11 @@ from experiments.run import _take_option, run
 __all__ = ["Sampler", "profile"]
 
 USAGE = "profile NAME [--seconds S] [--warm-up S] [--trace STEPS] [flags of the run]"
-PERIOD = 0.003  # seconds between two looks
-PATIENCE = 0.0001  # seconds until a look interrupts Python code; at the usual 0.005 most looks fell on calls that wait
+PERIOD = 0.003  # seconds between two alarms
 ENVIRONMENT = ("envs", "gymnasium", "ale_py", "Box2D", "pygame")
 DATA = ("generative.data", "core.replay", "core.sum_tree", "core.iterate", "PIL")
 WAITING = ("threading", "queue", "selectors", "concurrent.futures", "multiprocessing", "ray", "subprocess")
+TRACED = "tensorflow.python.eager.polymorphic_function"  # where TensorFlow calls its traced functions
 WRITES = ("Assign", "ResourceApply", "ResourceSparseApply", "ResourceScatter")  # beginnings of names of operations
 ROWS = {
     "environment": "playing: envs, gymnasium, ale-py; waiting for games counts",
@@ -38,108 +41,150 @@ ROWS = {
     "saving": "checkpoints",
 }
 HOT = 6  # functions of the plugin that are listed
+BEGINS = dis.opmap["RESUME"]  # the instruction at which a function begins or goes on, and answers alarms from before
 
 
+Call = tuple[CodeType, str, Any]
+"""A function on the stack: its code, its module, and the TensorFlow function whose method it is, None for all others."""
 Key = tuple[str | None, tuple[CodeType, ...], CodeType | None]
 """Room, if a rule claims one; the functions between step and there; the innermost function of the plugin."""
 
 
-class Sampler(threading.Thread):
-    """Watches one thread and adds up where it is, in `seconds`."""
+class Sampler:
+    """Looks at what the main thread is doing whenever the alarm rings, and counts the alarms by stack, in `alarms`.
+
+    Python answers an alarm between two instructions, so one that rings during a native call is answered when the call returns,
+    in the function that made it, and together with all others that rang meanwhile: they count for that function too.
+
+    The signal itself needs a stack of its own: while oneDNN multiplies matrices the stack pointer is in the heap, which a signal
+    would overwrite (uxlfoundation/oneDNN#4845, still in TensorFlow 2.21). Only the main thread has such a stack.
+    """
 
     def __init__(self, loop: Any):
-        super().__init__(daemon=True)
-        self.loop, self.watched = loop, threading.get_ident()
-        self.seconds: dict[Key, float] = defaultdict(float)
-        self.measuring = threading.Event()
-        self._over = threading.Event()
-        self._writers: dict[int, tuple[Any, bool]] = {}  # traced functions by id, which keeps them alive
+        self.alarms: dict[tuple[Call, ...], int] = defaultdict(int)
+        self.failure: Exception | None = None  # of a look; its alarms count with the next
+        self._before: tuple[Any, Any, Any] | None = None  # handler, timer and blocked signals; None: not sampling
+        self._begun, self._answered, self._looking = 0.0, 0, False
+        self._writers: dict[int, bool] = {}  # by id of the TensorFlow function, which `alarms` keeps alive
         package = type(loop.plugin).__module__.rpartition(".")[0]
         self._own = package or type(loop.plugin).__module__
         cls = type(loop)
         self._train = cls.train.__code__
         self._rooms = {cls._evaluate.__code__: "evaluation", cls.save.__code__: "saving"}
 
-    def run(self) -> None:
-        patience = sys.getswitchinterval()
-        sys.setswitchinterval(PATIENCE)
-        try:
-            self._look()
-        finally:
-            sys.setswitchinterval(patience)
+    @property
+    def sampling(self) -> bool:
+        return self._before is not None
 
-    def _look(self) -> None:
-        before: Key | None = None
-        last = time.perf_counter()
-        while not self._over.wait(PERIOD):
-            frame, now = sys._current_frames().get(self.watched), time.perf_counter()
-            found = self.classify(frame) if frame is not None and self.measuring.is_set() else None
-            for key in (before, found):  # each end of the time between two looks gets half of it
-                if key is not None:
-                    self.seconds[key] += (now - last) / 2
-            last, before = now, found
+    def start(self) -> None:
+        """Set the alarm. Only the main thread can, and it is the one that is watched."""
+        if not faulthandler.is_enabled():
+            faulthandler.enable(2)  # into stderr; it brings the stack, which Python's handlers use too
+        self._begun, self._answered = time.perf_counter(), 0
+        timer, handler = signal.setitimer(signal.ITIMER_REAL, 0), signal.signal(signal.SIGALRM, self._look)
+        signal.siginterrupt(signal.SIGALRM, False)  # system calls of native code go on, as if no alarm had rung
+        self._before = handler, timer, signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+        signal.setitimer(signal.ITIMER_REAL, PERIOD, PERIOD)
 
     def finish(self) -> None:
-        self._over.set()
-        self.join()
+        """Put everything back as `start` found it; a second call does nothing."""
+        if self._before is None:
+            return
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        handler, (delay, interval), blocked = self._before
+        signal.signal(signal.SIGALRM, handler or signal.SIG_DFL)  # None: not set from Python, and out of its reach
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if delay:
+            signal.setitimer(signal.ITIMER_REAL, max(delay - (time.perf_counter() - self._begun), PERIOD), interval)
+        self._before = None
 
-    def classify(self, frame: FrameType | None) -> Key | None:
-        """Return the key of `seconds` for a stack, None when it is not in the loop; room None is decided in `table`."""
-        stack: list[FrameType] = []
-        while frame is not None and frame.f_code is not self._train:
-            stack.append(frame)
+    def _look(self, number: int, frame: FrameType | None) -> None:
+        """Count the alarms since the last look. It may interrupt anything, so it takes no lock and leaves TensorFlow alone."""
+        if self._looking:  # the alarm rang during a look
+            return
+        self._looking = True
+        try:
+            rung = int((time.perf_counter() - self._begun) / PERIOD)
+            stack = self._stack(frame)
+            if stack is not None:
+                self.alarms[stack] += rung - self._answered
+            self._answered = rung
+        except Exception as error:  # noqa: BLE001 - nothing may reach the training; `report` says it
+            self.failure = error
+        finally:
+            self._looking = False
+
+    def _stack(self, frame: FrameType | None) -> tuple[Call, ...] | None:
+        """Return what `train` called, outermost first; None outside of it."""
+        if frame is not None and frame.f_code.co_code[frame.f_lasti] == BEGINS:  # the alarm rang before this call
             frame = frame.f_back
-        if frame is None:
-            return None
-        stack.reverse()  # outermost first: what `train` called
-        if not stack or stack[0].f_code in self._rooms:
-            return self._rooms[stack[0].f_code] if stack else "logging", (), None
-        if stack[0].f_code is _COUNTED:
+        stack: list[Call] = []
+        while frame is not None and frame.f_code is not self._train:
+            module, function = _module(frame), None
+            if _within(module, (TRACED,)):
+                function = frame.f_locals.get("self")
+            stack.append((frame.f_code, module, function if hasattr(type(function), "graph") else None))
+            frame = frame.f_back
+        return None if frame is None else tuple(reversed(stack))
+
+    def classify(self, stack: tuple[Call, ...]) -> Key | None:
+        """Return the key of a stack, None for the profile's own work; room None is decided in `table`."""
+        if not stack or stack[0][0] in self._rooms:
+            return self._rooms[stack[0][0]] if stack else "logging", (), None
+        if stack[0][0] is _COUNTED:
             stack = stack[1:]
-        elif _module(stack[0]).startswith("experiments."):
+            if not stack or stack[0][1] == __name__:
+                return None
+        elif _within(stack[0][1], ("experiments",)):
             return "logging", (), None
         path: list[CodeType] = []
-        for below in stack[1:]:  # stack[0] is step itself
-            module = _module(below)
+        for call in stack[1:]:  # stack[0] is step itself
+            code, module, _ = call
             if _within(module, ENVIRONMENT):
                 return "environment", tuple(path), self._innermost(stack)
             if _within(module, DATA):
                 return "data", tuple(path), self._innermost(stack)
-            if self._writes_variables(below, module):
+            if self._writes_variables(call):
                 return "update", tuple(path), self._innermost(stack)
-            path.append(below.f_code)
-        waits = bool(stack) and _within(_module(stack[-1]), WAITING)
-        return "workers" if waits else None, tuple(path), self._innermost(stack)
+            path.append(code)
+        return "workers" if _within(stack[-1][1], WAITING) else None, tuple(path), self._innermost(stack)
 
-    def _innermost(self, stack: list[FrameType]) -> CodeType | None:
-        return next((f.f_code for f in reversed(stack) if _within(_module(f), (self._own,))), None)
+    def _innermost(self, stack: tuple[Call, ...]) -> CodeType | None:
+        return next((code for code, module, _ in reversed(stack) if _within(module, (self._own,))), None)
 
-    def _writes_variables(self, frame: FrameType, module: str) -> bool:
-        assigns = module.endswith("resource_variable_ops") and frame.f_code.co_name.startswith("assign")
+    def _writes_variables(self, call: Call) -> bool:
+        code, module, function = call
+        assigns = module.endswith("resource_variable_ops") and code.co_name.startswith("assign")
         if assigns or module.startswith("keras.src.optimizers"):
             return True
-        if not module.startswith("tensorflow.python.eager.polymorphic_function"):
-            return False
-        function = frame.f_locals.get("self")
-        graph = getattr(function, "graph", None)
-        if graph is None:
+        if function is None:
             return False
         if id(function) not in self._writers:
-            self._writers[id(function)] = (function, _has_writes(graph))
-        return self._writers[id(function)][1]
+            self._writers[id(function)] = _has_writes(function.graph)
+        return self._writers[id(function)]
+
+    def seconds(self) -> dict[Key, float]:
+        """Return seconds by key."""
+        seconds: dict[Key, float] = defaultdict(float)
+        for stack, alarms in self.alarms.items():
+            key = self.classify(stack)
+            if key is not None:
+                seconds[key] += alarms * PERIOD
+        return seconds
 
     def table(self) -> dict[str, float]:
         """Return seconds by room. What no rule claimed belongs to the update if what `step` called also leads to one."""
-        updating = {path[:1] for room, path, _ in self.seconds if room == "update" and path}
+        found = self.seconds()
+        updating = {path[:1] for room, path, _ in found if room == "update" and path}
         rooms: dict[str, float] = defaultdict(float)
-        for (room, path, _), seconds in self.seconds.items():
+        for (room, path, _), seconds in found.items():
             rooms[room or ("update" if path[:1] in updating else "acting")] += seconds
         return dict(rooms)
 
     def hot(self) -> list[tuple[str, float]]:
         """Return the plugin's functions by the time spent in them and in what is not the plugin's below them."""
         functions: dict[str, float] = defaultdict(float)
-        for (_, _, code), seconds in self.seconds.items():
+        for (_, _, code), seconds in self.seconds().items():
             if code is not None:
                 functions[f"{code.co_qualname} (line {code.co_firstlineno})"] += seconds
         return sorted(functions.items(), key=lambda item: -item[1])[:HOT]
@@ -147,6 +192,10 @@ class Sampler(threading.Thread):
 
 def profile(argv: Sequence[str]) -> int:
     """Train for a few seconds and print the table; the run stays as an ordinary folder with the trace in it."""
+    require(
+        threading.current_thread() is threading.main_thread(),
+        "profile was called in a thread; it works only in the main thread, the one that an alarm interrupts",
+    )
     rest = list(argv)
     if not rest or rest[0].startswith("-"):
         raise UsageError(f"usage: python -m experiments {USAGE}")
@@ -158,10 +207,12 @@ def profile(argv: Sequence[str]) -> int:
     for flag, value in (("--run.eval-every", "0"), ("--run.save-every", "0"), ("--run.tag", "profile")):
         if flag not in given:
             rest += [flag, value]
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})  # also in all threads that begin from here on
     try:
         code = run(rest, watch.begin)
     finally:
         watch.stop()
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     watch.report()
     return code
 
@@ -177,9 +228,8 @@ class _Watch:
         self.loop: Any = None
 
     def begin(self, loop: Any) -> None:
-        self.loop, self.step = loop, loop.plugin.step
         self.sampler = Sampler(loop)
-        self.sampler.start()
+        self.loop, self.step = loop, loop.plugin.step
         self.begun: float | None = None
         self.sampled_since = 0.0
         self.tracing = 0
@@ -188,14 +238,14 @@ class _Watch:
     def counted(self) -> Any:
         now = time.perf_counter()
         self.begun = self.begun or now
-        sampling = self.sampler.measuring.is_set()
+        sampling = self.sampler.sampling
         if not sampling and now - self.begun >= self.warm_up:
             if self.tracing < self.traced:
                 self._trace(now)
             else:
                 self._end_trace()
-                self.sampler.measuring.set()
                 self.sampled_since, self.clock = time.perf_counter(), self.loop.plugin.clock
+                self.sampler.start()
         elif sampling:
             self.steps += 1
             self.duration, self.ticks = now - self.sampled_since, self.loop.plugin.clock - self.clock
@@ -206,9 +256,8 @@ class _Watch:
 
     def stop(self) -> None:
         """End trace and sampling; however the run came to its end, both are over after this."""
-        if self.loop is None or not self.sampler.is_alive():
+        if self.loop is None:
             return
-        self.sampler.measuring.clear()
         self.sampler.finish()
         self.loop.plugin.step = self.step
         self._end_trace()
@@ -252,6 +301,8 @@ class _Watch:
             self.said.insert(
                 0, f"the run ended before --seconds {self.seconds:g} had passed; its last evaluation and save count"
             )
+        if self.sampler.failure is not None:
+            self.said.append(f"looks failed, the last with {self.sampler.failure!r}; their time counts with the next")
         rooms, hot = self.sampler.table(), self.sampler.hot()
         total = sum(rooms.values())
         generative = self.loop.spec.kind == "generative"
