@@ -203,15 +203,16 @@ assert strategy.num_replicas_in_sync == 2
 """Two logical CPUs stand for two GPUs."""
 
 
-def run_on_two_devices(script: str) -> None:
+def on_two_devices(script: str) -> str:
+    """Return the exit code and what was written to stderr if the script failed, which its assertions make it do."""
     env = os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"}
     command = [sys.executable, "-c", TWO_DEVICES + script]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=250)
-    assert done.returncode == 0, done.stderr[-3000:]
+    return f"exit code {done.returncode}: {done.stderr[-3000:]}" if done.returncode else ""
 
 
 def test_two_mirrored_devices_train_as_one(tmp_path: Path) -> None:
-    run_on_two_devices(f"""
+    failure = on_two_devices(f"""
 spec, _, config, _ = configured({list(map(str, DCGAN))})
 from dataclasses import replace
 from core.errors import UsageError
@@ -236,12 +237,13 @@ for v in shared.G.variables:  # running statistics too are the same on both devi
     copies = [np.asarray(copy) for copy in strategy.experimental_local_results(v.value)]
     assert len(copies) == 2 and np.array_equal(*copies)
 """)
+    assert not failure, failure
 
 
 @pytest.mark.parametrize("loss", ["rasgan", "cosine_hinge"])
 def test_what_compares_rows_sees_those_of_all_devices(loss: str) -> None:
     """Losses whose terms need the rows of other replicas: value and gradient are those of one device."""
-    run_on_two_devices(f"""
+    failure = on_two_devices(f"""
 from core.distributed import on_replicas, share, share_of_mean, whole_batch
 from core.losses.relativistic import rasgan
 from core.losses.text_image import cosine_hinge
@@ -267,6 +269,7 @@ with strategy.scope():
 np.testing.assert_allclose(2 * mean, expected, rtol=1e-5, atol=1e-7)
 assert np.abs(expected).max() > 0.01
 """)
+    assert not failure, failure
 
 
 @pytest.mark.slow
@@ -275,7 +278,7 @@ assert np.abs(expected).max() > 0.01
 )
 def test_two_mirrored_devices_have_the_gradients_of_one(model: tuple, tmp_path: Path) -> None:
     """After one update Adam's first moments are the gradients, times 1 - beta1."""
-    run_on_two_devices(f"""
+    failure = on_two_devices(f"""
 spec, _, config, _ = configured({list(map(str, model))})
 alone = build(spec, config, Context(seed=1, folder=Path({str(tmp_path)!r})))
 alone.step()
@@ -291,3 +294,4 @@ for name in names:
     for a, b in zip(ours, expected, strict=True):
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=1e-5 * size, rtol=1e-4, err_msg=f"{{name}} {{b.path}}")
 """)
+    assert not failure, failure
