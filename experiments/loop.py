@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import math
 import signal
 import time
@@ -142,6 +143,10 @@ class Loop:
     def train(self) -> int | None:
         """Train until the clock reaches `run.until` or the time is up, then evaluate and save; a signal saves at once."""
         plugin, run = self.plugin, self.run
+        if not faulthandler.is_enabled():
+            faulthandler.enable(
+                2
+            )  # also gives signals a stack of their own: oneDNN keeps the heap in the stack pointer
         previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         begun = time.monotonic()
         before_call = self.elapsed

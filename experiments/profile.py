@@ -9,7 +9,6 @@ acting is not.
 from __future__ import annotations
 
 import dis
-import faulthandler
 import signal
 import threading
 import time
@@ -19,11 +18,16 @@ from types import CodeType, FrameType
 from typing import Any
 
 from core.errors import UsageError, require
-from experiments.run import _take_option, run
+from experiments.run import _only_settings, _take_option, run
 
 __all__ = ["Sampler", "profile"]
 
 USAGE = "profile NAME [--seconds S] [--warm-up S] [--trace STEPS] [flags of the run]"
+FLAGS = {
+    "--seconds": "how long to sample (20)",
+    "--warm-up": "seconds to let pass before (5): the first steps build TensorFlow's functions",
+    "--trace": "steps for TensorBoard's trace, between warm-up and sampling (10; 0: no trace)",
+}
 PERIOD = 0.003  # seconds between two alarms
 ENVIRONMENT = ("envs", "gymnasium", "ale_py", "Box2D", "pygame")
 DATA = ("generative.data", "core.replay", "core.sum_tree", "core.iterate", "PIL")
@@ -56,8 +60,8 @@ class Sampler:
     Python answers an alarm between two instructions, so one that rings during a native call is answered when the call returns,
     in the function that made it, and together with all others that rang meanwhile: they count for that function too.
 
-    The signal itself needs a stack of its own: while oneDNN multiplies matrices the stack pointer is in the heap, which a signal
-    would overwrite (uxlfoundation/oneDNN#4845, still in TensorFlow 2.21). Only the main thread has such a stack.
+    The signal itself needs a stack of its own, which Loop.train sees to: while oneDNN multiplies matrices the stack pointer is in
+    the heap, which a signal would overwrite (uxlfoundation/oneDNN#4845, still in TensorFlow 2.21). Only the main thread has one.
     """
 
     def __init__(self, loop: Any):
@@ -78,8 +82,6 @@ class Sampler:
 
     def start(self) -> None:
         """Set the alarm. Only the main thread can, and it is the one that is watched."""
-        if not faulthandler.is_enabled():
-            faulthandler.enable(2)  # into stderr; it brings the stack, which Python's handlers use too
         self._begun, self._answered = time.perf_counter(), 0
         timer, handler = signal.setitimer(signal.ITIMER_REAL, 0), signal.signal(signal.SIGALRM, self._look)
         signal.siginterrupt(signal.SIGALRM, False)  # system calls of native code go on, as if no alarm had rung
@@ -197,11 +199,20 @@ def profile(argv: Sequence[str]) -> int:
         "profile was called in a thread; it works only in the main thread, the one that an alarm interrupts",
     )
     rest = list(argv)
+    if rest[:1] in (["-h"], ["--help"]):
+        print(
+            f"usage: python -m experiments {USAGE}\n",
+            *(f"  {flag:10s} {text}" for flag, text in FLAGS.items()),
+            sep="\n",
+        )
+        print("\nFlags of the run, as --run.seed, have a dot: `profile NAME --help` prints them.")
+        return 0
     if not rest or rest[0].startswith("-"):
         raise UsageError(f"usage: python -m experiments {USAGE}")
     seconds = _number(_take_option(rest, "--seconds") or "20", "--seconds")
     warm_up = _number(_take_option(rest, "--warm-up") or "5", "--warm-up")
     traced = int(_number(_take_option(rest, "--trace") or "10", "--trace"))
+    _only_settings(rest, "profile", FLAGS)
     watch = _Watch(seconds, warm_up, traced)
     given = {word.partition("=")[0].replace("_", "-") for word in rest}
     for flag, value in (("--run.eval-every", "0"), ("--run.save-every", "0"), ("--run.tag", "profile")):

@@ -9,12 +9,12 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import UsageError
+from core.errors import UsageError, nearest
 from core.plugin import Context, Spec, build
 from experiments.catalogue import catalogue
 from experiments.configuration import FIXED_AT_START, RunConfig, as_dict, flags, parse, parse_values, read_yaml
@@ -316,6 +316,14 @@ class _RunOnly:
     """Go on with a run. Only the launcher's flags can change."""
 
     run: RunConfig
+
+
+def _only_settings(words: Sequence[str], verb: str, flags: Iterable[str]) -> None:
+    """Raise UsageError for a flag among `words` that no run has (settings have a dot); the verb's own `flags` are suggested."""
+    for word in words:
+        name = word.partition("=")[0]
+        if name.startswith("--") and "." not in name and name not in ("--config", "--help"):
+            raise UsageError(f"{verb} knows no flag {word!r}; {nearest(name, flags)}")
 
 
 def _take_option(tokens: list[str], name: str) -> str | None:

@@ -34,7 +34,7 @@ from core.plugin import Spec
 from experiments.catalogue import catalogue
 from experiments.compare import NOT_COMPARED, compare
 from experiments.configuration import RunConfig, flags, read_yaml
-from experiments.run import _take_option, configured
+from experiments.run import _only_settings, _take_option, configured
 
 __all__ = ["Axis", "Plan", "make_plan", "read_record", "sweep", "write_record"]
 
@@ -153,9 +153,8 @@ def make_plan(name: str, rest: Sequence[str], grid: Sequence[str], seeds: int, d
     axes = [Axis.parse(text, known) for text in grid]
     twice = [key for key, count in _counted(axis.key for axis in axes) if count > 1]
     require(not twice, f"--grid names {', '.join(twice)} twice; list all its values in one")
+    _only_settings(rest, "sweep", FLAGS)
     for word in rest:
-        if word.startswith("--") and "." not in word.partition("=")[0] and not word.startswith("--config"):
-            raise UsageError(f"sweep knows no flag {word!r}; {nearest(word, FLAGS)}")
         key = word.partition("=")[0].removeprefix("--").replace("-", "_")
         if key in OURS:
             raise UsageError(f"a sweep sets --{key} itself; --seeds N sets the seeds and --folder the place")

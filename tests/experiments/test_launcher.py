@@ -221,6 +221,26 @@ def test_signals_save_and_the_run_goes_on(launch, external: Path, tmp_path: Path
     assert again.returncode == 0 and f"at {clock} updates" in out, err
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the layout of stack_t is Linux's")
+def test_signals_have_a_stack_of_their_own(external: Path, tmp_path: Path) -> None:
+    """Without one they overwrite the heap while oneDNN multiplies matrices: a signal at the wrong moment aborts the run."""
+    code = f"""
+import ctypes
+from experiments.__main__ import main
+
+class Stack(ctypes.Structure):
+    _fields_ = [("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+
+main(["run", "misbehaving", "--run.until", "1", "--run.folder", {str(tmp_path)!r}])
+stack = Stack()
+ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack))
+print("stack", stack.size if stack.address else 0)
+"""
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(external), str(ROOT)])}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert int(done.stdout.split("stack")[-1]) >= 8_192
+
+
 def test_play_writes_a_film(cli, tmp_path: Path) -> None:
     assert cli("run", "policy-gradient", *CATCH, "--run.until", 20, "--run.folder", tmp_path)[0] == 0
     run = only_run(tmp_path)

@@ -6,8 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -21,7 +19,7 @@ import experiments.profile
 from core.errors import UsageError
 from envs.vector import VectorEnv
 from experiments.profile import Sampler, profile
-from tests.conftest import ROOT, only_run
+from tests.conftest import only_run
 
 
 @contextlib.contextmanager
@@ -238,31 +236,6 @@ def test_threads_of_the_run_are_spared_the_alarm(monkeypatch: pytest.MonkeyPatch
     assert signal.SIGALRM in blocked[0]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the layout of stack_t is Linux's")
-def test_alarms_have_a_stack_of_their_own() -> None:
-    """Without one they overwrite the heap while oneDNN multiplies matrices, and the run aborts every other time."""
-    code = """
-import ctypes
-from experiments.profile import Sampler
-
-class Stack(ctypes.Structure):
-    _fields_ = [("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
-
-class Loop:
-    plugin = None
-    def train(self): pass
-    save = _evaluate = train
-
-sampler, stack = Sampler(Loop()), Stack()
-sampler.start()
-sampler.finish()
-ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack))
-print(stack.size if stack.address else 0)
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert int(done.stdout) >= 8_192
-
-
 def shares(text: str) -> dict[str, float]:
     return {name: float(share) for name, share in re.findall(r"│ (\w+)\s+│\s+([\d.]+)%", text)}
 
@@ -302,11 +275,17 @@ def test_an_agent(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["dqn", "--seconds", "long"], "--seconds is 'long'; it must be a number"),
         (["dqn", "--warm-up", "-1"], "it must be 0 or more"),
         (["dnq"], "did you mean 'dqn'?"),
+        (["dqn", "--second", "5"], "profile knows no flag '--second'; did you mean '--seconds'?"),
     ],
 )
 def test_bad_words_get_a_sentence(cli, words: list[str], sentence: str) -> None:
     code, _, err = cli("profile", *words)
     assert code == 2 and sentence in " ".join(err.split())
+
+
+def test_help_names_every_flag(cli) -> None:
+    code, out, _ = cli("profile", "--help")
+    assert code == 0 and all(flag in out for flag in experiments.profile.FLAGS)
 
 
 def test_a_run_that_ends_too_soon_says_so(external: Path, cli, tmp_path: Path) -> None:
