@@ -89,11 +89,14 @@ def discriminator(
 
 
 def mlp_generator(latent: int, outputs: int, hidden: int, layers: int, seed: int, scale: float = 1.0) -> keras.Model:
-    """Return G: z [B, latent] -> points [B, outputs] of size `scale`, with `layers` hidden layers of ReLU units."""
+    """Return G: z [B, latent] -> points [B, outputs] of size `scale`, with `layers` hidden layers of leaky ReLU 0.02 units.
+
+    With ReLU G is constant wherever z switches all units of a layer off, and a mode that lies there shrinks to a point.
+    """
     dense = _dense(seed)
     z = h = keras.Input((latent,))
     for _ in range(layers):
-        h = keras.layers.ReLU()(dense(hidden)(h))
+        h = keras.layers.LeakyReLU(0.02)(dense(hidden)(h))
     h = dense(outputs, dtype="float32")(h)
     return keras.Model(z, keras.layers.Rescaling(scale, dtype="float32")(h), name="generator")
 

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from core.errors import UsageError
+from core.layers import dcgan
 from core.plugin import Context
 from generative.data.settings import DataConfig
 from generative.dcgan.config import DCGANConfig
@@ -247,6 +248,15 @@ def test_points_are_counted_and_drawn(context: Context, Model: Any, Config: Any)
     assert 0 <= measured["eval/modes"] <= 8 and "100 samples, 8 modes" in measured["eval/protocol"]
     assert model.sample(50).shape == (1, 400, 400, 3)
     model.close()
+
+
+def test_points_differ_even_where_all_units_of_the_generator_are_off() -> None:
+    G = dcgan.mlp_generator(latent=2, outputs=2, hidden=8, layers=3, seed=1)
+    for layer in G.layers[1:-2]:
+        if layer.weights:
+            layer.bias.assign(np.full(8, -100))
+    points = np.asarray(G(np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)))
+    assert len(np.unique(points, axis=0)) == 50
 
 
 def test_stacked_digits_count_a_thousand_modes(context: Context) -> None:
