@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import operator
 import os
 import sys
 import tempfile
@@ -71,6 +73,7 @@ def configure(
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+        _add_two_at_a_time()
     return {
         "device": gpus[0].name if gpus else "cpu",
         "threads": cores,
@@ -79,6 +82,25 @@ def configure(
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
     }
+
+
+def _add_two_at_a_time() -> None:
+    """Keep TensorFlow's AddN out of gradients and graphs, also where its graph optimiser would make one of several additions.
+
+    AddN begins with the first tensor whose memory nobody else needs any more. Which one that is depends on what has run by then,
+    so the last digit of a sum of three or more is the scheduler's, in spite of `enable_op_determinism` (TensorFlow 2.21).
+    """
+    import tensorflow as tf
+    from tensorflow.python import pywrap_tfe
+    from tensorflow.python.eager import backprop
+
+    def total(gradients: list[Any]) -> Any:
+        if all(isinstance(g, tf.Tensor) for g in gradients):
+            return functools.reduce(operator.add, gradients)
+        return backprop._aggregate_grads(gradients)  # IndexedSlices are put in a row
+
+    pywrap_tfe.TFE_Py_RegisterVSpace(backprop._default_vspace._replace(aggregate_fn=total))
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
 
 def _cores() -> int:

@@ -42,6 +42,39 @@ def test_all_cores_by_default_and_the_environment_is_left_to_the_user() -> None:
     assert chosen["threads"] == len(os.sched_getaffinity(0)) and chosen["visible"] is None
 
 
+SUMS = """
+w = tf.random.stateless_normal((300, 300), (0, 1))
+
+@tf.function
+def sums(x):
+    found, others = [], []
+    for i in range(40):
+        v, slow = x + float(i), w @ w * (0.01 + 0.001 * i)
+        c = tf.cos(3 * v)
+        for _ in range(i):
+            c = tf.tanh(1.01 * c)
+        a, b = tf.exp(0.1 * v), tf.sin(v)
+        with tf.GradientTape() as tape:
+            tape.watch(v)
+            y = tf.reduce_sum(v * a) + tf.reduce_sum(v * b) + tf.reduce_sum(v * c)
+        gradient = tape.gradient(y, v)
+        others.append(tf.reduce_sum(a @ slow) + tf.reduce_sum(b @ slow))  # holds a and b until slow is there
+        found += [a + b + c, gradient]
+    return tf.stack(found), others
+
+x = tf.random.stateless_normal((40, 300), (0, 2))
+runs = [sums(x)[0].numpy() for _ in range(40)]
+chosen["differ"] = sum(not (run == runs[0]).all() for run in runs)
+chosen["AddN"] = sum(node.op == "AddN" for node in sums.get_concrete_function(x).graph.as_graph_def().node)
+"""
+
+
+def test_sums_do_not_depend_on_what_else_has_run() -> None:
+    """With AddN, of the tape or made of a + b + c, some last digit is another in most of these runs."""
+    chosen = in_a_fresh_process("device='cpu', threads=2, deterministic=True", SUMS)
+    assert (chosen["differ"], chosen["AddN"]) == (0, 0)
+
+
 def test_what_is_not_there_gets_one_sentence() -> None:
     with pytest.raises(UsageError, match="device 'gpu:99' is not there"):
         configure(device="gpu:99")
