@@ -73,7 +73,7 @@ def configure(
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-        _add_two_at_a_time()
+        _fix_order()
     return {
         "device": gpus[0].name if gpus else "cpu",
         "threads": cores,
@@ -84,11 +84,13 @@ def configure(
     }
 
 
-def _add_two_at_a_time() -> None:
-    """Keep TensorFlow's AddN out of gradients and graphs, also where its graph optimiser would make one of several additions.
+def _fix_order() -> None:
+    """Take out what `enable_op_determinism` leaves to chance in TensorFlow 2.21: AddN and the remapper.
 
     AddN begins with the first tensor whose memory nobody else needs any more. Which one that is depends on what has run by then,
-    so the last digit of a sum of three or more is the scheduler's, in spite of `enable_op_determinism` (TensorFlow 2.21).
+    so the last digit of a sum of three or more is the scheduler's. Gradients are added two at a time instead, and the graph
+    optimiser must not make one AddN of several additions. Its remapper fuses operations in an order that is another in every
+    process, and gives up where that does not work out.
     """
     import tensorflow as tf
     from tensorflow.python import pywrap_tfe
@@ -100,7 +102,7 @@ def _add_two_at_a_time() -> None:
         return backprop._aggregate_grads(gradients)  # IndexedSlices are put in a row
 
     pywrap_tfe.TFE_Py_RegisterVSpace(backprop._default_vspace._replace(aggregate_fn=total))
-    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False, "remapping": False})
 
 
 def _cores() -> int:

@@ -28,11 +28,13 @@ def test_settings_reach_tensorflow_keras_and_blas() -> None:
         "device='cpu', threads=1, precision='bfloat16', deterministic=True",
         "from threadpoolctl import threadpool_info\n"
         "chosen['intra'] = tf.config.threading.get_intra_op_parallelism_threads()\n"
+        "chosen['optimizer'] = tf.config.optimizer.get_experimental_options()\n"
         "chosen['policy'] = keras.mixed_precision.dtype_policy().name\n"
         "chosen['blas'] = [p['num_threads'] for p in threadpool_info() if p['user_api'] == 'blas']\n"
         "try:\n tf.random.normal([1])\n chosen['refuses'] = False\nexcept RuntimeError:\n chosen['refuses'] = True",
     )
     assert (chosen["device"], chosen["threads"], chosen["intra"]) == ("cpu", 1, 1)
+    assert not chosen["optimizer"]["arithmetic_optimization"] and not chosen["optimizer"]["remapping"]
     assert chosen["policy"] == "mixed_bfloat16" and chosen["refuses"]
     assert chosen["blas"] and set(chosen["blas"]) == {1}
 
