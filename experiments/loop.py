@@ -144,9 +144,7 @@ class Loop:
         """Train until the clock reaches `run.until` or the time is up, then evaluate and save; a signal saves at once."""
         plugin, run = self.plugin, self.run
         if not faulthandler.is_enabled():
-            faulthandler.enable(
-                2
-            )  # also gives signals a stack of their own: oneDNN keeps the heap in the stack pointer
+            faulthandler.enable(2)  # gives signals a stack of their own: oneDNN's stack pointer can point into the heap
         previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         begun = time.monotonic()
         before_call = self.elapsed
