@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-__all__ = ["Display", "closing_table", "error"]
+from core.errors import UsageError
+
+__all__ = ["Display", "closing_table", "error", "exit_with"]
 
 PLAIN_SECONDS = 10.0  # between two plain lines
 
@@ -18,6 +21,15 @@ PLAIN_SECONDS = 10.0  # between two plain lines
 def error(sentence: str) -> None:
     """Print one sentence to stderr."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {_escaped(sentence)}")
+
+
+def exit_with(main: Callable[[], int | None]) -> NoReturn:
+    """Call `main` and leave the process with what it returns, or with 2 and one sentence where it raises UsageError."""
+    try:
+        sys.exit(main())
+    except UsageError as failure:
+        error(str(failure))
+        sys.exit(2)
 
 
 class Display:

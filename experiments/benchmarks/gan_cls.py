@@ -22,10 +22,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from core import checkpoint
-from core.errors import UsageError
+from core.errors import UsageError, require
 from core.runtime import configure
 from experiments.benchmarks.gan_cls_reader import TESTED, measure
 from experiments.run import load_run, make_plugin
+from experiments.tensorboard import read_scalars
 from generative.data import shapes
 from generative.gan_cls.measures import Measures
 from generative.gan_cls.model import ROWS
@@ -63,7 +64,9 @@ def _measured(path: Path, first: bool) -> dict[str, Any]:
         raise UsageError(
             f"{path} holds {spec.name!r} on {getattr(config, spec.subject.split('.')[0])}; gan-cls is measured"
         )
-    newest = checkpoint.numbered(path)[0]
+    whole = checkpoint.numbered(path)
+    require(bool(whole), f"{path} has no checkpoint yet")
+    newest = whole[0]
     model = make_plugin(spec, config, settings, path / "files", print)
     checkpoint.load(newest, {"plugin": model.state()}, weights_only=True)
     measures = Measures(model.data, count=10**6)
@@ -72,11 +75,10 @@ def _measured(path: Path, first: bool) -> dict[str, Any]:
     if first:
         _draw_sheet(model)
     model.close()
-    results = json.loads((path / "results.json").read_text())
     return {
         "seed": settings.seed,
         "updates": int(newest.name[:12]),
-        "minutes": results["wall_clock_seconds"] / 60,
+        "minutes": read_scalars(path)["time/elapsed"][-1][1] / 60,
         "precision": settings.precision,
         **{tag.removeprefix("eval/"): value for tag, value in figures.items()},
         "protocol": measures.protocol,
@@ -134,4 +136,6 @@ def _draw_sheet(model: Any) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from experiments.console import exit_with
+
+    exit_with(main)

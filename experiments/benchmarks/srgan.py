@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from core.errors import require
 from core.metrics.image_quality import PROTOCOL, quality
 from experiments.tensorboard import read_scalars
 
@@ -47,7 +48,14 @@ def main() -> None:
     from generative.srgan.generator import load_generator
     from generative.srgan.upscale import Upscaler
 
-    _, config, _ = load_generator(arguments.runs[0])
+    _, config, newest = load_generator(arguments.runs[0])
+    for run in arguments.runs[1:]:
+        its = load_generator(run)[2]
+        require(
+            its == newest,
+            f"{run} stands at {int(its):,} updates, {arguments.runs[0]} at {int(newest):,}; seeds of one configuration are "
+            "compared at the same update, so resume the one that is behind",
+        )
     _, _, photos = open_photos(config.source, arguments.test, 1_000 if arguments.test else config.held_out, print)
     pairs = {}
     for photo in photos:
@@ -62,7 +70,7 @@ def main() -> None:
         "bicubic": [pillow(Image.Resampling.BICUBIC)],
         "Lanczos": [pillow(Image.Resampling.LANCZOS)],
     }
-    stages = ["stage one", "stage two"] if _clock(arguments.runs[0]) > config.stage_one else ["stage one"]
+    stages = ["stage one", "stage two"] if int(newest) > config.stage_one else ["stage one"]
     for stage in stages:
         weights = "best" if stage == "stage one" else "newest"
         methods[stage] = [Upscaler.of_run(run, weights=weights) for run in arguments.runs]
@@ -117,10 +125,6 @@ def _cell(values: list[float], digits: int) -> str:
     return f"{statistics.mean(values):.{digits}f}{spread}"
 
 
-def _clock(run: Path) -> int:
-    return int(json.loads((run / "results.json").read_text())["clock"]["value"])
-
-
 def _minutes(run: Path, stage_one: int) -> tuple[float, float]:
     """Return the minutes of training until the end of stage one and until the end."""
     points = read_scalars(run)["time/elapsed"]
@@ -128,4 +132,6 @@ def _minutes(run: Path, stage_one: int) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main()
+    from experiments.console import exit_with
+
+    exit_with(main)

@@ -109,10 +109,6 @@ def _line(preset: str, seeds: int) -> str:
 
 
 if __name__ == "__main__":
-    from experiments.console import error as say
+    from experiments.console import exit_with
 
-    try:
-        sys.exit(main())
-    except UsageError as failure:
-        say(str(failure))
-        sys.exit(2)
+    exit_with(main)

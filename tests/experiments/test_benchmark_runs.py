@@ -1,0 +1,38 @@
+"""Benchmarks that measure finished runs say in one sentence which run they cannot measure, before they write anything."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from core.errors import UsageError
+from experiments.benchmarks import srgan
+from generative.srgan import generator
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize("name", ["gan_cls", "srgan"])
+def test_a_folder_that_is_no_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [name, str(tmp_path / "nothing")])
+    with pytest.raises(UsageError, match="nothing"):
+        importlib.import_module(f"experiments.benchmarks.{name}").main()
+
+
+def test_the_command_exits_with_2_and_one_sentence() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.benchmarks.srgan", "nothing"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "error: 'nothing' is no run folder" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_seeds_are_compared_at_the_same_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generator, "load_generator", lambda run: (None, SimpleNamespace(), f"00000000{run.name}"))
+    monkeypatch.setattr(sys, "argv", ["srgan", "17000", "16500"])
+    with pytest.raises(UsageError, match="16500 stands at 16,500 updates, 17000 at 17,000"):
+        srgan.main()
