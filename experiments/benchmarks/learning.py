@@ -145,4 +145,6 @@ def _draw(
 
 
 if __name__ == "__main__":
-    main()
+    from experiments.console import exit_with
+
+    exit_with(main)

@@ -1,4 +1,4 @@
-"""Benchmarks that measure finished runs say in one sentence which run they cannot measure, before they write anything."""
+"""Benchmarks say in one sentence which run or name they cannot measure, before they write anything."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ def test_a_folder_that_is_no_run(name: str, tmp_path: Path, monkeypatch: pytest.
         importlib.import_module(f"experiments.benchmarks.{name}").main()
 
 
-def test_the_command_exits_with_2_and_one_sentence() -> None:
+@pytest.mark.parametrize(
+    ("name", "sentence"), [("srgan", "'nothing' is no run folder"), ("learning", "there is no experiment 'nothing'")]
+)
+def test_the_command_exits_with_2_and_one_sentence(name: str, sentence: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "experiments.benchmarks.srgan", "nothing"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", f"experiments.benchmarks.{name}", "nothing"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert "error: 'nothing' is no run folder" in done.stderr and "Traceback" not in done.stderr
+    assert f"error: {sentence}" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_seeds_are_compared_at_the_same_update(monkeypatch: pytest.MonkeyPatch) -> None:
