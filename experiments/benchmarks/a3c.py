@@ -63,7 +63,8 @@ def main() -> None:
         lines.append(f"| `{preset}` | {' | '.join(f'{median:,.0f}' for median in medians)} |")
     note = (
         f"Environment steps per second of all workers together, one worker per core, medians of {arguments.rounds} interleaved "
-        f"rounds of {arguments.seconds:g} s; {machine()}; `python -m experiments.benchmarks.a3c`"
+        f"rounds of {arguments.seconds:g} s; {machine()}; "
+        f"`python -m experiments.benchmarks.a3c --seconds {arguments.seconds:g} --rounds {arguments.rounds}`"
     )
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.with_suffix(".md").write_text("\n".join([*lines, "", note]) + "\n")

@@ -125,7 +125,10 @@ def main() -> None:
     for task in arguments.tasks:
         workers = {name: (task, "--worker", name, "--seconds", arguments.seconds) for name in contenders(task)}
         rates = interleave(__spec__.name, workers, arguments.rounds)
-        note = f"{arguments.rounds} interleaved rounds of {arguments.seconds:g} s, {machine()}"
+        note = (
+            f"{arguments.rounds} interleaved rounds of {arguments.seconds:g} s, {machine()}; "
+            f"`python -m experiments.benchmarks.actor_critic {task} --seconds {arguments.seconds:g} --rounds {arguments.rounds}`"
+        )
         kept[task] = {"steps_per_second": rates, "protocol": note}
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps(kept, indent=2) + "\n")
@@ -147,10 +150,7 @@ def table(measured: dict[str, Any]) -> str:
             target = f">= {TARGETS[task, name]:g}" if (task, name) in TARGETS else ""
             lines.append(f"| {task} | {title} | {statistics.median(rates[name]):,.0f} | {ratio:.2f} | {target} |")
     notes = sorted({f"{task}: {entry['protocol']}" for task, entry in measured.items()})
-    return (
-        "\n".join([*lines, "", *[f"{note}." for note in notes], "", "`python -m experiments.benchmarks.actor_critic`"])
-        + "\n"
-    )
+    return "\n".join([*lines, "", *[f"{note}." for note in notes]]) + "\n"
 
 
 if __name__ == "__main__":

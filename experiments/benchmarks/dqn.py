@@ -170,8 +170,7 @@ def _write_speed(rates: dict[str, list[float]], seconds: float, rounds: int) -> 
         f"{rounds} interleaved rounds of {seconds:g} s each after 50 updates; batch 32, an update every {UPDATE_EVERY} "
         "environment steps, Adam 1e-4, Huber, gradients clipped at 10; CartPole 64x64 units (PyTorch on one thread, faster "
         "there than two), Pong the Nature network on 84x84x4, random initial weights; "
-        f"{machine()}; "
-        "`python -m experiments.benchmarks.dqn speed`"
+        f"{machine()}; `python -m experiments.benchmarks.dqn speed --seconds {seconds:g} --rounds {rounds}`"
     )
     _write("dqn_speed", lines, note, {"steps_per_second": rates, "protocol": note})
 
@@ -239,7 +238,7 @@ def replay(frames: int = 1_000_000, envs: int = 8, batches: int = 300) -> None:
     draw, learn = statistics.median(times), statistics.median(update)
     lines += [
         f"| live frames, {frames:,} | {memory.bytes_live / 1e9:.2f} GB | <= 7.5 GB |",
-        f"| slack for checkpoints 150,000 steps old | {memory.bytes_slack / 1e9:.2f} GB |  |",
+        f"| slack of 150,000 steps | {memory.bytes_slack / 1e9:.2f} GB |  |",
         f"| file on disk | {used / 1e9:.2f} GB |  |",
         f"| drawing 32 transitions (64 stacks of 4), median | {draw * 1e3:.2f} ms | below the next line |",
         f"| one update of the Nature network on them, median | {learn * 1e3:.2f} ms |  |",

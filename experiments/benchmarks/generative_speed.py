@@ -221,7 +221,8 @@ def main() -> None:
         f"{arguments.rounds} interleaved rounds of at least {arguments.seconds:g} s; batch {BATCH}, width {WIDTH}, "
         f"{multiply_adds() / 1e9:.1f} billion multiply-adds an update; peak: the fastest product of 2048x2048 matrices, of "
         f"either library, {peaks}; {platform.machine()} with {os.cpu_count()} shared cores, {time.strftime('%Y-%m-%d')}; "
-        "`python -m experiments.benchmarks.generative_speed`. Target: ahead of the best PyTorch at the same precision."
+        f"`python -m experiments.benchmarks.generative_speed --seconds {arguments.seconds:g} --rounds {arguments.rounds}`. "
+        "Target: ahead of the best PyTorch at the same precision."
     )
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")

@@ -2,8 +2,9 @@
 
     python -m experiments.benchmarks.generative_vae [--epochs 60] [--rounds 3]
 
-The peer is pythae's VAE when that package can be imported, else the same network written here in PyTorch (extra `peers`).
-Ours and the peer's epochs alternate; both start from their library's usual weights (Glorot; PyTorch's), Adam 1e-3, batch 128.
+The peers are the same network written here in PyTorch (extra `peers`) and, where that package can be imported, pythae's VAE (in
+no extra: pip install pythae). Epochs of all alternate; each starts from its library's usual weights (Glorot; PyTorch's), Adam
+1e-3, batch 128.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def main() -> None:
 
         peers["pythae"] = lambda seed: Peer(torch, x_train, seed, pythae)
     except ImportError as error:
-        print(f"pythae cannot be imported ({error}); the peer is the same network in PyTorch")
+        print(f"pythae cannot be imported ({error}); the only peer is the same network in PyTorch")
     contenders |= peers
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     nll: dict[str, list[float]] = {name: [] for name in contenders}
@@ -207,8 +208,8 @@ def _write(arguments: argparse.Namespace, seconds: dict[str, list[float]], nll: 
         f"784-{HIDDEN}-{LATENT}-{HIDDEN}-784, mnist5k binarised at one half, 4,500 digits for training, {HELD_OUT} held out, "
         f"{arguments.epochs} epochs of batch {BATCH}, Adam 1e-3, importance-weighted estimate with {DRAWS} draws, "
         f"{arguments.rounds} seeds, epochs of the contenders in alternation; {platform.machine()} with {os.cpu_count()} shared "
-        f"cores, {time.strftime('%Y-%m-%d')}; `python -m experiments.benchmarks.generative_vae`. Targets: equal within 1 nat, "
-        "at least twice as fast."
+        f"cores, {time.strftime('%Y-%m-%d')}; `python -m experiments.benchmarks.generative_vae --epochs {arguments.epochs} "
+        f"--rounds {arguments.rounds}`. Targets: equal within 1 nat, at least twice as fast."
     )
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")

@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="flags for every run; must come last")
     arguments = parser.parse_args(argv)
     spec, _ = catalogue().find(arguments.preset)
+    named = {"name": arguments.name, "curve": arguments.curve}
     arguments.curve = arguments.curve or ("rollout/return_last100" if spec.kind == "agent" else spec.headline)
     figure = ".1f" if spec.kind == "agent" else ".4g"  # returns, and measures of any size
     beyond = "above" if spec.goal == "max" else "below"
@@ -70,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"Final over {len(rows)} seeds: {spread} (mean +- std). {rows[0]['protocol']}. Minutes are wall-clock with evaluations, "
         f"{platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}. "
         f"`python -m experiments.benchmarks.learning {arguments.preset} --seeds {arguments.seeds}"
+        + "".join(f" --{name} {value}" for name, value in named.items() if value)
         + (f" --threshold {arguments.threshold:g}" if arguments.threshold else "")
         + (f" --within {' '.join(f'{minutes:g}' for minutes in arguments.within)}" if arguments.within else "")
         + (f" --flags {' '.join(arguments.flags)}`" if arguments.flags else "`"),

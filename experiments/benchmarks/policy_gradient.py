@@ -174,7 +174,7 @@ def main() -> None:
     note = (
         f"{arguments.rounds} interleaved rounds of at least {arguments.seconds:g} s each, random initial weights, "
         f"{machine()}; "
-        "`python -m experiments.benchmarks.policy_gradient`"
+        f"`python -m experiments.benchmarks.policy_gradient --seconds {arguments.seconds:g} --rounds {arguments.rounds}`"
     )
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")

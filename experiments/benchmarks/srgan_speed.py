@@ -192,7 +192,7 @@ def main() -> None:
         f"Medians of{rounds}interleaved rounds of at least {arguments.seconds:g} s, each in a process of its own; "
         f"SRResNet with {BLOCKS} blocks of {WIDTH} channels, steps of stage one on {BATCH} crops of {CROP}, upscaling of "
         f"{SIDE}x{SIDE} pixels, counted in pixels of the result; {machine()}; "
-        "`python -m experiments.benchmarks.srgan_speed`. Target: ahead in all rows."
+        f"`python -m experiments.benchmarks.srgan_speed --seconds {arguments.seconds:g}`. Target: ahead in all rows."
     )
     RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")
     record.write_text(json.dumps({"rates": rates, "protocol": note}, indent=1) + "\n")

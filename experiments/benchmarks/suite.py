@@ -39,8 +39,11 @@ ARGUMENTS: dict[
     "policy-gradient-cartpole": [["--seeds", "5"]],
     "dqn-cartpole": [["--seeds", "5", "--threshold", "475"]],
     "dqn-acrobot": [["--seeds", "3", "--threshold", "-90"]],
+    "dqn-pong": [["--seeds", "1", "--flags", "--run.precision", "bfloat16"]],
     "actor-critic-cartpole": [["--seeds", "5", "--threshold", "475"]],
+    "actor-critic-acrobot": [["--seeds", "3", "--threshold", "-100"]],
     "actor-critic-lunarlander": [["--seeds", "3", "--threshold", "200"]],
+    "a3c-bipedalwalker": [["--seeds", "1", "--within", "10", "60"]],
 }
 
 

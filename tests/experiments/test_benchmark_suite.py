@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -36,6 +38,18 @@ def test_all_presets_are_trained_and_one_failure_stops_nothing(called: list[list
     assert ["dcgan-ring", "--folder", "there", "--seeds", "3"] in called
     assert sum(call[0] == "pong-pg-fast" for call in called) == 2
     assert "failed: dqn-acrobot" in capsys.readouterr().err
+
+
+def test_committed_results_are_repeated_as_they_were_made() -> None:
+    """The command under each table of `learning` is one of the suite's and writes that very file."""
+    found = 0
+    for file in learning.RESULTS.glob("*.md"):
+        for command in re.findall(r"`python -m experiments\.benchmarks\.learning (.*?)`", file.read_text()):
+            preset, *words = shlex.split(command)
+            assert words in suite.ARGUMENTS.get(preset, [["--seeds", "3"]]), file
+            assert (words[words.index("--name") + 1] if "--name" in words else preset) == file.stem
+            found += 1
+    assert found >= 11
 
 
 def test_choosing_presets_and_seeds(called: list[list[str]], capsys) -> None:
