@@ -31,10 +31,11 @@ class Trainable(Protocol):
 
     `clock` is the x-axis of every plot: environment steps for agents, updates for generative models.
 
-    Two members are optional. `pictures`, a mapping of name -> function (n, seed) -> images uint8, has what the verb `sample` can
-    draw beside samples. `exportable()` returns what the verb `export` saves, a mapping of name -> `tf.function` with an
-    `input_signature` of named TensorSpecs whose first axis is the batch. Each returns a mapping of name -> tensor, depends
-    on variables alone (a mirror in numpy would be frozen into the file), and says in its docstring what goes in and comes out.
+    Three members are optional. `pictures`, a mapping of name -> function (n, seed) -> images uint8, has what the verb `sample`
+    can draw beside samples; `sample_text(text, n, seed)` draws images uint8 of a caption. `exportable()` returns what the verb
+    `export` saves, a mapping of name -> `tf.function` with an `input_signature` of named TensorSpecs whose first axis is the
+    batch. Each returns a mapping of name -> tensor, depends on variables alone (a mirror in numpy would be frozen into the
+    file), and says in its docstring what goes in and comes out.
     """
 
     clock: int
