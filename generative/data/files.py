@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from core.errors import UsageError
-from generative.data.pictures import prepare
+from generative.data.pictures import BROKEN, prepare
 
 __all__ = ["Folder", "read_cifar10", "read_mnist", "read_npz"]
 
@@ -43,7 +43,7 @@ class Folder:
             try:
                 with Image.open(file):
                     pass
-            except (OSError, ValueError, Image.DecompressionBombError) as error:
+            except BROKEN as error:
                 self.bad[file] = _reason(error)
         if self.bad:
             named = ", ".join(f"{p.relative_to(path)} ({why})" for p, why in list(self.bad.items())[:NAMED_AT_MOST])
@@ -83,7 +83,7 @@ class Folder:
         try:
             with Image.open(path) as file:
                 picture = prepare(file, self._size, self._channels, self._crop)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except BROKEN as error:
             with self._lock:
                 if path not in self.bad:
                     self.bad[path] = _reason(error)
@@ -113,7 +113,7 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None, str]:
     try:
         with np.load(_existing(path), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:  # .npy: TypeError
         raise UsageError(f"{str(path)!r} is no npz file of plain arrays: {error}") from error
     shaped = [name for name, array in arrays.items() if array.ndim in (3, 4)]
     named = [name for name in ("images", "x_train", "x") if name in shaped]

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 from PIL import Image, ImageOps
 
-__all__ = ["prepare", "prepare_all", "upright"]
+__all__ = ["BROKEN", "prepare", "prepare_all", "upright"]
+
+BROKEN = (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError)
+"""What Pillow raises for files that are no pictures, or only half of one, and `upright` for pixels it cannot know."""
 
 
 def upright(picture: Image.Image) -> Image.Image:
-    """Return a picture turned as its EXIF orientation says; 16-bit grey becomes 8-bit, which Pillow would clip at 255."""
+    """Return a picture turned as its EXIF orientation says; 16-bit grey becomes 8-bit, which Pillow would clip at 255.
+
+    Its transparent value becomes an alpha channel. Raises ValueError for floating-point pixels, whose white may be 1 or 255.
+    """
     picture = ImageOps.exif_transpose(picture)
+    if picture.mode == "F":
+        raise ValueError("its pixels are floating-point numbers of no known range; 8 or 16 bits are needed")
     if not picture.mode.startswith("I"):
         return picture
     values = np.asarray(picture, np.float64)
-    return Image.fromarray(np.round(values / 257).clip(0, 255).astype(np.uint8))
+    grey = Image.fromarray(np.round(values / 257).clip(0, 255).astype(np.uint8))
+    if "transparency" not in picture.info:
+        return grey
+    opaque = Image.fromarray(np.where(values == picture.info["transparency"], 0, 255).astype(np.uint8))
+    return Image.merge("LA", (grey, opaque))
 
 
 def prepare(picture: Image.Image, size: int, channels: int, crop: bool) -> np.ndarray:

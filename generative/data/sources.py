@@ -76,7 +76,7 @@ class Pictures:
         order = self._order
         if order is None or (order.batch, order.seed) != (batch, seed):
             self._order = order = Order(len(self), batch, seed)
-        x = self.images[self.rows[order.indices(position)]]  # [B, H, W, C]
+        x = self._read(self.rows[order.indices(position)])  # [B, H, W, C]
         if self.mirror:
             flip = np.random.default_rng([seed, position, 1]).random(batch) < 0.5
             x[flip] = x[flip, :, ::-1]
@@ -88,7 +88,13 @@ class Pictures:
         return np.arange(count) * len(self) // count
 
     def reference(self, count: int) -> np.ndarray:
-        return self.images[self.rows[self.spread(count)]]
+        return self._read(self.rows[self.spread(count)])
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        """Return images; one that is broken is replaced by another of this split, so that none is in both parts."""
+        if isinstance(self.images, files.Folder):
+            return self.images.read(rows, np.sort(self.rows))[0]
+        return self.images[rows]
 
 
 class Mixture:

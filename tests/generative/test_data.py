@@ -12,7 +12,7 @@ from PIL import Image
 
 from core.errors import UsageError
 from generative.data import atari
-from generative.data.pictures import prepare
+from generative.data.pictures import prepare, upright
 from generative.data.settings import DataConfig
 from generative.data.sources import Mixture, Pictures, Stream, open_data
 
@@ -124,6 +124,13 @@ def test_transparent_pixels_lie_on_white() -> None:
     assert (prepare(picture, 4, 3, crop=True) == 255).all()
 
 
+def test_sixteen_bits_keep_their_transparent_value(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[257, 514], [257, 0]], np.uint16)).save(tmp_path / "a.png", transparency=257)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.mode.startswith("I") and upright(picture).mode == "LA"
+        np.testing.assert_array_equal(prepare(picture, 2, 1, crop=True)[..., 0], [[255, 2], [255, 0]])
+
+
 # --- folders ----------------------------------------------------------------------------------------------------------
 
 
@@ -162,6 +169,22 @@ def test_bad_files_are_counted_named_and_no_reason_to_stop(tmp_path: Path) -> No
     images = data.reference(12)
     assert len(said) == 2 and "04.png" in said[1]
     np.testing.assert_array_equal(images[2], images[3])  # 00, 02, 04 -> 06, which follows in the folder's order
+
+
+def test_stand_ins_for_broken_pictures_come_from_their_own_part(tmp_path: Path) -> None:
+    """A held-out picture is never learned from, nor the other way round."""
+    for i in range(20):
+        Image.new("L", (8, 8), 10 * i).save(tmp_path / f"{i:02d}.png")
+    for i in range(0, 20, 3):
+        file = tmp_path / f"{i:02d}.png"
+        file.write_bytes(file.read_bytes()[:45])  # the header is good
+    data = open_data(DataConfig(f"folder:{tmp_path}", size=8, channels=1))
+    assert isinstance(data, Pictures)
+    rest, held_out = data.split(8)
+    for part, other in ((rest, held_out), (held_out, rest)):
+        seen = {int(x[0, 0, 0]) // 10 for x in part.reference(20)}
+        assert seen == {int(i) for i in part.rows if i % 3} and not seen & {*other.rows.tolist()}
+        assert {int(x[0, 0, 0]) // 10 for n in range(9) for x in part.draw(0, n, 4)} == seen
 
 
 def test_folders_without_a_picture(tmp_path: Path) -> None:
@@ -206,6 +229,9 @@ def test_bad_npz_files(tmp_path: Path) -> None:
     path.write_text("x")
     with pytest.raises(UsageError, match="no npz file"):
         open_data(source)
+    np.save(tmp_path / "a.npy", np.zeros((2, 9, 9), np.uint8))
+    with pytest.raises(UsageError, match="no npz file"):
+        open_data(DataConfig(f"npz:{tmp_path / 'a.npy'}"))
     np.savez(path, a=np.array([{"an": "object"}], dtype=object))
     with pytest.raises(UsageError, match="no npz file of plain arrays"):
         open_data(source)
