@@ -120,6 +120,11 @@ class SRGANConfig:
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
         require(self.crop >= 16 and self.crop % 4 == 0, f"crop is {self.crop}; it must be a multiple of 4, at least 16")
         require(self.ends >= 1 and self.ends % 2 == 1, f"ends is {self.ends}; a kernel's side must be odd")
+        require(
+            self.batch > 1 or self.crop > 64 or not self.stage_two,
+            f"batch is 1 with a crop of {self.crop}, whose last maps in D have one pixel: batch norm would make them all alike; "
+            "choose 2 or more",
+        )
         for name in ("stage_one", "stage_two", "pixel_weight", "adversarial_weight", "feature_weight"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")
         for name in ("lr", "lr_one", "decay"):

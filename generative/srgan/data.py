@@ -14,15 +14,13 @@ from core.errors import UsageError
 from core.iterate import Order
 from core.layers.resampling import support
 from core.layers.srgan import SCALE
-from core.metrics.image_quality import BORDER, TAPS
-from generative.data.pictures import upright
+from core.metrics.image_quality import BORDER, TAPS, quality
+from generative.data.pictures import BROKEN, upright
 
-__all__ = ["BROKEN", "Crops", "Photo", "as_rgb", "open_photos", "pictures_in", "shrink"]
+__all__ = ["Crops", "Photo", "as_rgb", "enlarge", "measured_part", "open_photos", "pictures_in", "shrink"]
 
 Say = Callable[[str], None]
 MOST_IN_MEMORY = 2**30  # bytes of decoded pictures
-BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""What Pillow raises for files that are no pictures, or only half of one."""
 MEASURABLE = -(-(TAPS + 2 * BORDER) // SCALE) * SCALE
 """Pixels a side that a picture must have for SSIM, once its sides are multiples of SCALE and its border is cut off."""
 HELD_OUT = ("coffee", "chelsea", "flower")
@@ -117,12 +115,15 @@ class Crops:
         raise UsageError(f"none of the {len(self.photos)} pictures of {self.name} can be read")
 
 
-def open_photos(source: str, test: str, held_out: int, say: Say) -> tuple[str, list[Photo], list[Photo]]:
+def open_photos(
+    source: str, test: str, held_out: int, say: Say, *, eval_side: int = 0
+) -> tuple[str, list[Photo], list[Photo]]:
     """Return (what they are, photographs to train on, photographs to measure on).
 
     `source` is photos or folder:PATH; a folder with DIV2K_train_HR and DIV2K_valid_HR inside is used as these say, another one
     holds out `held_out` pictures, always the same. `test`, if given, is a folder that takes the place of the held-out ones.
-    Pictures to measure on are decoded once, so that no run meets a broken or too small one at its first evaluation.
+    `eval_side` is that of SRGANConfig.
+    Pictures to measure on are decoded once, so that no run meets one that cannot be measured at its first evaluation.
 
     Raises UsageError for a path that is not there or holds no picture, and where no picture can be measured on.
     """
@@ -146,24 +147,31 @@ def open_photos(source: str, test: str, held_out: int, say: Say) -> tuple[str, l
             train = [train[i] for i in sorted(order[held_out:])]
     if test:
         tests = pictures_in(Path(test.removeprefix("folder:")), say)
-        return name, train, _measurable(tests, len(tests), say)
-    return name, train, _measurable(tests, held_out, say)
+        return name, train, _measurable(tests, len(tests), eval_side, say)
+    return name, train, _measurable(tests, held_out, eval_side, say)
 
 
-def _measurable(photos: Sequence[Photo], most: int, say: Say) -> list[Photo]:
-    """Return the first `most` photographs that can be decoded and are large enough; the others before them are named."""
+def _measurable(photos: Sequence[Photo], most: int, eval_side: int, say: Say) -> list[Photo]:
+    """Return the first `most` photographs that can be decoded and measured; the others before them are named.
+
+    One that bicubic interpolation restores without an error, e.g. of one colour, has no finite PSNR.
+    """
     good: list[Photo] = []
     bad: list[str] = []
     for photo in photos:
         if len(good) == most:
             break
         try:
-            height, width = photo.read().shape[:2]
+            picture = photo.read()
         except BROKEN as error:
             bad.append(f"{photo.name} ({error})")
             continue
+        height, width = picture.shape[:2]
+        part = measured_part(picture, eval_side)
         if min(height, width) < MEASURABLE:
             bad.append(f"{photo.name} ({width}x{height}, at least {MEASURABLE} pixels a side are needed)")
+        elif np.isinf(quality(part, enlarge(shrink(part), Image.Resampling.BICUBIC))["psnr_y"]):
+            bad.append(f"{photo.name} (bicubic interpolation restores it without an error)")
         else:
             good.append(photo)
     if not good:
@@ -208,6 +216,18 @@ def shrink(picture: np.ndarray) -> np.ndarray:
     """Return a picture [H, W, 3] uint8 SCALE times smaller, Pillow's bicubic filter; H and W are multiples of SCALE."""
     height, width = picture.shape[:2]
     return np.asarray(Image.fromarray(picture).resize((width // SCALE, height // SCALE), Image.Resampling.BICUBIC))
+
+
+def enlarge(picture: np.ndarray, kind: Image.Resampling) -> np.ndarray:
+    """Return a picture [H, W, 3] uint8 SCALE times larger by one of Pillow's filters."""
+    return np.asarray(Image.fromarray(picture).resize((picture.shape[1] * SCALE, picture.shape[0] * SCALE), kind))
+
+
+def measured_part(picture: np.ndarray, side: int) -> np.ndarray:
+    """Return the middle of a picture, at most `side` pixels a side (0: all of it), sides cut to multiples of SCALE."""
+    sides = [min(n, side or n) // SCALE * SCALE for n in picture.shape[:2]]
+    top, left = ((n - m) // 2 for n, m in zip(picture.shape[:2], sides, strict=True))
+    return np.ascontiguousarray(picture[top : top + sides[0], left : left + sides[1]])
 
 
 def _decode(path: Path) -> np.ndarray:

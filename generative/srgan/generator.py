@@ -53,11 +53,13 @@ def read_config(run: Path) -> SRGANConfig:
     file = run / "config.yaml"
     try:
         values: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{str(run)!r} is no run folder: its config.yaml cannot be read") from error
     experiment = values.get("experiment") if isinstance(values, dict) else None
     if experiment != "srgan":
         raise UsageError(f"{str(run)!r} holds a run of {experiment!r}; upscale needs one of 'srgan'")
+    if not isinstance(values.get("model"), dict):
+        raise UsageError(f"{str(run)!r} is no run folder: its config.yaml has no settings 'model'")
     known = {field.name for field in dataclasses.fields(SRGANConfig)}
     return SRGANConfig(**{name: value for name, value in values["model"].items() if name in known})
 

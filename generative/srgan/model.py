@@ -31,7 +31,7 @@ from core.plugin import Context
 from generative.data.sources import Stream
 from generative.evaluation import as_input
 from generative.srgan.config import SRGANConfig
-from generative.srgan.data import Crops, open_photos, shrink
+from generative.srgan.data import Crops, enlarge, measured_part, open_photos, shrink
 from generative.srgan.generator import make_generator
 from generative.srgan.upscale import Upscaler
 
@@ -67,7 +67,9 @@ class SRGAN:
     def __init__(self, config: SRGANConfig, context: Context):
         self.config, self.context = config, context
         check_batch(config.batch, context.strategy)
-        name, train, self.tests = open_photos(config.source, config.test, config.held_out, context.say)
+        name, train, self.tests = open_photos(
+            config.source, config.test, config.held_out, context.say, eval_side=config.eval_side
+        )
         self.crops = Crops(name, train, config.crop, config.augment, context.say, recolour=config.recolour)
         seeds = [int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(2)]
         self.G = make_generator(config, seeds[0] % 10**6)
@@ -173,23 +175,15 @@ class SRGAN:
         if self._pairs is None:
             pairs = []
             for photo in self.tests:
-                picture = photo.read()
-                sides = [min(n, self.config.eval_side or n) // SCALE * SCALE for n in picture.shape[:2]]
-                top, left = ((n - side) // 2 for n, side in zip(picture.shape[:2], sides, strict=True))
-                whole = np.ascontiguousarray(picture[top : top + sides[0], left : left + sides[1]])
+                whole = measured_part(photo.read(), self.config.eval_side)
                 pairs.append((whole, shrink(whole)))
             self._pairs = pairs  # only now: what an error leaves behind must not be measured on
         return self._pairs
 
     def _methods(self) -> dict[str, Upscale]:
-        def pillow(kind: Image.Resampling) -> Upscale:
-            return lambda small: np.asarray(
-                Image.fromarray(small).resize((small.shape[1] * SCALE, small.shape[0] * SCALE), kind)
-            )
-
         return {
-            "bicubic": pillow(Image.Resampling.BICUBIC),
-            "lanczos": pillow(Image.Resampling.LANCZOS),
+            "bicubic": partial(enlarge, kind=Image.Resampling.BICUBIC),
+            "lanczos": partial(enlarge, kind=Image.Resampling.LANCZOS),
             "srgan": self._upscale,
         }
 

@@ -17,6 +17,7 @@ from core.errors import UsageError
 from core.metrics.image_quality import quality
 from core.plugin import Context
 from experiments.catalogue import catalogue
+from generative.data.pictures import BROKEN
 from generative.srgan import config as config_module
 from generative.srgan.config import SRGANConfig
 from generative.srgan.data import Crops, Photo, as_rgb, open_photos, pictures_in
@@ -129,6 +130,20 @@ def test_pictures_that_cannot_be_measured_on_are_left_out_at_the_start(tmp_path:
         open_photos("photos", str(tmp_path), 5, said.append)
 
 
+def test_pictures_that_bicubic_restores_are_left_out_at_the_start(tmp_path: Path) -> None:
+    """Their PSNR is infinite, and so would be the mean that the run reports; only the part that is measured counts."""
+    write(tmp_path / "a.png", 60, 60)
+    Image.new("RGB", (60, 60), "white").save(tmp_path / "blank.png")
+    framed = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
+    framed[10:-10, 10:-10] = 200
+    Image.fromarray(framed).save(tmp_path / "framed.png")
+    said: list[str] = []
+    for side, names in ((0, ["a.png", "framed.png"]), (32, ["a.png"])):
+        _, _, tests = open_photos("photos", str(tmp_path), 5, said.append, eval_side=side)
+        assert [photo.name for photo in tests] == names
+        assert "blank.png (bicubic interpolation restores it without an error)" in said.pop()
+
+
 def test_pairs_are_kept_only_when_complete() -> None:
     model = SRGAN.__new__(SRGAN)
     model.config, model._pairs = SRGANConfig(**TINY), None
@@ -160,6 +175,8 @@ def test_orientation_and_sixteen_bits(tmp_path: Path) -> None:
     assert pictures_in(tmp_path)[0].read().shape == (6, 4, 3)
     deep = Image.fromarray(np.array([[0, 65535], [257, 32896]], np.uint16))
     np.testing.assert_array_equal(np.asarray(as_rgb(deep))[..., 0], [[0, 255], [1, 128]])
+    with pytest.raises(BROKEN, match="floating-point numbers of no known range"):
+        as_rgb(Image.fromarray(np.zeros((4, 4), np.float32)))
 
 
 # --- the updates ------------------------------------------------------------------------------------------------------
@@ -292,6 +309,7 @@ def test_the_flags_name_presets_that_exist() -> None:
         ({"crop": 97}, "crop is 97"),
         ({"ends": 4}, "ends is 4"),
         ({"lr": 0.0}, "lr is 0.0"),
+        ({"batch": 1, "crop": 64}, "batch is 1 with a crop of 64"),
         ({"feature_layer": "conv5_5"}, "did you mean 'conv5_4'"),
         ({"feature_size": 3}, "feature_size is 3"),
         ({"beta1": 1.0}, "beta1 is 1.0"),
