@@ -8,27 +8,62 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["fsync_folder", "write_atomically", "write_durably"]
+from core.errors import UsageError, require
+
+__all__ = ["check_output", "fsync_folder", "write_atomically", "write_durably", "write_output", "write_whole"]
+
+Write = Callable[[Any], Any]
+"""Fills a file, open in binary mode, that it is given."""
 
 
-def write_durably(path: Path, write: Callable[[Any], Any]) -> None:
+def write_durably(path: Path, write: Write) -> None:
     """Create the file `path`, let `write(file)` fill it, and return when the disk has it."""
-    with open(path, "xb") as file:
+    with open(path, "x+b") as file:  # some of Pillow's formats read what they wrote
         write(file)
         file.flush()
         os.fsync(file.fileno())
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace the file `path` by `text` in one rename, so that a reader sees the old or the new file, whole."""
+    """Replace the file `path` by `text`, as `write_whole` does."""
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
+def write_whole(path: Path, write: Write) -> None:
+    """Make or replace the file `path` in one rename, so that a reader sees the old or the new file, whole.
+
+    A link is followed, and what is no file, e.g. a pipe or a device, is written to as it is. Whatever `write` raises leaves
+    the old file, and nothing beside it.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        with open(path, "wb") as file:
+            write(file)
+        return
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        write_durably(temporary, lambda file: file.write(text.encode()))
+        write_durably(temporary, write)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
+
+
+def check_output(path: Path) -> None:
+    """Raise UsageError for a file that `write_output` could not make, before the work is done that goes into it."""
+    require(
+        path.parent.is_dir() and not path.is_dir(),
+        f"{str(path)!r} cannot be written: it must be a file in a folder that exists",
+    )
+
+
+def write_output(path: Path, write: Write) -> None:
+    """Write a file that the user asked for, as `write_whole` does. Raises UsageError if it cannot be written."""
+    try:
+        write_whole(path, write)
+    except OSError as error:
+        raise UsageError(f"{str(path)!r} cannot be written: {error.strerror or error}") from error
 
 
 def fsync_folder(path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from core.disk import check_output, write_output
 from core.errors import UsageError, nearest
 from experiments.catalogue import catalogue
 from experiments.folder import RunFolder
@@ -131,9 +132,8 @@ def compare(argv: Sequence[str]) -> int:
     unknown = [word for word in rest if word.startswith("-")]
     if unknown:
         raise UsageError(f"compare knows no flag {unknown[0]!r}; usage: {USAGE}")
-    for file in (plot_file, csv_file, html_file):
-        if file and (Path(file).is_dir() or not Path(file).absolute().parent.is_dir()):
-            raise UsageError(f"{file!r} cannot be written: it must be a file in a folder that exists")
+    for file in filter(None, (plot_file, csv_file, html_file)):
+        check_output(Path(file))
     found = find_runs(rest or ["runs"])
     tag = metric or headline(found)
     runs = [run for path in found if (run := read_run(path, tag)) is not None]
@@ -146,7 +146,7 @@ def compare(argv: Sequence[str]) -> int:
     Console(highlight=False).print(*tables, sep="\n")
     for line in notes:
         print(line)
-    _write(plot_file, picture)
+    write_output(Path(plot_file), lambda file: file.write(picture))
     print(f"curves   {plot_file}")
     if csv_file:
         rows = [group.row() for group in groups]
@@ -154,13 +154,14 @@ def compare(argv: Sequence[str]) -> int:
         writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)))
         writer.writeheader()
         writer.writerows(rows)
-        _write(csv_file, text.getvalue().encode())
+        write_output(Path(csv_file), lambda file: file.write(text.getvalue().encode()))
         print(f"numbers  {csv_file}")
     if html_file:
         page = Console(record=True, file=io.StringIO(), width=160, highlight=False)
         page.print(*tables, *notes, sep="\n")
         image = f'<img alt="curves" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
-        _write(html_file, page.export_html().replace("</body>", f"{image}</body>").encode())
+        html = page.export_html().replace("</body>", f"{image}</body>")
+        write_output(Path(html_file), lambda file: file.write(html.encode()))
         print(f"page     {html_file}")
     return 0
 
@@ -396,10 +397,3 @@ def _short(key: str) -> str:
 def _letter(number: int) -> str:
     """Return A to Z, then A2, B2 and so on."""
     return chr(ord("A") + number % 26) + (str(number // 26 + 1) if number >= 26 else "")
-
-
-def _write(path: str, data: bytes) -> None:
-    try:
-        Path(path).write_bytes(data)
-    except OSError as error:
-        raise UsageError(f"{path!r} cannot be written: {error.strerror}") from error

@@ -7,12 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from core.disk import check_output, write_output
 from core.errors import UsageError, nearest
 from experiments.catalogue import catalogue
 from experiments.configuration import as_dict
 from experiments.run import _flat, _run_path, _take_option, load_run, make_plugin
 
 __all__ = ["describe", "list_all", "play", "restored", "sample"]
+
+MOST = 2**31 - 1  # a count or a seed on the command line
 
 
 def list_all(argv: Sequence[str]) -> int:
@@ -64,7 +67,7 @@ def describe(argv: Sequence[str]) -> int:
 def play(argv: Sequence[str]) -> int:
     """An agent plays: prints its returns and writes a GIF. `<run folder> [--weights best|newest] [--out FILE] [--agent.*]`."""
     path, rest = _run_path(argv, "play")
-    out = Path(_take_option(rest, "--out") or path / "play.gif")
+    out = _output(_take_option(rest, "--out"), path / "play.gif")
     plugin, spec, which = restored(path, rest, "agent")
     measured = plugin.evaluate()
     plugin.close()
@@ -79,7 +82,7 @@ def play(argv: Sequence[str]) -> int:
     closing_table(Console(highlight=False), f"{spec.name}, {which}", shown)
     films = [value for tag, value in measured.items() if tag.startswith("video/")]
     if films:
-        _write_file(out, gif(films[0]))
+        write_output(out, lambda file: file.write(gif(films[0])))
         print(f"film: {out}")
     else:
         print("this environment cannot be drawn, so there is no film")
@@ -104,7 +107,7 @@ def sample(argv: Sequence[str]) -> int:
     if len(named) > 1:
         raise UsageError(f"{' and '.join(named)} name two pictures; choose one")
     name = named[0][2:] if named else "samples"
-    out = Path(target or path / f"{name}.png")
+    out = _output(target, path / f"{name}.png")
     plugin, spec, which = restored(path, [t for t in rest if t not in named], "generative")
     drawn = {"samples": plugin.sample, **getattr(plugin, "pictures", {})}
     if text is not None and hasattr(plugin, "sample_text"):
@@ -120,10 +123,9 @@ def sample(argv: Sequence[str]) -> int:
 
     from experiments.tensorboard import grid
 
-    if not out.parent.is_dir():
-        raise UsageError(f"{str(out)!r} cannot be written: there is no folder {str(out.parent)!r}")
     picture = grid(images)
-    Image.fromarray(picture.squeeze() if picture.shape[-1] == 1 else picture).save(out, "PNG")
+    image = Image.fromarray(picture.squeeze() if picture.shape[-1] == 1 else picture)
+    write_output(out, lambda file: image.save(file, "PNG"))
     print(f"{f'{n} samples' if name == 'samples' else name} of {which}: {out}")
     return 0
 
@@ -150,14 +152,14 @@ def restored(path: Path, rest: list[str], kind: str | None = None) -> tuple[Any,
     return plugin, spec, f"checkpoint {chosen.name}"
 
 
+def _output(named: str | None, default: Path) -> Path:
+    """Return the file to write: the one that the user named, if it can be made, or the default in the run's folder."""
+    if named:
+        check_output(Path(named))
+    return Path(named or default)
+
+
 def _whole(text: str, name: str, least: int) -> int:
-    if not text.isdigit() or int(text) < least:
-        raise UsageError(f"{name} is {text!r}; it must be a whole number of at least {least}")
+    if not text.isdecimal() or not least <= int(text) <= MOST:
+        raise UsageError(f"{name} is {text!r}; it must be a whole number of at least {least} and at most {MOST:,}")
     return int(text)
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise UsageError(f"{str(path)!r} cannot be written: {error.strerror}") from error

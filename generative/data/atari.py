@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from core.disk import write_durably
+from core.disk import write_whole
 from generative.data.pictures import prepare
 
 __all__ = ["atari_frames", "cache_folder"]
@@ -115,8 +115,6 @@ def _write(path: Path, frames: np.ndarray, say: Callable[[str], None]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for target, content in texts.items():
-            temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-            write_durably(temporary, partial(_put, content))
-            os.replace(temporary, target)
+            write_whole(target, partial(_put, content))
     except OSError as error:
         say(f"the frames cannot be kept in {path.parent}: {error.strerror}")

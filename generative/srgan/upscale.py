@@ -17,12 +17,14 @@ from typing import Any, NoReturn
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image
 
+from core.disk import write_whole
 from core.errors import UsageError
 from core.layers.srgan import SCALE, fold_batch_norm, radius
+from generative.data.pictures import BROKEN, upright
 from generative.srgan.config import SRGANConfig
-from generative.srgan.data import BROKEN, as_rgb
+from generative.srgan.data import as_rgb
 from generative.srgan.generator import blend, load_generator, make_generator
 
 __all__ = ["Upscaler", "main", "upscale_picture"]
@@ -132,12 +134,9 @@ def upscale_picture(
 
     A colour profile is kept where it describes RGB or grey. `progress` is called with the share that is done.
     """
-    upright = ImageOps.exif_transpose(picture)
-    alpha = None
-    if _has_alpha(upright):
-        alpha = upright.convert("RGBA").getchannel("A")
-    grey = upright.mode in ("1", "L", "LA", "I", "F") or upright.mode.startswith("I;16")
-    mode = ("L" if grey else "RGB") + ("A" if alpha else "")
+    turned = upright(picture)
+    alpha = turned.convert("RGBA").getchannel("A") if _has_alpha(turned) else None
+    mode = ("L" if turned.mode in ("1", "L", "LA") else "RGB") + ("A" if alpha else "")
     rgb = np.asarray(as_rgb(picture))
     large = Image.new(mode, (SCALE * rgb.shape[1], SCALE * rgb.shape[0]))
     parts = upscaler.count(*rgb.shape[:2])
@@ -204,7 +203,8 @@ def _save(picture: Image.Image, path: Path) -> None:
     options = {"icc_profile": picture.info["icc_profile"]} if "icc_profile" in picture.info else {}
     if path.suffix.lower() in (".jpg", ".jpeg"):
         options |= {"quality": 95, "subsampling": 0}
-    picture.save(path, **options)
+    kind = Image.registered_extensions()[path.suffix.lower()]
+    write_whole(path, lambda file: picture.save(file, kind, **options))
 
 
 def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
@@ -220,9 +220,12 @@ def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
             raise UsageError(f"--out is {str(target)!r}; for a folder of pictures it names a folder")
         if target.resolve() == source.resolve():
             raise UsageError(f"--out is the folder {str(source)!r} itself; name another one")
-        target.mkdir(parents=True, exist_ok=True)
-        stems = [path.stem for path in found]
-        return [(p, target / f"{p.name if stems.count(p.stem) > 1 else p.stem}.png") for p in found]
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"the folder {str(target)!r} cannot be made: {error.strerror}") from error
+        alike = len({path.stem for path in found}) < len(found)  # then the old ending stays before the new one
+        return [(path, target / f"{path.name if alike else path.stem}.png") for path in found]
     if not source.is_file():
         raise UsageError(f"there is no picture {str(source)!r}")
     if target.is_dir():
@@ -233,6 +236,8 @@ def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
         )
     if not target.parent.is_dir():
         raise UsageError(f"{str(target)!r} cannot be written: there is no folder {str(target.parent)!r}")
+    if target.exists() and target.samefile(source):
+        raise UsageError(f"--out is the picture {str(source)!r} itself; name another file")
     return [(source, target)]
 
 

@@ -243,6 +243,10 @@ def test_no_checkpoint_at_all(finished: Path, cli) -> None:
         (["play"], "holds 'misbehaving', which is generative; use `sample`"),
         (["sample", "--weights", "bst"], "did you mean 'best'"),
         (["sample", "--out", "/nowhere/x.png"], "'/nowhere/x.png' cannot be written"),
+        (["sample", "--out", "/"], "'/' cannot be written: it must be a file"),
+        (["sample", "--out", "/proc/x.png"], "'/proc/x.png' cannot be written: "),
+        (["sample", "--seed", 2**63], "--seed is '9223372036854775808'; it must be a whole number"),
+        (["sample", "--n", "²"], "--n is '²'; it must be a whole number of at least 1"),
     ],
 )
 def test_what_a_run_folder_cannot_do(finished: Path, cli, argv: list, says: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from skimage.data import chelsea
 from core.errors import UsageError
 from core.layers.srgan import radius, rrdb, srresnet
 from generative.srgan.generator import blend, load_generator
-from generative.srgan.upscale import Upscaler, _jobs, upscale_picture
+from generative.srgan.upscale import Upscaler, _jobs, _save, upscale_picture
 
 TINY = "--model.blocks 1 --model.width 4 --model.ends 3 --model.d-width 1 --model.crop 16 --model.batch 2 --model.eval-side 48"
 
@@ -117,6 +118,55 @@ def test_the_verb_on_a_file_and_a_folder(cli, run: Path, tmp_path: Path) -> None
     assert code == 0 and "c.png cannot be enlarged" in err
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"a.png", "b.png"}
     assert Image.open(tmp_path / "out" / "b.png").mode == "L"
+
+
+def test_nothing_of_the_users_is_overwritten_by_accident(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    picture = tmp_path / "in" / "a.png"
+    Image.fromarray(chelsea()[:8, :8]).save(picture)
+    (tmp_path / "link.png").symlink_to(picture)
+    for target in (picture, tmp_path / "in", tmp_path / "link.png"):
+        with pytest.raises(UsageError, match=r"is the picture .* itself"):
+            _jobs(picture, target)
+    for name in ("a.jpg", "a.webp", "a.jpg.png"):
+        Image.fromarray(chelsea()[:8, :8]).save(tmp_path / "in" / name)
+    targets = [out.name for _, out in _jobs(tmp_path / "in", tmp_path / "out")]
+    assert targets == ["a.jpg.png", "a.jpg.png.png", "a.png.png", "a.webp.png"]
+    (tmp_path / "file").touch()
+    for target in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UsageError, match="cannot be made"):
+            _jobs(tmp_path / "in", target)
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, picture = tmp_path / "big.png", Image.fromarray(chelsea()[:8, :8])
+    _save(picture, out)
+
+    def full(file: Any, *_: Any) -> None:
+        file.write(b"half")
+        raise OSError("no space left")
+
+    old = out.read_bytes()
+    monkeypatch.setattr(Image.Image, "save", lambda self, file, *rest, **named: full(file))
+    with pytest.raises(OSError, match="no space left"):
+        _save(picture, out)
+    assert out.read_bytes() == old and list(tmp_path.iterdir()) == [out]
+
+
+def test_broken_exif_is_the_matter_of_one_picture(cli, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name, exif in (("a", b""), ("b", b"MM\0*"), ("c", b"")):  # b's block ends after its header
+        Image.fromarray(chelsea()[:8, :8]).save(tmp_path / "in" / f"{name}.png", exif=exif)
+    code, _, err = cli("upscale", run, tmp_path / "in", "-o", tmp_path / "out")
+    assert code == 0 and "b.png cannot be enlarged" in err
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"a.png", "c.png"}
+
+
+def test_a_run_folder_whose_settings_are_gone(run: Path, tmp_path: Path) -> None:
+    for content in (b"experiment: srgan", b"experiment: srgan\nmodel:", b"experiment: \xff"):
+        (tmp_path / "config.yaml").write_bytes(content)
+        with pytest.raises(UsageError, match="is no run folder"):
+            Upscaler.of_run(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["out.psd", "out.xyz", "out"])
