@@ -95,10 +95,14 @@ class Measures:
 
 
 def groups(data: Captioned) -> list[list[tuple[int, int]]]:
-    """Return GROUPS lists of up to AMONG (picture, caption) of different meaning. UsageError where one has no choice."""
+    """Return at most GROUPS lists of 2 to AMONG (picture, caption) of different meaning.
+
+    A list that began with a caption that is true of all pictures is left out. Raises UsageError where none has a choice.
+    """
     drawn = [data.different(AMONG, np.random.default_rng([MEASURE_SEED, group])) for group in range(GROUPS)]
+    drawn = [group for group in drawn if len(group) >= 2]
     require(
-        min(map(len, drawn)) >= 2,
+        bool(drawn),
         f"{data.protocol} give no caption another one to be chosen from; at least two whole pictures (flowers: classes) "
         "whose captions differ in meaning must be held out (data.held_out)",
     )

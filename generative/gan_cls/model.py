@@ -92,9 +92,16 @@ class GANCLS:
                     f"{self.data.train.name} has changed since the run began: its word {examples.unknown!r} is new; "
                     "start a new run"
                 )
+            _ = self.measures  # so that data that cannot be measured is refused now, not at the first evaluation
             self._stream = Stream(examples, self.config.batch, self.stream_seed)  # type: ignore[arg-type]
             self._stream.load_state({"seed": self.stream_seed, "position": self.clock})  # one batch an update
         return self._stream
+
+    @property
+    def measures(self) -> Measures:
+        if self._measures is None:
+            self._measures = Measures(self.data, self.config.eval_pictures)
+        return self._measures
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
 
@@ -264,11 +271,9 @@ class GANCLS:
         return {"generate": generate}
 
     def evaluate(self) -> Mapping[str, Any]:
-        if self._measures is None:
-            self._measures = Measures(self.data, self.config.eval_pictures)
         captions = np.repeat(self.sentences(), ROWS).tolist()
         grid = self.draw(captions, GRID_SEED)  # [8 * 8, H, W, C], one sentence a row
-        return {**self._measures(self.draw, self.embed_text, self.embed_images), "samples/sentences": grid}
+        return {**self.measures(self.draw, self.embed_text, self.embed_images), "samples/sentences": grid}
 
     def state(self) -> dict[str, Any]:
         return {

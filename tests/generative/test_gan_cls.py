@@ -18,7 +18,7 @@ from generative.data.captions import Captioned, Splits
 from generative.data.settings import CaptionConfig
 from generative.data.shape_reader import Reader
 from generative.gan_cls.config import GANCLSConfig
-from generative.gan_cls.measures import Measures, one_thing_scenes
+from generative.gan_cls.measures import Measures, groups, one_thing_scenes
 from generative.gan_cls.model import GANCLS
 from tests.conftest import only_run
 from tests.experiments.test_kill_resume import check_killed_equals_undisturbed
@@ -253,6 +253,30 @@ def test_retrieval_says_among_how_many_and_needs_a_choice() -> None:
     for test in (split([2]), split([2, 3, 4], alike=True)):
         with pytest.raises(UsageError, match="differ in meaning must be held out"):
             Measures(Splits(split([0, 1]), test, None), 8)
+
+
+def test_a_caption_that_is_true_of_all_pictures_leaves_its_group_out(context: Context) -> None:
+    """Whether a group begins with it is chance; as long as another group has a choice, the data can be measured."""
+    images, texts = np.zeros((6, 64, 64, 3), np.uint8), [["a photo", f"number {i}"] for i in range(6)]
+
+    def is_true(i: int, j: int, k: int) -> bool:
+        return k == 0 or i == j
+
+    data = Captioned("own", "own", images, texts, is_true, np.arange(6))  # type: ignore[arg-type]
+    drawn = groups(data)
+    assert 0 < len(drawn) < 8 and min(map(len, drawn)) >= 2
+    assert all(k == 1 for group in drawn for _, k in group)
+
+
+def test_data_that_cannot_be_measured_is_refused_before_the_first_update(context: Context) -> None:
+    model = make(context)
+    train, test, _ = model.data
+    alike = Captioned("own", "own", test.images, test.captions, lambda i, j, k: True, test.rows)
+    model._splits = Splits(train, alike, None)
+    with pytest.raises(UsageError, match="differ in meaning must be held out"):
+        model.step()
+    assert model.clock == 0
+    model.close()
 
 
 # --- from the command line --------------------------------------------------------------------------------------------
