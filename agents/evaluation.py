@@ -35,7 +35,8 @@ def evaluate(
     one `seed` and differ from those of training.
 
     Returns eval/return_{mean,std,median,min,max}, eval/length_mean, eval/returns [episodes], eval/protocol, and, when the
-    environment can be drawn, video/episode [T, H, W, 3] of the first episode, every second frame.
+    environment can be drawn, video/episode [T, H, W, 3] of the first episode, every second frame. Where drawing fails the
+    protocol says so.
     """
     env_config = limited(env_config, MOST_STEPS)
     slots = min(SLOTS, episodes)
@@ -70,7 +71,12 @@ def evaluate(
         "eval/returns": returns.tolist(),
         "eval/protocol": f"{episodes} whole episodes, {acting} actions, fresh environments, unclipped rewards; {env.protocol}",
     }
-    frames = render_episode(env_config, first, FILM_STEPS, every=2) if film and first is not None else None
+    frames = None
+    if film and first is not None:
+        try:
+            frames = render_episode(env_config, first, FILM_STEPS, every=2)
+        except Exception as error:  # noqa: BLE001 - whatever a renderer raises, e.g. without OpenGL; the numbers stand without it
+            result["eval/protocol"] += f"; no film, since drawing raised {type(error).__name__}"
     if frames is not None:
         stride = -(-frames.shape[1] // FILM_HEIGHT)
         result["video/episode"] = frames[:, ::stride, ::stride]

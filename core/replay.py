@@ -320,9 +320,18 @@ class Replay:
         return tree
 
     def load_state(self, tree: dict[str, Any]) -> None:
-        """Go on from `tree`. UsageError when its file is missing, another's, or has been written on beyond the slack."""
+        """Go on from `tree`. UsageError when its file is missing, another's, has been written on
+        beyond the slack, or has less slack than this replay would have given it."""
         self.close()
-        self.slots = int(tree["slots"])  # a file keeps the slack it was made with
+        wanted = self.slots
+        if tree["file"] is not None:
+            self.slots = int(tree["slots"])  # a file keeps the slack it was made with
+            has, asked = (self.num_envs * (slots - self.live) for slots in (self.slots, wanted))
+            require(
+                has >= asked,
+                f"{self.path} was made for checkpoints that are at most {has:,} observations old, and {asked:,} are asked for "
+                "now; resume with the run.save_every it was made with, or a smaller one",
+            )
         self._allocate()
         self.head, self._fresh = tree["head"].copy(), tree["fresh"].copy()
 

@@ -31,7 +31,7 @@ def configure(
 
     Raises UsageError for a device that is not there.
     """
-    if device not in ("auto", "cpu") and not (device.startswith("gpu:") and device[4:].isdigit()):
+    if device not in ("auto", "cpu") and not (device.startswith("gpu:") and device[4:].isdecimal()):
         raise UsageError(f"device {device!r} is unknown; choose auto, cpu or gpu:0")
     if threads < 0:
         raise UsageError(f"threads is {threads}; it must be 0 (all cores) or more")

@@ -34,6 +34,8 @@ class AtariBank:
     """`size` games. Observations: frames84 [4, 84, 84] and frames42 [4, 42, 42] uint8, pong80 [80, 80] int8 in {-1, 0, 1}, raw
     [210, 160] uint8 grey, or, with `rgb`, the coloured screen [210, 160, 3] for filming."""
 
+    first_state = 0
+
     def __init__(self, config: EnvConfig, game: str, observation: str, size: int = 1, *, rgb: bool = False):
         side = FRAME_SIDES.get(observation, 0) if not rgb else 0
         stacked = side > 0
@@ -62,12 +64,12 @@ class AtariBank:
         self._limit = frames // config.frame_skip
         self._taken = np.zeros(size, int)
         meanings = self._env.ale.get_action_set()
-        chosen = config.actions or tuple(range(len(meanings)))
-        self._actions = np.array(chosen, np.int64)
+        self.actions = config.actions or tuple(range(len(meanings)))
+        self._actions = np.array(self.actions, np.int64)
         self._full_strength = np.ones(size, np.float32)
-        self.action_names = [meanings[a].name for a in chosen if a < len(meanings)]
+        self.action_names = [meanings[a].name for a in self.actions if a < len(meanings)]
         self.num_native_actions = len(meanings)
-        self.action_space = Discrete(len(chosen))
+        self.action_space = Discrete(len(self.actions))
         self.observation_space = {
             "frames84": Box(0, 255, (4, 84, 84), np.uint8),
             "frames42": Box(0, 255, (4, 42, 42), np.uint8),

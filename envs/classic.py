@@ -38,14 +38,14 @@ class ClassicBank:
             raise UsageError(f"actions of {self._name} are {space}; only Box and Discrete are supported")
         if not all(space.contains(action) for action in actions):
             raise UsageError(f"actions {list(actions)} do not fit {self._name}, whose actions are {space}")
-        self._actions = actions  # what the environment calls them; empty for a vector of numbers
+        self.actions = actions
         if isinstance(space, gymnasium.spaces.Discrete):
-            self._actions = actions or tuple(range(int(space.start), int(space.start + space.n)))
-            space = gymnasium.spaces.Discrete(len(self._actions))
+            self.actions = actions or tuple(range(int(space.start), int(space.start + space.n)))
+            space = gymnasium.spaces.Discrete(len(self.actions))
         self.action_space: gymnasium.Space = space
-        self._first_state = 0
+        self.first_state = 0
         if isinstance(self.observation_space, gymnasium.spaces.Discrete):
-            self._first_state = int(self.observation_space.start)
+            self.first_state = int(self.observation_space.start)
             self.observation_space = gymnasium.spaces.Discrete(int(self.observation_space.n))
 
     @property
@@ -61,12 +61,12 @@ class ClassicBank:
         return self._seen(self._env.reset(seed=seed)[0])
 
     def _seen(self, obs: Any) -> Any:
-        return obs - self._first_state if self._first_state else obs
+        return obs - self.first_state if self.first_state else obs
 
     def send(self, actions: np.ndarray) -> None:
         """Take the step; actions [1]."""
-        action = actions[0]
-        self._result = self._env.step(self._actions[action] if self._actions else action)
+        action = self.actions[actions[0]] if self.actions else np.array(actions[0])  # its own: it may write into it
+        self._result = self._env.step(action)
 
     def recv(self) -> Received:
         """Return observations, rewards, terminated, truncated, each [1, ...]."""

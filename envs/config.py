@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,4 +46,4 @@ class EnvConfig:
     @property
     def is_pong(self) -> bool:
         """True for the Atari game Pong, the one game whose score resets the play and which pong80 understands."""
-        return self.id.split("/")[-1].startswith("Pong-")
+        return re.fullmatch(r"(ale_py:)?(ALE/)?Pong(NoFrameskip|Deterministic)?-v\d+", self.id) is not None

@@ -71,14 +71,16 @@ def render_episode(
     else:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         bank = ClassicBank(_instance(config, spec, render_mode="rgb_array"), config.actions)
-    obs = bank.start(0, seed)
-    for t in range(min(len(actions), most_steps) + 1):
-        if t:
-            bank.send(actions[t - 1 : t])
-            obs = bank.recv()[0][0]
-        if t % every == 0:
-            frames.append(bank.render() if isinstance(bank, ClassicBank) else obs)
-    bank.close()
+    try:
+        obs = bank.start(0, seed)
+        for t in range(min(len(actions), most_steps) + 1):
+            if t:
+                bank.send(actions[t - 1 : t])
+                obs = bank.recv()[0][0]
+            if t % every == 0:
+                frames.append(bank.render() if isinstance(bank, ClassicBank) else obs)
+    finally:
+        bank.close()
     return np.stack(frames)
 
 

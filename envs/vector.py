@@ -27,6 +27,10 @@ class Bank(Protocol):
     """Frames in an observation [frames, H, W], the newest last, each step one new; 1 where it is no stack."""
     observation_space: Space
     action_space: Space
+    actions: tuple[int, ...]
+    """What the environment calls the actions 0, 1, ...; empty for a vector of numbers."""
+    first_state: int
+    """What the environment calls the state 0, where observations are numbers of states."""
 
     def start(self, i: int, seed: int) -> np.ndarray:
         """Begin an episode of game `i` that depends on `seed` and nothing else, and return its first observation."""
@@ -76,6 +80,7 @@ class VectorEnv:
         self.observation_space = self._banks[0].observation_space
         self.action_space = self._banks[0].action_space
         self.frame_stack = self._banks[0].frame_stack
+        self.actions, self.first_state = self._banks[0].actions, self._banks[0].first_state
         self.protocol = protocol
         """One line that says everything a score depends on."""
         self._rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(self.num_envs)]

@@ -28,9 +28,9 @@ class A3C:
 
     def __init__(self, config: A3CConfig, context: Context):
         self.config, self.context = config, context
-        probe = make(config.env, 1, 0)
-        self.network = Network(config, probe.observation_space, probe.action_space, context.seed)
-        probe.close()
+        self.env = make(config.env, 1, 0)  # asked for its spaces only: the workers have environments of their own
+        self.env.close()
+        self.network = Network(config, self.env.observation_space, self.env.action_space, context.seed)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.workers = config.workers or cores
         self._backend: Backend | None = None
@@ -100,11 +100,9 @@ class A3C:
             return network.networks(tf.convert_to_tensor(self.theta), network.observations.traced(observation))
 
         if network.discrete:
-            return {"act": softmax_policy(network.space, lambda observation: outputs(observation)[0])}
+            return {"act": softmax_policy(self.env, lambda observation: outputs(observation)[0])}
         return {
-            "act": gaussian_policy(
-                network.space, lambda observation: outputs(observation)[::2], network.low, network.high
-            )
+            "act": gaussian_policy(self.env, lambda observation: outputs(observation)[::2], network.low, network.high)
         }
 
     def evaluate(self) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ import contextlib
 import multiprocessing
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
@@ -262,8 +263,14 @@ def _serve(pipe: Connection, shared: Shared, config: A3CConfig, seed: int, numbe
                 answer = worker.state()
             elif verb == "load_state" and argument is not None:
                 worker.load_state(argument)
-        except Exception as error:  # noqa: BLE001 - raised again where it was asked for
+        except UsageError as error:
             answer = error
-        pipe.send(answer)
+        except Exception as error:  # noqa: BLE001 - raised again where it was asked for, as one that can be sent
+            answer = RuntimeError(f"{type(error).__name__}: {error}")
+            answer.add_note(f"in worker {number}:\n{traceback.format_exc()}")
+        try:
+            pipe.send(answer)
+        except OSError:  # nobody listens any more
+            break
     if worker is not None:
         worker.close()

@@ -76,7 +76,7 @@ class Network:
         self.observations = Observations.of(space, "a3c", in_blocks=not small)
         self.pixels = self.observations.kind == "pixels"
         self.discrete = isinstance(actions, Discrete)
-        if isinstance(actions, Box) and len(actions.shape) == 1:
+        if isinstance(actions, Box) and len(actions.shape) == 1 and np.issubdtype(actions.dtype, np.floating):
             self.low, self.high = actions.low, actions.high
             self.num_actions = actions.shape[0]
         elif isinstance(actions, Discrete):

@@ -67,7 +67,7 @@ class ActorCritic:
         self.clip_rewards = self.pixels if config.clip_rewards == "auto" else config.clip_rewards == "yes"
         self.discrete = isinstance(actions, Discrete)
         self.action_type: type = np.int32
-        if isinstance(actions, Box) and len(actions.shape) == 1:
+        if isinstance(actions, Box) and len(actions.shape) == 1 and np.issubdtype(actions.dtype, np.floating):
             self.low, self.high = actions.low, actions.high
             self.num_actions, self.action_shape, self.action_type = actions.shape[0], actions.shape, np.float32
         elif isinstance(actions, Discrete):
@@ -361,15 +361,15 @@ class ActorCritic:
         return policy.argmax(axis=1) if self.discrete else self._to_env(policy)
 
     def exportable(self) -> Mapping[str, Any]:
-        space = self.env.observation_space
-
         def policy(observation: tf.Tensor) -> tf.Tensor:
             return self.model(self.observations.traced(observation), training=False)["policy"]
 
         if self.discrete:
-            return {"act": softmax_policy(space, policy)}
+            return {"act": softmax_policy(self.env, policy)}
         return {
-            "act": gaussian_policy(space, lambda observation: (policy(observation), self.log_std), self.low, self.high)
+            "act": gaussian_policy(
+                self.env, lambda observation: (policy(observation), self.log_std), self.low, self.high
+            )
         }
 
     def evaluate(self) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ from gymnasium.spaces import Discrete
 
 from agents.dqn.config import DQNConfig
 from agents.evaluation import evaluate
-from agents.exported import takes_observations
+from agents.exported import named, takes_observations
 from agents.observations import Observations
 from core.errors import UsageError, require
 from core.layers.torsos import NumpyMLP, dense, mlp, nature_cnn
@@ -285,11 +285,11 @@ class DQN:
         return self._epsilon_greedy(observations, self.config.eval_epsilon, self.act_rng)
 
     def exportable(self) -> Mapping[str, Any]:
-        @takes_observations(self.env.observation_space)
+        @takes_observations(self.env)
         def act(observation: tf.Tensor) -> dict[str, tf.Tensor]:
-            """The action [N] of the highest value, and the values [N, A] of all."""
+            """The action [N] of the highest value, by the environment's number, and the values [N, A] of all in turn."""
             q = self.model(self.observations.traced(observation))
-            return {"action": tf.argmax(q, axis=-1), "value": q}
+            return {"action": named(self.env, tf.argmax(q, axis=-1)), "value": q}
 
         return {"act": act}
 

@@ -113,12 +113,15 @@ class DQNConfig:
     def __post_init__(self) -> None:
         for name in ("envs", "update_every", "burst", "batch", "target_every", "n_step", "turn", "eval_episodes"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("anneal", "clip_norm", "adam_epsilon", "epsilon_steps", "beta_steps"):
+        for name in ("anneal", "clip_norm", "epsilon_steps", "beta_steps"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")
         for name in ("gamma", "epsilon_start", "epsilon_end", "eval_epsilon", "alpha", "beta"):
             require(0 <= getattr(self, name) <= 1, f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
         require(0 < self.tau <= 1, f"tau is {self.tau}; it must be above 0 and at most 1 (copies every target_every)")
         require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")
+        require(
+            self.adam_epsilon > 0, f"adam_epsilon is {self.adam_epsilon}; it must be above 0, as Adam divides by it"
+        )
         require(all(units >= 1 for units in self.hidden), f"hidden is {list(self.hidden)}; layers have at least 1 unit")
         least = self.envs * (self.n_step + 1)
         require(

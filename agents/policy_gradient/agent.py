@@ -345,7 +345,7 @@ class PolicyGradient:
             hidden = self.model.get_layer("hidden")
             return self._head(x @ hidden.kernel + (hidden.bias if self.config.bias else 0.0))[0]
 
-        return {"act": softmax_policy(self.groups[0].env.observation_space, logits)}
+        return {"act": softmax_policy(self.groups[0].env, logits)}
 
     def evaluate(self) -> Mapping[str, Any]:
         self._copy_weights()  # they may have been restored alone

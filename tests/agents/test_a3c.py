@@ -180,6 +180,29 @@ def test_a_failure_in_a_worker_reaches_the_caller(monkeypatch: pytest.MonkeyPatc
             a.step()
 
 
+def test_a_failure_that_cannot_be_sent_reaches_the_caller_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "failing_walk.py").write_text("""
+import gymnasium
+from envs.fakes import Walk
+
+class Failure(Exception):
+    def __init__(self, a, b):
+        super().__init__(f"{a} {b}")
+        self.hook = lambda: None
+
+class FailingWalk(Walk):
+    def step(self, action):
+        raise Failure("no", "light")
+
+gymnasium.register("FailingWalk-v0", FailingWalk, max_episode_steps=20)
+""")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with agent(workers=1, backend="processes", env=EnvConfig("failing_walk:FailingWalk-v0")) as a:
+        with pytest.raises(RuntimeError, match="Failure: no light") as caught:
+            a.step()
+        assert "failing_walk.py" in caught.value.__notes__[0]
+
+
 def test_resuming_several_workers_says_that_it_is_not_exact() -> None:
     said: list[str] = []
     with agent(workers=2) as a, agent(workers=2, seed=1, say=said.append) as b:
@@ -210,6 +233,8 @@ def test_a_network_for_other_actions_is_refused() -> None:
 
     with pytest.raises(UsageError, match="a3c needs discrete actions"):
         Network(config(), Box(-1, 1, (3,), np.float32), MultiDiscrete([2, 2]), 0)
+    with pytest.raises(UsageError, match="a3c needs discrete actions"):  # 2.9 would act as 2
+        Network(config(), Box(-1, 1, (3,), np.float32), Box(0, 3, (2,), np.int64), 0)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999"])

@@ -281,6 +281,7 @@ def test_evaluation_plays_what_it_says() -> None:
     [
         ({"lr": 0.0}, "lr is 0.0"),
         ({"gamma": 1.1}, "gamma is 1.1"),
+        ({"adam_epsilon": 0.0}, "adam_epsilon is 0.0; it must be above 0"),
         ({"tau": 0.0}, "tau is 0.0; it must be above 0"),
         ({"learning_starts": 1}, "learning_starts is 1; it must be at least 2"),
         ({"capacity": 5}, "the replay holds 5 observations"),

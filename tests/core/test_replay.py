@@ -279,6 +279,30 @@ def test_a_checkpoint_that_the_file_has_overtaken_is_refused(tmp_path: Path) -> 
         other.load_state(tree)
 
 
+def test_a_file_with_too_little_slack_is_refused(tmp_path: Path) -> None:
+    """With checkpoints further apart than the file was made for, a kill would leave none that can be used."""
+    path = tmp_path / "replay.bin"
+    world, r = World("frames", 1, seed=1), replay("frames", path=path, slack=50)
+    empty = checkpoint.save(tmp_path, f"{0:012d}", {"replay": r.state()})
+    for _ in range(20):
+        world.step(r)
+    saved = checkpoint.save(tmp_path, f"{1:012d}", {"replay": r.state()})
+    r.close()
+    more, less = replay("frames", path=path, slack=60), replay("frames", path=path, slack=40)
+    with pytest.raises(UsageError, match="at most 50 observations old, and 60 are asked for now"):
+        more.load_state(checkpoint.load(saved, {"replay": more.state()})["replay"])
+    less.load_state(checkpoint.load(saved, {"replay": less.state()})["replay"])
+    assert less.slots - less.live == 50
+    less.close()
+    path.unlink()
+    more = replay(
+        "frames", path=path, slack=60
+    )  # nothing had been written yet: the file can still be as large as asked
+    more.load_state(checkpoint.load(empty, {"replay": more.state()})["replay"])
+    assert more.slots - more.live == 60
+    more.close()
+
+
 def test_a_file_is_sparse_and_made_at_the_first_step_only(tmp_path: Path) -> None:
     path = tmp_path / "replay.bin"
     r = Replay(1_000_000, (84, 84), np.uint8, stack=4, path=path, slack=150_000, rng=np.random.default_rng(0))

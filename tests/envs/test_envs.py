@@ -139,14 +139,61 @@ def counter():
 def test_discrete_spaces_are_counted_from_0(counter: EnvConfig) -> None:
     env = make(counter, 1, 0)
     assert env.observation_space == gymnasium.spaces.Discrete(3) and env.action_space == gymnasium.spaces.Discrete(2)
+    assert env.actions == (10, 11) and env.first_state == 5
     assert env.reset().tolist() == [0]
     assert [env.step(np.array([a])).final_obs.tolist() for a in (1, 0, 1)] == [[1], [1], [2]]
     assert env.obs.tolist() == [0]
     only = make(EnvConfig(counter.id, actions=(11,)), 1, 0)
     only.reset()
+    assert only.actions == (11,) and make(EnvConfig("ALE/Pong-v5", actions=(0, 2, 3)), 1, 0).actions == (0, 2, 3)
     assert only.step(np.array([0])).obs.tolist() == [1]
     with pytest.raises(UsageError, match="do not fit"):
         make(EnvConfig(counter.id, actions=(0,)), 1, 0)
+
+
+def test_an_environment_may_write_into_its_action() -> None:
+    class Scaling(fakes_module.Walk):
+        def step(self, action):
+            action *= 0.5
+            return super().step(action)
+
+    gymnasium.register("test/Scaling-v0", lambda **kwargs: Scaling(**kwargs), max_episode_steps=20)
+    env = make(EnvConfig("test/Scaling-v0"), 2, 0)
+    env.reset()
+    for _ in range(5):
+        action = np.full((2, 1), 0.8, np.float32)
+        env.step(action)
+        assert (action == 0.8).all()
+    env.load_state(env.state())
+
+
+@pytest.mark.parametrize("how", ["raises", "nothing"])
+def test_what_cannot_be_drawn_is_measured_all_the_same(how: str) -> None:
+    class Headless(fakes_module.Catch):
+        def render(self):
+            if how == "raises":
+                raise RuntimeError("an OpenGL platform library has not been loaded")
+            return None
+
+    gymnasium.register("test/Headless-v0", lambda **kwargs: Headless(**kwargs))
+    gymnasium.registry["test/Headless-v0"].entry_point.metadata = Headless.metadata
+    try:
+        measured = evaluate(EnvConfig("test/Headless-v0"), lambda obs: np.ones(len(obs), int), 3, 0)
+    finally:
+        gymnasium.registry.pop("test/Headless-v0")
+    assert "video/episode" not in measured and len(measured["eval/returns"]) == 3
+    assert "; no film, since drawing raised" in measured["eval/protocol"]
+
+
+@pytest.mark.parametrize(
+    ("name", "pong"),
+    [
+        *[(name, True) for name in ("ALE/Pong-v5", "Pong-v4", "PongNoFrameskip-v4", "ale_py:ALE/Pong-v5")],
+        *[(name, False) for name in ("mine/Pong-v0", "my_package:Pong-v0", "ALE/Pong2-v5", "ALE/Breakout-v5")],
+    ],
+)
+def test_pong_is_the_atari_game_however_it_is_spelt(name: str, pong: bool) -> None:
+    assert EnvConfig(name).is_pong == pong
 
 
 def test_endless_environments_get_a_limit_for_evaluation(counter: EnvConfig) -> None:

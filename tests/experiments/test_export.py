@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -97,14 +98,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def check_agent(plugin: Any, act: Any) -> None:
     """The exported function is the policy that `act` draws from."""
-    env = plugin.groups[0].env if hasattr(plugin, "groups") else getattr(plugin, "env", None)
-    space = env.observation_space if env else plugin.network.space
+    env = plugin.groups[0].env if hasattr(plugin, "groups") else plugin.env
+    space = env.observation_space
     space.seed(0)
     observations = np.stack([space.sample() for _ in range(100)])
     outputs = {key: value.numpy() for key, value in act(tf.constant(observations)).items()}
     if "value" in outputs:
         np.testing.assert_allclose(outputs["value"], plugin._values(observations), rtol=1e-4, atol=1e-4)
-        np.testing.assert_array_equal(outputs["action"], outputs["value"].argmax(axis=1))
+        np.testing.assert_array_equal(outputs["action"], np.array(env.actions)[outputs["value"].argmax(axis=1)])
         return
     drawn = np.stack([plugin.act(observations) for _ in range(DRAWS)])  # [DRAWS, 100, ...]
     if "probability" in outputs:
@@ -112,7 +113,7 @@ def check_agent(plugin: Any, act: Any) -> None:
         frequency = (drawn[..., None] == np.arange(A)).mean(axis=0)  # [100, A], each with deviation <= 0.03
         assert np.abs(frequency - outputs["probability"]).max() < 0.15
         assert np.abs(frequency - outputs["probability"]).mean() < 0.03
-        np.testing.assert_array_equal(outputs["action"], outputs["probability"].argmax(axis=1))
+        np.testing.assert_array_equal(outputs["action"], np.array(env.actions)[outputs["probability"].argmax(axis=1)])
     else:
         low, high = (getattr(getattr(plugin, "network", plugin), side) for side in ("low", "high"))
         z = np.random.default_rng(1).standard_normal((DRAWS, *outputs["mean"].shape))
@@ -120,6 +121,36 @@ def check_agent(plugin: Any, act: Any) -> None:
         assert np.abs(drawn.mean(axis=0) - expected.mean(axis=0)).mean() < 0.12
         assert abs(drawn.std() - expected.std()) < 0.05
         np.testing.assert_allclose(outputs["action"], np.clip(outputs["mean"], low, high))
+
+
+@pytest.mark.parametrize("name", ["policy-gradient", "dqn", "actor-critic", "a3c"])
+def test_actions_and_states_have_the_environments_numbers(name: str, tmp_path: Path) -> None:
+    """States 5 to 7, actions 10 to 12, of which the agent may use 10 and 12."""
+
+    class Numbered(gymnasium.Env):
+        observation_space = gymnasium.spaces.Discrete(3, start=5)
+        action_space = gymnasium.spaces.Discrete(3, start=10)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return np.int64(5), {}
+
+        def step(self, action):
+            return np.int64(6), 1.0, True, False, {}
+
+    gymnasium.register("test/Numbered-v0", Numbered)
+    try:
+        spec = catalogue().plugins[name]
+        flags = ["--agent.env.id", "test/Numbered-v0", "--agent.env.actions", "10", "12"]
+        whole = parse(spec, [("tiny", {spec.prefix: dict(spec.tiny)})], flags, prog="x", usage="")
+        plugin = build(spec, whole.agent, Context(seed=3, folder=tmp_path))
+        outputs = plugin.exportable()["act"](tf.constant([5, 6, 7], tf.int64))
+        scores = outputs["value" if "value" in outputs else "probability"].numpy()  # [3, 2]
+        assert len({tuple(row) for row in scores.round(6).tolist()}) > 1  # the states are told apart
+        np.testing.assert_array_equal(outputs["action"], np.array([10, 12])[scores.argmax(axis=1)])
+        plugin.close()
+    finally:
+        gymnasium.registry.pop("test/Numbered-v0")
 
 
 def assert_same_pictures(a: Any, b: np.ndarray) -> None:
@@ -190,6 +221,9 @@ def test_the_verb_writes_model_and_card(cli, tmp_path: Path) -> None:
         (("export", run), "usage: python -m experiments export"),
         (("export", run, "-o", tmp_path / "x", "--weights", "bset"), "did you mean 'best'?"),
         (("export", run, "-o", tmp_path / "x", "--onxn"), "'--onxn' is none of these"),
+        (("export", run, "-o", "."), "`export` makes a new folder; name one"),
+        (("export", run, "-o", "/proc/x"), "'/proc/x' cannot be written: "),
+        (("export", run, "-o", tmp_path / "x", "--run.device", "gpu:7"), "device 'gpu:7' is not there"),
     ):
         code, _, err = cli(*words)
         assert code == 2 and sentence in " ".join(err.split()), err
