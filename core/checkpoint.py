@@ -149,6 +149,8 @@ def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             )
         with np.load(path / "arrays.npz", allow_pickle=False) as file:
             return document, {key: file[key] for key in file.files}
+    except PermissionError as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
     except (OSError, ValueError, zipfile.BadZipFile) as error:  # ValueError: broken lines, JSON or array headers
         raise DamagedCheckpoint(f"checkpoint {path} cannot be read: {error}") from error
 

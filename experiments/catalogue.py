@@ -97,9 +97,14 @@ def _find_presets(result: Catalogue) -> None:
         if module_file:
             neighbours.setdefault(Path(module_file).parent / "presets", []).append(spec.name)
     for folder, owners in neighbours.items():
-        for path in sorted(folder.glob("*.yaml")):
+        for path in sorted(folder.glob("[!.]*.yaml")):  # what editors leave begins with a dot
             name, source = canonical(path.stem), f"preset {path.stem} ({path})"
-            owner = canonical(_owner(path) or owners[0]) if len(owners) == 1 or _owner(path) else ""
+            try:
+                said = _owner(path)
+            except (OSError, UnicodeDecodeError) as error:
+                result.broken[source] = f"it cannot be read: {error}"
+                continue
+            owner = canonical(said or owners[0]) if len(owners) == 1 or said else ""
             if owner not in owners:
                 result.broken[source] = f"it must say 'experiment: NAME', with one of {', '.join(sorted(owners))}"
             elif name in result.plugins or name in result.presets:

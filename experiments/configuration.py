@@ -113,6 +113,10 @@ def parse_values(
                 raise UsageError(f"{source}: {key!r} is no setting; {nearest(name, known)}")
             if isinstance(value, (list, tuple)) and typing.get_origin(known[name]) is not tuple:
                 raise UsageError(f"{source}: {key!r} is {value!r}; it must be one value")
+            if value is None and type(None) not in typing.get_args(known[name]):
+                raise UsageError(f"{source}: {key!r} has no value; give one or leave the line out")
+            if known[name] is bool and not isinstance(value, bool):
+                raise UsageError(f"{source}: {key!r} is {value!r}; it must be true or false, without quotes")
             arguments += _as_flag(name, value)
     arguments += _checked_flags(argv, known)
     output = io.StringIO()
@@ -152,7 +156,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _loader())
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"the file {str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}"
@@ -161,9 +165,32 @@ def read_yaml(path: Path) -> dict[str, Any]:
         place = getattr(error, "problem_mark", None)
         where = f", line {place.line + 1}" if place else ""
         raise UsageError(f"{path} is not valid YAML{where}: {getattr(error, 'problem', error)}") from error
+    except ValueError as error:  # an impossible date
+        raise UsageError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path} must hold settings such as 'run: {{seed: 1}}', not {type(values).__name__}")
+    try:
+        list(_flatten(values))
+    except RecursionError as error:
+        raise UsageError(f"{path} is not valid YAML for settings: an anchor stands inside itself") from error
     return values
+
+
+def _loader() -> type:
+    """Return YAML's safe loader, but for two settings of one name, of which it would take the last."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if key.value in seen:
+                    problem = f"{key.value!r} is given twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(str(key.value))
+            return super().construct_mapping(node, deep)
+
+    return Loader
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -181,7 +208,7 @@ def _as_flag(name: str, value: Any) -> list[str]:
         return [flag if value else f"{head}.no-{last}"]
     if isinstance(value, (list, tuple)):
         return [flag, *map(str, value)]
-    return [flag, str(value)]
+    return [f"{flag}={value}"]  # one word, so that a value may begin with "-"
 
 
 def _checked_flags(argv: Sequence[str], known: Mapping[str, Any]) -> list[str]:

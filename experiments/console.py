@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -20,7 +22,7 @@ PLAIN_SECONDS = 10.0  # between two plain lines
 
 def error(sentence: str) -> None:
     """Print one sentence to stderr."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {_escaped(sentence)}")
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(sentence)}")
 
 
 def exit_with(main: Callable[[], int | None]) -> NoReturn:
@@ -36,7 +38,7 @@ class Display:
     """Progress of one run: rate, time left and the headline metric."""
 
     def __init__(self, name: str, unit: str, until: int, time_limit: float):
-        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.console = _Lasting(highlight=False, soft_wrap=not sys.stdout.isatty())
         self._unit, self._until, self._time_limit = unit, until, time_limit
         self._begun = self._printed = self._drawn = time.monotonic()
         self._start_clock: int | None = None
@@ -58,7 +60,7 @@ class Display:
 
     def say(self, line: str) -> None:
         """Print a line of its own."""
-        self.console.print(_escaped(line))
+        self.console.print(escape(line))
 
     def update(self, clock: int, logged: dict[str, float] | None = None) -> None:
         """Show where the run stands; called after every step."""
@@ -74,7 +76,7 @@ class Display:
             done = clock / self._until
             if self._time_limit:
                 done = max(done, (now - self._begun) / self._time_limit)
-            headline = _escaped(self.headline)
+            headline = escape(self.headline)
             self._progress.update(self._task, completed=1000 * min(done, 1), clock=f"{place} {rate}", headline=headline)
         elif logged and now - self._printed >= PLAIN_SECONDS:
             self._printed = now
@@ -101,9 +103,15 @@ def closing_table(console: Console, title: str, rows: dict[str, Any]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for key, value in rows.items():
-        table.add_row(key, f"{value:,.4g}" if isinstance(value, float) else _escaped(str(value)))
+        table.add_row(key, f"{value:,.4g}" if isinstance(value, float) else escape(str(value)))
     console.print(table)
 
 
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
+class _Lasting(Console):
+    """A console whose reader may leave, as `| head` does: from then on nothing is printed, and the training goes on."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # what the interpreter flushes at its end goes there
+        os.close(nowhere)

@@ -44,15 +44,19 @@ def export(argv: Sequence[str]) -> int:
     rest = [word for word in rest if word != "--onnx"]
     if onnx and not all(importlib.util.find_spec(name) for name in ("tf2onnx", "onnxruntime")):
         raise UsageError("--onnx needs tf2onnx and onnxruntime: install pongan[onnx]")
-    if out is None or rest:
+    if out is None or (rest and not rest[0].startswith("--run.")):
         raise UsageError(f"usage: python -m experiments {USAGE}" + (f"; {rest[0]!r} is none of these" if rest else ""))
     folder = Path(out)
+    if folder.name in ("", ".."):
+        raise UsageError(f"{out!r} cannot be written: `export` makes a new folder; name one")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{out!r} exists already; `export` overwrites nothing")
 
+    import tensorflow as tf
+
     from experiments.show import restored
 
-    plugin, spec, which = restored(path, ["--weights", weights])
+    plugin, spec, which = restored(path, ["--weights", weights, *rest])
     try:
         if not hasattr(plugin, "exportable"):
             raise UsageError(
@@ -62,8 +66,9 @@ def export(argv: Sequence[str]) -> int:
         concrete = concrete_functions(functions, spec)
         try:
             converted, apart, failure = _write(path, folder, spec, which, functions, concrete, onnx)
-        except OSError as error:
-            raise UsageError(f"{out!r} cannot be written: {error.strerror}") from error
+        except (OSError, tf.errors.OpError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error.message
+            raise UsageError(f"{out!r} cannot be written: {reason}") from error
     finally:
         plugin.close()
     for name, function in concrete.items():
@@ -94,6 +99,7 @@ def _write(
     failure = None
     converted: dict[str, float] = {}
     try:
+        temporary.mkdir()
         save(concrete, temporary)
         apart = _difference(concrete, temporary)
         shutil.copy(path / "config.yaml", temporary / "config.yaml")

@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -95,10 +96,10 @@ class RunFolder:
                 f"{str(path)!r} is no run folder: it has no config.yaml; runs look like runs/NAME/ENV/DATE-TIME-sSEED"
             )
 
-    def write_config(self, values: dict[str, Any]) -> None:
+    def write_config(self, values: Mapping[str, Any]) -> None:
         import yaml
 
-        write_atomically(self.path / "config.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+        write_atomically(self.path / "config.yaml", yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
 
     @staticmethod
     def read_config(path: Path) -> dict[str, Any]:
@@ -113,7 +114,7 @@ class RunFolder:
     def write_meta(self, **changes: Any) -> None:
         """Update meta.json; the first call records versions, machine and commit."""
         file = self.path / "meta.json"
-        meta = json.loads(file.read_text()) if file.exists() else {"started": _now(), "host": _host(), **_provenance()}
+        meta = self.read_meta() or {"started": _now(), "host": _host(), **_provenance()}
         write_atomically(file, json.dumps(meta | {"updated": _now()} | changes, indent=2) + "\n")
 
     def read_meta(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -90,6 +91,7 @@ class Loop:
         self.meter = Meter()
         self.elapsed = 0.0  # seconds of training, over all calls
         self.best: dict[str, Any] | None = None
+        self._best_name = ""  # of the checkpoint with these weights
         self.last: dict[str, Any] | None = None  # newest evaluation
         self._changed = False  # since the last save
         self._warned: set[str] = set()
@@ -109,7 +111,7 @@ class Loop:
         self.save()
 
     def restore(self, forked: str | None = None) -> str:
-        """Restore the newest whole checkpoint; a damaged one is reported, set aside, and the one before it used.
+        """Restore the newest whole checkpoint; damaged ones are reported, and set aside when one before them could be used.
 
         One that is intact but does not fit (the program has changed) stays as it is, and so do those before it: CheckpointError.
 
@@ -119,6 +121,7 @@ class Loop:
         found = checkpoint.numbered(self.folder.path)
         if not found:
             raise UsageError(f"{self.folder.path} has no checkpoint to resume from; start the experiment again")
+        damaged: dict[Path, str] = {}
         for path in found:
             state = self.plugin.state()
             own = [(rate, np.asarray(rate)) for rate in _step_sizes(state)] if path.name == forked else []
@@ -126,17 +129,23 @@ class Loop:
                 tree = checkpoint.load(path, {"plugin": state})
             except DamagedCheckpoint as error:
                 self.display.say(f"warning: {error}; trying the one before it")
-                path.rename(path.with_name(f"damaged-{path.name}"))
+                damaged[path] = str(error)
                 continue
+            for other in damaged:
+                other.rename(other.with_name(f"damaged-{other.name}"))
             for rate, value in own:
                 rate.assign(value)
             self.plugin.load_state(tree["plugin"])
             saved = tree["loop"]
             self.meter.load_state(saved["meter"])
             self.elapsed, self.best, self.last = saved["elapsed"], saved["best"], saved["last"]
+            self._best_name = saved.get("best_name") or (_best(self.best["clock"]) if self.best else "")
             self.events = EventFile(self.folder.path / tree["events"].path)
             return path.name
-        raise UsageError(f"every checkpoint of {self.folder.path} is damaged; nothing can be resumed")
+        raise UsageError(
+            f"every checkpoint of {self.folder.path} is damaged, or what belongs to it is missing, and all stay as they are; the "
+            f"newest: {damaged[found[0]]}"
+        )
 
     # --- the loop -------------------------------------------------------------------------------------------------------
 
@@ -184,11 +193,17 @@ class Loop:
 
     def save(self) -> None:
         """Write a whole checkpoint and drop the oldest; OSError leaves the earlier ones as they are."""
-        loop = {"meter": self.meter.state(), "elapsed": self.elapsed, "best": self.best, "last": self.last}
+        loop = {
+            "meter": self.meter.state(),
+            "elapsed": self.elapsed,
+            "best": self.best,
+            "best_name": self._best_name,
+            "last": self.last,
+        }
         events = AppendOnly(self.events.path.name, self.events.length())
         tree = {"plugin": self.plugin.state(), "loop": loop, "events": events}
         checkpoint.save(self.folder.path, f"{self.plugin.clock:012d}", tree)
-        checkpoint.prune(self.folder.path, KEPT, _best(self.best["clock"]) if self.best else "")
+        checkpoint.prune(self.folder.path, KEPT, self._best_name)
         self._changed = False
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -244,7 +259,9 @@ class Loop:
         if self.best is None or (score > self.best["value"] if self.spec.goal == "max" else score < self.best["value"]):
             self.best = {"clock": clock, "value": score}
             # The one before stays until the next whole checkpoint knows this one: a run killed until then resumes with it.
-            checkpoint.save(self.folder.path, _best(clock), {"plugin": self.plugin.state()}, weights_only=True)
+            # A killed run may have left one of the same clock; then the name that `save` returns is another.
+            tree = {"plugin": self.plugin.state()}
+            self._best_name = checkpoint.save(self.folder.path, _best(clock), tree, weights_only=True).name
 
     def _check_tags(self, tags: Mapping[str, Any]) -> None:
         for tag in unknown_tags(t for t in tags if t not in self._warned):

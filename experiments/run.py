@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import shlex
 import shutil
 import signal
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,9 @@ def run(argv: Sequence[str], observe: Callable[[Any], None] | None = None) -> in
             spec.prefix: as_dict(plugin_config),
             "run": as_dict(settings),
         }
-        folder.write_config(values)
-        return _train(spec, plugin_config, settings, folder, label, chosen, place, observe, resuming=False)
+        with _disk_errors(spec):
+            folder.write_config(values)
+        return _train(spec, plugin_config, settings, folder, label, chosen, place, observe)
 
 
 def configured(argv: Sequence[str]) -> tuple[Spec, str, Any, RunConfig]:
@@ -70,7 +72,8 @@ def resume(argv: Sequence[str]) -> int:
     if unknown:
         raise UsageError(f"resume takes only --run.* flags; {unknown[0].partition('=')[0]!r} would make it another run")
     prefixed = [f"run.{name}" for name in flags(RunConfig)]
-    changed = parse_values(_RunOnly, [], rest, prog="python -m experiments resume", default=_RunOnly(settings)).run
+    default = _RunOnly(replace(settings, time_limit=0.0))  # the limit was that of another call
+    changed = parse_values(_RunOnly, [], rest, prog="python -m experiments resume", default=default).run
     for name in FIXED_AT_START:
         if getattr(changed, name) != getattr(settings, name):
             raise UsageError(
@@ -84,10 +87,8 @@ def resume(argv: Sequence[str]) -> int:
             path = Path(shutil.copytree(path, Path(place.root) / path.name, ignore=shutil.ignore_patterns(".lock")))
         folder = RunFolder.open(path)
         values = RunFolder.read_config(path) | {"run": as_dict(changed)}
-        folder.write_config(values)
-        return _train(
-            spec, plugin_config, changed, folder, values.get("preset", spec.name), chosen, place, None, resuming=True
-        )
+        label = values.get("preset", spec.name)
+        return _train(spec, plugin_config, changed, folder, label, chosen, place, None, resuming=values)
 
 
 def load_run(path: Path, argv: Sequence[str]) -> tuple[Spec, Any, RunConfig]:
@@ -105,7 +106,7 @@ def make_plugin(spec: Spec, config: Any, settings: RunConfig, files: Path, say: 
     from experiments.loop import KEPT
 
     # With save_every 0 only a signal saves in between, and the run may go on from there to its end.
-    rewind = min(KEPT * settings.save_every or settings.until, settings.until)
+    rewind = KEPT * settings.save_every or settings.until
     context = Context(
         seed=settings.seed, folder=files, precision=settings.precision, rewind=rewind, strategy=strategy, say=say
     )
@@ -125,12 +126,14 @@ def _train(
     place: _Workplace,
     observe: Callable[[Any], None] | None,
     *,
-    resuming: bool,
+    resuming: Mapping[str, Any] | None = None,
 ) -> int:
+    """Train a new run, or go on with one: then `resuming` is its configuration, which is kept if the run can be restored."""
     from experiments.console import Display, closing_table
     from experiments.loop import Loop
 
-    folder.write_meta(status="running", experiment=spec.name, preset=label, seed=settings.seed, runtime=chosen)
+    with _disk_errors(spec):
+        folder.write_meta(status="running", experiment=spec.name, preset=label, seed=settings.seed, runtime=chosen)
     display = Display(label, spec.clock, settings.until, settings.time_limit)
     plugin: Any = None
     loop: Any = None
@@ -139,11 +142,12 @@ def _train(
         scope.enter_context(place.strategy.scope() if place.strategy else contextlib.nullcontext())
         plugin = make_plugin(spec, config, settings, folder.files, display.say, place.strategy)
         loop = Loop(plugin, spec, settings, folder, display, place.together)
-        if resuming:
+        if resuming is not None:
             forked = folder.read_meta().get("forked", {}).get("checkpoint")
             name = loop.restore(forked)
             resumed = [*folder.read_meta().get("resumed", []), {"checkpoint": name, "argv": sys.argv}]
             folder.write_meta(resumed=resumed)
+            folder.write_config(resuming)
             display.say(f"resumed {folder.path} at {plugin.clock:,} {spec.clock}")
         else:
             loop.begin(
@@ -190,8 +194,9 @@ def _train(
         display.say(f"saved at {plugin.clock:,} {spec.clock}; go on with: python -m experiments resume {folder.path}")
         return 128 + stopped
     results = _results(spec, config, label, settings, folder, loop)
-    folder.write_results(results)
-    folder.write_meta(status="finished")
+    with _disk_errors(spec):
+        folder.write_results(results)
+        folder.write_meta(status="finished")
     values = {k: v for k, v in loop.last["values"].items() if isinstance(v, (int, float, str))}
     closing_table(
         display.console,
@@ -280,10 +285,19 @@ def _results(spec: Spec, config: Any, label: str, settings: RunConfig, folder: R
     }
 
 
+@contextlib.contextmanager
+def _disk_errors(spec: Spec) -> Iterator[None]:
+    """Make one sentence of what the disk refuses before and after training."""
+    try:
+        yield
+    except OSError as failure:
+        raise UsageError(_reason(failure, spec)) from failure
+
+
 def _reason(failure: Exception, spec: Spec) -> str:
     if isinstance(failure, UsageError):
         return str(failure)
-    if isinstance(failure, OSError) and failure.strerror:
+    if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
         where = f" {failure.filename!r}" if failure.filename else ""
         return f"the disk refused to write{where}: {failure.strerror}; earlier checkpoints are whole, so free space and resume"
     return f"plugin {spec.name!r} raised {type(failure).__name__}: {failure}".splitlines()[0]

@@ -74,7 +74,7 @@ def new(argv: Sequence[str]) -> int:
     }
     if package is not None:
         files[Path(package) / "pyproject.toml"] = (TEMPLATES / "pyproject.toml.txt").read_text()
-    there = [path for path in (at, *files) if path.exists()]
+    there = [path for path in (at, at.with_suffix(".py"), *files) if path.exists()]  # a package would hide a module
     if there:
         raise UsageError(f"{str(there[0])!r} exists already; `new` overwrites nothing")
     title = "".join(part.capitalize() for part in name.split("-"))

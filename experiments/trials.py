@@ -47,6 +47,7 @@ def train(plan: Plan, folder: Path, todo: Sequence[str], workers: int, address: 
     spec, _, _, settings = configured(plan.words(todo[0], folder))
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the runs' own event files are the record
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # paths in the settings are those of the user's folder
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     given = {"address": address} if address else {"address": "local", "num_cpus": workers}
     environment = {} if address else {"PYTHONPATH": _python_path()}
@@ -286,7 +287,8 @@ class Trial(tune.Trainable):
             if self.cores and "--run.threads" not in self.plan.flags:
                 words += ["--run.threads", str(max((os.cpu_count() or 1) // self.cores, 1))]
         else:
-            words = ["resume", str(self.run)]
+            _, _, _, settings = configured(self.plan.words(self.name, self.sweep, self.values))
+            words = ["resume", str(self.run), "--run.time-limit", str(settings.time_limit)]
         self._log.parent.mkdir(exist_ok=True)
         write_record(self.sweep, self.name, state="running", values=self.values, why="")
         with open(self._log, "ab") as log:

@@ -14,13 +14,14 @@ from core.errors import require
 from core.metrics.distances import Gaussian, frechet_distance, kernel_distance, precision_recall
 from core.metrics.features import Extractor
 from core.metrics.modes import count_modes
-from generative.data.sources import Data, Mixture, StackedDigits
+from generative.data.sources import Data, Mixture, Pictures, StackedDigits
 
 __all__ = ["Evaluation", "Sampler", "as_input", "as_pictures"]
 
 GRID_SEED, MEASURE_SEED = 1, 2  # fixed noise, so that pictures and numbers compare over time
 IN_GRID = 64
 PRECISION_EXAMPLES = 2500  # of each side: precision and recall need all pairs
+LEAST = 4  # pictures of either side: precision and recall compare each with its third nearest
 AT_ONCE = 250  # samples in one forward pass
 
 
@@ -93,6 +94,11 @@ class Evaluation:
     def __init__(self, data: Data, count: int, extractor: str = "digits"):
         self.data, self.count = data, count
         self.extractor = None if isinstance(data, Mixture) else Extractor(extractor)
+        if isinstance(data, Pictures):
+            require(
+                len(data) >= LEAST,
+                f"{data.name} has {len(data)} pictures; to measure on them {LEAST} or more are needed",
+            )
         require(
             not isinstance(data, StackedDigits) or extractor == "digits",
             f"extractor is {extractor!r}; the modes of stacked-digits are counted with 'digits'",

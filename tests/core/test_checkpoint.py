@@ -94,6 +94,18 @@ def test_damage_is_noticed_before_anything_changes(tmp_path: Path, file: str, da
         np.testing.assert_array_equal(old, np.asarray(new))
 
 
+def test_a_checkpoint_that_may_not_be_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = checkpoint.save(tmp_path, "a", {"clock": 1})
+
+    def refuse(*_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(checkpoint, "_sha256", refuse)
+    with pytest.raises(CheckpointError, match=r"cannot be read: .*Permission denied") as caught:
+        checkpoint.load(path, {"clock": 0})
+    assert not isinstance(caught.value, DamagedCheckpoint)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

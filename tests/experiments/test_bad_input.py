@@ -25,6 +25,7 @@ QUICK = (
 
 BEFORE_A_RUN = {
     "unknown name": (["run", "policy-gradint"], "no experiment 'policy-gradint'; did you mean 'policy-gradient'"),
+    "marks of a printer": (["run", r"vae\[/x]"], r"no experiment 'vae\\[/x]'"),
     "unknown preset": (["run", "pong-pg-fst"], "did you mean 'pong-pg-fast'"),
     "unknown verb": (["rnu"], "no verb 'rnu'; did you mean 'run'"),
     "unknown flag": (["run", "policy-gradient", "--agent.learning-rate", "1"], "no flag '--agent.learning-rate'"),
@@ -86,6 +87,11 @@ CONFIG_FILES = {
     "a list for a number": ("agent: {lr: [1, 2]}", "'agent.lr' is [1, 2]; it must be one value"),
     "broken YAML": ("agent: {lr: 1", "is not valid YAML, line"),
     "no mapping": ("- 1", "must hold settings"),
+    "no value": ("run: {tag: }", "'run.tag' has no value"),
+    "quoted boolean": ("run: {deterministic: 'true'}", "'run.deterministic' is 'true'; it must be true or false"),
+    "a setting twice": ("run: {seed: 1}\nrun: {seed: 2}", "is not valid YAML, line 2: 'run' is given twice"),
+    "no such day": ("run: {tag: 2026-02-30}", "is not valid YAML: day is out of range"),
+    "a loop": ("run: &a {tag: *a}", "is not valid YAML"),
     "another experiment": ("experiment: dqn", "configures the experiment 'dqn', not 'policy-gradient'"),
     "python object": ("agent: !!python/object/apply:os.system ['true']", "is not valid YAML"),
     "not text": (b"\xff\xfe\x00", "cannot be read"),
@@ -220,6 +226,49 @@ def test_intact_checkpoints_that_do_not_fit_stay_as_they_are(
     assert (
         sorted(path.name for path in (finished / "checkpoints").glob("*0*") if path.name[:4] != "best") == before[::-1]
     )
+
+
+def test_checkpoints_whose_event_file_is_missing_stay_as_they_are(finished: Path, cli) -> None:
+    (events,) = finished.glob("events.*")
+    events.rename(finished.parent / "kept")
+    before = sorted(path.name for path in (finished / "checkpoints").iterdir())
+    assert_sentence(cli("resume", finished, "--run.until", 35), f"bytes of {events}, which is missing or shorter")
+    assert sorted(path.name for path in (finished / "checkpoints").iterdir()) == before
+    (finished.parent / "kept").rename(events)
+    assert cli("resume", finished, "--run.until", 35)[0] == 0
+
+
+def test_a_disk_that_is_full_at_the_end(finished: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    from experiments import folder
+
+    real = folder.write_atomically
+
+    def write(path: Path, text: str) -> None:
+        if path.name == "results.json":
+            raise OSError(28, "No space left on device", str(path))
+        real(path, text)
+
+    monkeypatch.setattr(folder, "write_atomically", write)
+    assert_sentence(cli("resume", finished, "--run.until", 35), "results.json': No space left")
+    monkeypatch.setattr(folder, "write_atomically", real)
+    assert cli("resume", finished)[0] == 0
+    (finished / "meta.json").write_text("")
+    assert_sentence(cli("resume", finished), "meta.json is damaged")
+
+
+def test_a_reader_that_leaves_does_not_end_the_training(external: Path, launch, tmp_path: Path) -> None:
+    flags = ("--run.eval-every", 5, "--run.until", 200, "--run.folder", tmp_path / "r")
+    process = launch("run", "misbehaving", *flags, path=external)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(120) == 0, process.stderr.read()
+    assert json.loads((only_run(tmp_path / "r") / "meta.json").read_text())["status"] == "finished"
+
+
+def test_a_value_that_begins_like_a_flag_comes_back_from_the_run(external: Path, cli, tmp_path: Path) -> None:
+    assert cli("run", "misbehaving", "--run.tag=-a", "--run.until", 20, "--run.folder", tmp_path / "r")[0] == 0
+    code, _, err = cli("resume", only_run(tmp_path / "r"), "--run.until", 25)
+    assert code == 0, err
 
 
 def test_nothing_but_damage(finished: Path, cli) -> None:

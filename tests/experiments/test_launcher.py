@@ -184,6 +184,24 @@ def test_the_best_weights_outlive_a_kill_before_the_next_checkpoint(
     assert json.loads((run / "results.json").read_text())["headline"]["best"] == {"clock": 10, "value": 10.0}
 
 
+def test_best_weights_that_a_killed_process_left_are_not_taken_for_the_new_ones(
+    external: Path, cli, tmp_path: Path
+) -> None:
+    """Killed between the evaluation after 20 updates and the next checkpoint, the run comes there again."""
+    every = ("--run.eval-every", 20, "--run.save-every", 15, "--run.until", 25)
+    failing = ("--model.how", "raise", "--model.at", 24)
+    assert cli("run", "misbehaving", *failing, *every, "--run.folder", tmp_path)[0] == 2
+    run = only_run(tmp_path)
+    left = checkpoint.best(run)
+    assert left is not None and left.name == f"best-{20:012d}"
+    (left / "left").touch()
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("how: raise", "how: not"))
+    assert cli("resume", run)[0] == 0
+    (best,) = (run / "checkpoints").glob("best-*")
+    assert int(best.name[5:17]) == 20 and not (best / "left").exists()
+
+
 def test_a_resume_shows_nothing_twice(external: Path, cli, tmp_path: Path) -> None:
     """Stopped between two log points: the first half of the interval's sum is in the checkpoint, later events are cut off."""
     assert cli("run", "misbehaving", "--model.how", "raise", "--model.at", 18, "--run.folder", tmp_path)[0] == 2
@@ -255,6 +273,22 @@ def test_time_limit(external: Path, cli, tmp_path: Path) -> None:
     assert cli("run", "misbehaving", "--model.pause", 0.02, "--run.time-limit", 0.5, "--run.folder", tmp_path)[0] == 0
     assert time.monotonic() - begun < 10
     assert 1 < json.loads((only_run(tmp_path) / "results.json").read_text())["clock"]["value"] < 100
+    code, _, err = cli("resume", only_run(tmp_path), "--run.until", 120)  # the limit was that of the first call
+    assert code == 0, err
+    assert json.loads((only_run(tmp_path) / "results.json").read_text())["clock"]["value"] == 120
+
+
+def test_strange_files_among_the_presets_harm_nobody(external: Path, cli) -> None:
+    presets = external / "pongan_extra" / "presets"
+    presets.mkdir(exist_ok=True)
+    (presets / ".#being-edited.yaml").symlink_to("nowhere")
+    (presets / "dangling.yaml").symlink_to("nowhere")
+    (presets / "latin.yaml").write_bytes(b"# \xff")
+    catalogue.cache_clear()
+    code, out, err = cli("list")
+    assert code == 0, err
+    broken = [line for line in out.splitlines() if line.startswith("broken: preset")]
+    assert len(broken) == 2 and "dangling" in broken[0] and "latin" in broken[1]
 
 
 def test_context_is_what_a_plugin_may_know() -> None:
