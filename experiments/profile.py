@@ -362,5 +362,5 @@ def _number(text: str, name: str) -> float:
         number = float(text)
     except ValueError as error:
         raise UsageError(f"{name} is {text!r}; it must be a number") from error
-    require(0 <= number < float("inf"), f"{name} is {text}; it must be a number of 0 or more")
+    require(0 <= number < float("inf"), f"{name} is {text}; it must be 0 or more, and finite")
     return number

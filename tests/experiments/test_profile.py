@@ -274,6 +274,7 @@ def test_an_agent(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ([], "usage: python -m experiments profile NAME"),
         (["dqn", "--seconds", "long"], "--seconds is 'long'; it must be a number"),
         (["dqn", "--warm-up", "-1"], "it must be 0 or more"),
+        (["dqn", "--trace", "inf"], "--trace is inf; it must be 0 or more, and finite"),
         (["dnq"], "did you mean 'dqn'?"),
         (["dqn", "--second", "5"], "profile knows no flag '--second'; did you mean '--seconds'?"),
     ],
