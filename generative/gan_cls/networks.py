@@ -1,7 +1,7 @@
 """The networks of GAN-CLS: 64x64 pictures in [-1, 1], captions as vectors of a text encoder. Outputs are float32.
 
-Kernels start as N(0, 0.02^2); batch norm with decay 0.9 stands behind every convolution but D's first and each network's last,
-in D only if it is asked for.
+Kernels start as N(0, 0.02^2), those that reduce the text as He et al. (2015); batch norm with decay 0.9 stands behind every
+convolution but D's first and each network's last, in D only if it is asked for.
 """
 
 from __future__ import annotations
@@ -99,7 +99,11 @@ class _Layers:
         return make_batch_norm()(h) if self._batch_norm else h
 
     def reduce(self, t: keras.KerasTensor, units: int) -> keras.KerasTensor:
-        return _leaky()(self.dense(units)(t))
+        """Return [B, units] of captions [B, E], as large as z: only the direction of a caption's vector has been learned."""
+        t = keras.layers.UnitNormalization(dtype="float32")(t)
+        t = keras.layers.Rescaling(t.shape[-1] ** 0.5, dtype="float32")(t)
+        start = keras.initializers.HeNormal(seed=next(self._numbers))
+        return _leaky()(keras.layers.Dense(units, kernel_initializer=start)(t))
 
     def down(self, x: keras.KerasTensor, width: int, last_active: bool = True) -> keras.KerasTensor:
         h = _leaky()(self.conv(width, 4, 2, use_bias=True)(x))

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -20,6 +21,7 @@ from generative.data.shape_reader import Reader
 from generative.gan_cls.config import GANCLSConfig
 from generative.gan_cls.measures import Measures, groups, one_thing_scenes
 from generative.gan_cls.model import GANCLS
+from generative.gan_cls.networks import generator
 from tests.conftest import only_run
 from tests.experiments.test_kill_resume import check_killed_equals_undisturbed
 
@@ -62,8 +64,9 @@ LAZY = {"batch_norm": False, "r1": 0.2, "r2": 0.1, "penalty_every": 3}
 def test_update_is_the_papers(context: Context, fields: dict[str, Any]) -> None:
     """Shared forward passes give what separate ones would: Algorithm 1 worked out apart, with a plain optimiser's steps."""
     model, twin = make(context, **fields), make(context, **fields)
-    for variable in model.D_variables + twin.D_variables:
-        variable.assign(8 * variable)  # so that the penalties weigh as much as the loss
+    if fields["r1"]:
+        for variable in model.D_variables + twin.D_variables:
+            variable.assign(8 * variable)  # so that the penalties weigh as much as the loss
     batch = model.stream.next()
     key = tf.constant([model.noise_seed, 0], tf.int64)
     model.update(*map(tf.constant, (batch.x, batch.text, batch.wrong)), key, tf.constant(2e-4))
@@ -118,6 +121,16 @@ def test_encoders_train_then_freeze(context: Context, encoder: Any) -> None:
     for a, b in zip(after, weights(model.T) + weights(model.I), strict=True):
         np.testing.assert_array_equal(a, b)
     model.close()
+
+
+def test_the_text_enters_as_large_as_the_noise() -> None:
+    """Encoders learn directions: whatever the length of their vectors, G sees numbers about as large as those of z."""
+    G = generator(text=64, latent=10, width=2, reduced=128, seed=1)
+    v = 0.01 * tf.random.stateless_normal((32, 64), (1, 2))
+    z = tf.random.stateless_normal((32, 10), (3, 4))
+    np.testing.assert_allclose(G([z, v]), G([z, 1_000 * v]), atol=1e-5)
+    joint = next(layer.output for layer in G.layers if isinstance(layer, keras.layers.Concatenate))
+    assert 0.5 < np.std(keras.Model(G.inputs, joint)([z, v])[:, 10:]) < 2
 
 
 def test_step_size_is_halved_again_and_again(context: Context) -> None:
