@@ -1,7 +1,7 @@
 """The networks of GAN-CLS: 64x64 pictures in [-1, 1], captions as vectors of a text encoder. Outputs are float32.
 
 Kernels start as N(0, 0.02^2), those that reduce the text as He et al. (2015); batch norm with decay 0.9 stands behind every
-convolution but D's first and each network's last, in D only if it is asked for.
+convolution but each network's last and the first of D and of the picture encoder, in D only if it is asked for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ALPHA = 0.2  # slope of leaky ReLU
 
 
 def generator(text: int, latent: int, width: int, reduced: int, seed: int) -> keras.Model:
-    """Return G: (z [B, latent], text [B, text]) -> pictures [B, 64, 64, 3]; the maps have 8, 4, 2, 1 and 1 `width` filters.
+    """Return G: (z [B, latent], text [B, text]) -> pictures [B, 64, 64, 3]; the maps have 8, 4, 2 and 1 `width` filters.
 
     The text is reduced to `reduced` numbers and joined to z; dense to 4x4, residual block, resize-convolution to 8x8, residual
     block, three more resize-convolutions, tanh.
