@@ -119,10 +119,10 @@ def test_a_bad_sweep_starts_nothing(cli, tmp_path: Path, arguments: list[str], s
     assert not (tmp_path / "s").exists()
 
 
-def sweep(*words: object, site: Path | None = None, wait: bool = True) -> subprocess.Popen[str]:
+def sweep(*words: object, site: Path | None = None, wait: bool = True, cwd: Path = ROOT) -> subprocess.Popen[str]:
     env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, filter(None, [ROOT, site])))}
     command = [sys.executable, "-m", "experiments", "sweep", *map(str, words)]
-    process = subprocess.Popen(command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(command, cwd=cwd, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if wait:
         process.said = process.communicate(timeout=280)[0]  # type: ignore[attr-defined]
     return process
@@ -131,8 +131,9 @@ def sweep(*words: object, site: Path | None = None, wait: bool = True) -> subpro
 @needs_ray
 def test_a_failure_stays_alone_and_nothing_finished_is_repeated(external: Path, tmp_path: Path) -> None:
     """The external plugin `misbehaving` raises when told to; its neighbour trains on, and going on repeats neither."""
-    flags = ("--run.until", 40, "--run.eval-every", 10, "--run.log-every", 10, "--folder", tmp_path)
-    first = sweep("misbehaving", "--grid", "model.how=raise,fine", *flags, site=external)
+    (tmp_path / "short.yaml").write_text("run: {until: 40, eval_every: 10, log_every: 10}")
+    flags = ("--config", "short.yaml", "--folder", tmp_path)  # a path from where the user stands, for trials too
+    first = sweep("misbehaving", "--grid", "model.how=raise,fine", *flags, site=external, cwd=tmp_path)
     assert first.returncode == 1, first.said
     (folder,) = (tmp_path / "misbehaving").iterdir()
     assert (
@@ -147,7 +148,7 @@ def test_a_failure_stays_alone_and_nothing_finished_is_repeated(external: Path, 
         (run / "results.json").is_file() and (folder / "compare.png").is_file() and (folder / "compare.csv").is_file()
     )
     before = (run / "meta.json").read_text()
-    again = sweep("--resume", folder, site=external)
+    again = sweep("--resume", folder, site=external, cwd=tmp_path)
     assert again.returncode == 1 and "2 trials, 2 of them done" in again.said
     assert (run / "meta.json").read_text() == before
 
