@@ -320,8 +320,11 @@ class Replay:
         return tree
 
     def load_state(self, tree: dict[str, Any]) -> None:
-        """Go on from `tree`. UsageError when its file is missing, another's, has been written on
-        beyond the slack, or has less slack than this replay would have given it."""
+        """Go on from `tree`.
+
+        UsageError when its file is missing, another's, has been written on beyond the slack, or has less slack than is asked
+        for now: checkpoints would outlive what they count.
+        """
         self.close()
         wanted = self.slots
         if tree["file"] is not None:
@@ -330,7 +333,7 @@ class Replay:
             require(
                 has >= asked,
                 f"{self.path} was made for checkpoints that are at most {has:,} observations old, and {asked:,} are asked for "
-                "now; resume with the run.save_every it was made with, or a smaller one",
+                "now; resume with a smaller --run.save-every (0 counts as run.until)",
             )
         self._allocate()
         self.head, self._fresh = tree["head"].copy(), tree["fresh"].copy()
