@@ -160,7 +160,7 @@ def test_ema_is_what_is_drawn(context: Context) -> None:
 
 def test_drawing_depends_on_caption_and_seed_only(context: Context) -> None:
     model = make(context, ema=0.0, lr=0.02)  # far enough from the grey of the first weights
-    for _ in range(12):
+    for _ in range(24):
         model.step()
     text = "a large red circle above a small blue square"
     first = model.sample_text(text, 3, seed=5)
