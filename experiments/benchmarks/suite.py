@@ -36,7 +36,7 @@ ARGUMENTS: dict[
             *("--flags", "--agent.env.noop-max", "30", "--agent.eval-episodes", "20"),
         ],
     ],
-    "policy-gradient-cartpole": [["--seeds", "5"]],
+    "policy-gradient-cartpole": [["--seeds", "5", "--threshold", "475"]],
     "dqn-cartpole": [["--seeds", "5", "--threshold", "475"]],
     "dqn-acrobot": [["--seeds", "3", "--threshold", "-90"]],
     "dqn-pong": [["--seeds", "1", "--flags", "--run.precision", "bfloat16"]],
