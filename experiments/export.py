@@ -22,7 +22,7 @@ from experiments.run import _run_path, _take_option
 
 __all__ = ["concrete_functions", "example_inputs", "export", "save"]
 
-USAGE = "export <run folder> -o FOLDER [--weights best|newest] [--onnx]"
+USAGE = "export <run folder> -o FOLDER [--weights best|newest] [--onnx] [--run.device cpu]"
 TOLERANCE = 1e-5  # between the live model and the saved one, relative to the largest output
 ONNX_TOLERANCE = 5e-3  # of another runtime that rounds differently: one of a picture's 256 levels
 BATCH, SIDE = 2, 16  # of example inputs: the batch, and every other axis that is free
