@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
+from scipy.stats import pearsonr
 
 from core import checkpoint
 from core.plugin import MEMBERS, Context, Spec, build
@@ -14,11 +18,19 @@ from experiments.configuration import parse
 from experiments.tensorboard import unknown_tags
 
 STEPS = 6
+CHANCE = 1e-9  # of a correlation so large in independent kernels: far below one in all the pairs of all plugins
+COPIES = ("average", "target")  # attributes that hold copies of a network, which start equal to it
+
+
+def tiny(spec: Spec) -> Any:
+    """Return a plugin's configuration with its `tiny` settings."""
+    return getattr(parse(spec, [("tiny", {spec.prefix: dict(spec.tiny)})], [], prog="tiny", usage=""), spec.prefix)
 
 
 def check_contract(spec: Spec, folder: Path) -> None:
-    """Step, finite scalars, evaluate without a trace, save, restore, the same next steps bit for bit, close."""
-    config = getattr(parse(spec, [("tiny", {spec.prefix: dict(spec.tiny)})], [], prog="tiny", usage=""), spec.prefix)
+    """Independent first weights, steps with finite scalars, evaluate without a trace, save, restore, the same next steps bit
+    for bit, close."""
+    config = tiny(spec)
 
     def plugin(seed: int) -> Any:
         return build(spec, config, Context(seed=seed, folder=folder))
@@ -36,6 +48,7 @@ def check_contract(spec: Spec, folder: Path) -> None:
 
     original = plugin(seed=3)
     assert all(hasattr(original, member) for member in MEMBERS[spec.kind])
+    assert_independent(first_kernels(original))
     clocks = [original.clock]
     seen: dict[str, float] = {}
     for _ in range(STEPS):
@@ -73,6 +86,64 @@ def check_contract(spec: Spec, folder: Path) -> None:
     for instance in (original, restored):
         instance.close()
         instance.close()
+
+
+def first_kernels(instance: Any) -> dict[str, np.ndarray]:
+    """Return the trainable kernels of every Keras model that a plugin holds, by place, without models meant as copies."""
+    models: dict[int, tuple[str, keras.Model]] = {}
+    copies = set()
+    for path, model in _models(instance, "", set()):
+        models.setdefault(id(model), (path, model))
+        if path.rpartition(".")[2] in COPIES:
+            copies.add(id(model))
+    kernels = {}
+    for key, (path, model) in models.items():
+        others = [other.get_weights() for other_key, (_, other) in models.items() if other_key != key]
+        if key in copies and any(_equal(model.get_weights(), weights) for weights in others):
+            continue
+        kernels |= {f"{path} {v.path}": np.asarray(v) for v in model.trainable_variables if len(v.shape) > 1}
+    return kernels
+
+
+def assert_independent(kernels: dict[str, np.ndarray]) -> None:
+    """Refuse kernels that were drawn from one seed: where shapes differ, their first entries are proportional."""
+    for (one, a), (other, b) in itertools.combinations(kernels.items(), 2):
+        assert not correlated(a, b), (
+            f"{one} and {other} start correlated: give each a seed of its own, core.seeds.child"
+        )
+
+
+def correlated(a: np.ndarray, b: np.ndarray) -> bool:
+    """Return whether the first entries of two arrays agree, up to scale and shift, more than chance allows."""
+    n = min(a.size, b.size)
+    x, y = a.ravel()[:n].astype(float), b.ravel()[:n].astype(float)
+    if n < 4 or x.std() == 0 or y.std() == 0:  # too few to tell; constants are meant
+        return False
+    return bool(pearsonr(x, y).pvalue < CHANCE)
+
+
+def _models(node: Any, path: str, seen: set[int]) -> Iterator[tuple[str, keras.Model]]:
+    """Yield (place, model) for the Keras models among the attributes of our own objects, and in lists and mappings there."""
+    if isinstance(node, keras.Model):
+        yield path, node
+        return
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, dict):
+        inner = node.items()
+    elif isinstance(node, (list, tuple)):
+        inner = enumerate(node)  # type: ignore[assignment]
+    elif type(node).__module__.split(".")[0] not in ("keras", "tensorflow", "numpy") and hasattr(node, "__dict__"):
+        inner = vars(node).items()
+    else:
+        return
+    for name, value in inner:
+        yield from _models(value, f"{path}.{name}" if path else str(name), seen)
+
+
+def _equal(some: list[np.ndarray], others: list[np.ndarray]) -> bool:
+    return len(some) == len(others) and all(map(np.array_equal, some, others))
 
 
 def _without_names(tree: str) -> Any:

@@ -12,6 +12,7 @@ from agents.policy_gradient.config import PolicyGradientConfig
 from core.errors import UsageError
 from core.plugin import Context
 from envs import EnvConfig
+from tests.contract import assert_independent
 
 CATCH = EnvConfig("pongan/Catch-v0")
 
@@ -70,6 +71,17 @@ def test_one_update_is_the_papers(env: EnvConfig) -> None:
         np.testing.assert_allclose(np.asarray(theta), old - 1e-4 * g / np.sqrt(v + 1e-10), rtol=1e-4, atol=1e-7)
     norm = np.sqrt(sum((g**2).sum() for g in gradient))
     np.testing.assert_allclose(scalars["optim/gradient_norm"], norm, rtol=1e-4)
+
+
+def test_layers_start_unrelated_to_each_other() -> None:
+    """Names of equal length once gave `hidden` and `logits` one seed."""
+    a = agent(hidden=64, baseline=True)
+    a.inputs = a.num_actions = 64  # equal shapes
+    hidden, logits, value = (a._build_model().get_layer(name).kernel.numpy() for name in ("hidden", "logits", "value"))
+    assert hidden.shape == logits.shape == (64, 64) and value.shape == (64, 1)
+    assert abs(np.corrcoef(hidden.ravel(), logits.ravel())[0, 1]) < 0.1
+    assert_independent({"hidden": hidden, "logits": logits, "value": value})
+    assert len({np.abs(kernel).max() for kernel in (hidden, logits, value)}) == 3
 
 
 def test_a_batch_is_exactly_its_whole_episodes_started_together() -> None:
