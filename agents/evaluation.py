@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from core.seeds import child
 from envs import EnvConfig, limited, make, render_episode
 
 __all__ = ["evaluate"]
@@ -40,7 +40,7 @@ def evaluate(
     """
     env_config = limited(env_config, MOST_STEPS)
     slots = min(SLOTS, episodes)
-    env = make(env_config, slots, seed=zlib.crc32(f"evaluation {seed}".encode()))
+    env = make(env_config, slots, seed=child(seed, "evaluation"))
     quota = np.array([episodes // slots + (i < episodes % slots) for i in range(slots)])
     score, length = np.zeros(slots), np.zeros(slots, int)
     scores: list[list[float]] = [[] for _ in range(slots)]

@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 
 from core.errors import UsageError
+from core.seeds import child
 
 __all__ = ["Bank", "Received", "Step", "VectorEnv"]
 
@@ -83,7 +84,7 @@ class VectorEnv:
         self.actions, self.first_state = self._banks[0].actions, self._banks[0].first_state
         self.protocol = protocol
         """One line that says everything a score depends on."""
-        self._rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(self.num_envs)]
+        self._rngs = [np.random.default_rng(child(seed, "game", i)) for i in range(self.num_envs)]
         self._seeds = [0] * self.num_envs
         self._actions: list[list[Any]] = [[] for _ in self._place]  # since the episode began
         self.last_episode: list[tuple[int, np.ndarray] | None] = [None] * self.num_envs

@@ -16,6 +16,7 @@ from agents.a3c.worker import LOSSES, Network
 from agents.evaluation import evaluate
 from agents.exported import gaussian_policy, softmax_policy
 from core.plugin import Context
+from core.seeds import child
 from envs import make
 
 __all__ = ["A3C"]
@@ -38,7 +39,7 @@ class A3C:
         P = self.network.initial.shape
         self.theta = keras.Variable(self.network.initial, trainable=False, name="theta")  # [P] as of the last turn
         self.g = np.zeros(P, np.float32)
-        self.act_rng = np.random.default_rng([context.seed, 2])  # of `act`, which is no part of training
+        self.act_rng = np.random.default_rng(child(context.seed, "act"))  # of `act`, which is no part of training
         self.clock = 0
         self.updates = 0
         self.episodes = 0
@@ -107,7 +108,7 @@ class A3C:
 
     def evaluate(self) -> Mapping[str, Any]:
         self.network.use(self.theta.numpy())
-        self.act_rng = np.random.default_rng([self.context.seed, 2, self.clock])
+        self.act_rng = np.random.default_rng(child(self.context.seed, "act", self.clock))
         config = self.config
         return evaluate(config.env, self.act, config.eval_episodes, self.context.seed, acting=config.eval_actions)
 

@@ -33,6 +33,7 @@ from core.losses.reinforcement import (
     squared_error,
 )
 from core.returns import generalized_advantage
+from core.seeds import child
 from envs import make
 
 __all__ = ["Network", "Report", "Worker", "rmsprop"]
@@ -188,11 +189,10 @@ class Worker:
 
     def __init__(self, config: A3CConfig, seed: int, number: int):
         self.config = config
-        env_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-        self.env = make(config.env, 1, env_seed)
+        self.env = make(config.env, 1, child(seed, "worker", number, "game"))
         self.env.reset()
         self.network = Network(config, self.env.observation_space, self.env.action_space, seed)
-        self.rng = np.random.default_rng([seed, 1, number])
+        self.rng = np.random.default_rng(child(seed, "worker", number, "actions"))
         self.score, self.length = 0.0, 0
         clip = config.clip_rewards
         self.clip_rewards = self.network.pixels if clip == "auto" else clip == "yes"

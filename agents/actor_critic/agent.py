@@ -41,6 +41,7 @@ from core.losses.reinforcement import (
 from core.optimizers import Adam, RMSprop
 from core.plugin import Context
 from core.returns import generalized_advantage
+from core.seeds import child
 from envs import make
 
 __all__ = ["ActorCritic"]
@@ -55,7 +56,7 @@ class ActorCritic:
 
     def __init__(self, config: ActorCriticConfig, context: Context):
         self.config, self.context = config, context
-        self.env = make(config.env, config.envs, context.seed, may_idle=False)
+        self.env = make(config.env, config.envs, child(context.seed, "games"), may_idle=False)
         self.env.reset()
         space, actions = self.env.observation_space, self.env.action_space
         self.observations = Observations.of(space, "actor-critic")
@@ -77,8 +78,8 @@ class ActorCritic:
                 f"actor-critic needs discrete actions or a vector of them; those of {config.env.id} are {actions}"
             )
 
-        self.rng = np.random.default_rng([context.seed, 1])
-        self.act_rng = np.random.default_rng([context.seed, 2])  # of `act`, which is no part of training
+        self.rng = np.random.default_rng(child(context.seed, "actions"))
+        self.act_rng = np.random.default_rng(child(context.seed, "act"))  # of `act`, which is no part of training
         self._build_networks()
         self.optimizer = (
             RMSprop(config.lr, rho=config.decay, epsilon=config.epsilon)
@@ -240,7 +241,8 @@ class ActorCritic:
 
     def _build_networks(self) -> None:
         """Pixels: one torso with two heads. Vectors: a network for the policy and another for the value."""
-        config, seed, shape = self.config, self.context.seed, self.observations.shape
+        config, shape = self.config, self.observations.shape
+        seed = child(self.context.seed, "network")
         policy, value = dense(self.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
         self.mirrors: list[NumpyMLP] = []
         if self.pixels:
@@ -374,7 +376,7 @@ class ActorCritic:
 
     def evaluate(self) -> Mapping[str, Any]:
         self._copy_weights()  # they may have been restored alone
-        self.act_rng = np.random.default_rng([self.context.seed, 2, self.clock])
+        self.act_rng = np.random.default_rng(child(self.context.seed, "act", self.clock))
         config = self.config
         return evaluate(config.env, self.act, config.eval_episodes, self.context.seed, acting=config.eval_actions)
 

@@ -27,6 +27,7 @@ from core.losses.reinforcement import huber, q_learning_error
 from core.optimizers import Adam, RMSprop
 from core.plugin import Context
 from core.replay import Batch, Replay
+from core.seeds import child
 from envs import make
 
 __all__ = ["DQN"]
@@ -41,7 +42,7 @@ class DQN:
 
     def __init__(self, config: DQNConfig, context: Context):
         self.config, self.context = config, context
-        self.env = make(config.env, config.envs, context.seed, may_idle=False)
+        self.env = make(config.env, config.envs, child(context.seed, "games"), may_idle=False)
         space, actions = self.env.observation_space, self.env.action_space
         if not isinstance(actions, Discrete):
             raise UsageError(f"dqn needs discrete actions; those of {config.env.id} are {actions}")
@@ -62,8 +63,8 @@ class DQN:
         self.mirror = None if pixels else _Mirror(self.model)
         self._updates, self._q = self._traced()
 
-        self.rng = np.random.default_rng([context.seed, 1])
-        self.act_rng = np.random.default_rng([context.seed, 2])  # of `act`, which is no part of training
+        self.rng = np.random.default_rng(child(context.seed, "actions"))
+        self.act_rng = np.random.default_rng(child(context.seed, "act"))  # of `act`, which is no part of training
         stack = self.env.frame_stack
         size = config.capacity * int(np.prod(space.shape)) * space.dtype.itemsize // stack
         on_disk = config.replay_on_disk == "yes" or (config.replay_on_disk == "auto" and size > IN_MEMORY)
@@ -75,7 +76,7 @@ class DQN:
             stack=stack,
             n_step=config.n_step,
             gamma=config.gamma,
-            rng=np.random.default_rng([context.seed, 3]),
+            rng=np.random.default_rng(child(context.seed, "replay")),
             alpha=config.alpha if config.prioritised else None,
             path=context.folder / "replay.bin" if on_disk else None,
             slack=context.rewind + context.rewind // 4 + 1_000,  # an episode takes some slots more than it has steps
@@ -250,7 +251,8 @@ class DQN:
 
     def _network(self) -> keras.Model:
         """Return s [B, ...] -> Q [B, A]; dueling: Q = V + A - mean A (Wang et al., 2016, eq. 9)."""
-        config, seed, shape = self.config, self.context.seed, self.observations.shape
+        config, shape = self.config, self.observations.shape
+        seed = child(self.context.seed, "network")
         pixels = self.observations.kind == "pixels"
         torso = nature_cnn(self.observations.seen, seed) if pixels else mlp(shape[0], config.hidden, "relu", seed)
         s = h = keras.Input(shape, dtype="uint8" if pixels else "float32", name="s")
@@ -295,7 +297,7 @@ class DQN:
 
     def evaluate(self) -> Mapping[str, Any]:
         self._copy_weights()  # they may have been restored alone
-        self.act_rng = np.random.default_rng([self.context.seed, 2, self.clock])
+        self.act_rng = np.random.default_rng(child(self.context.seed, "act", self.clock))
         epsilon = self.config.eval_epsilon
         acting = f"epsilon-greedy ({epsilon:g})" if epsilon else "greedy"
         return evaluate(self.config.env, self.act, self.config.eval_episodes, self.context.seed, acting=acting)

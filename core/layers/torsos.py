@@ -5,12 +5,13 @@ All weights start orthogonal (Saxe et al., 2014), each layer's from (seed, name)
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+
+from core.seeds import child
 
 __all__ = ["BlockConv", "NumpyMLP", "Standardize", "a3c_cnn", "blocks", "dense", "mlp", "nature_cnn", "orthogonal"]
 
@@ -19,8 +20,7 @@ GAIN = {"relu": 2.0**0.5, "elu": 2.0**0.5, "tanh": 2.0**0.5, "linear": 1.0}
 
 def orthogonal(gain: float, seed: int, name: str) -> keras.initializers.Initializer:
     """Return an orthogonal initialiser whose numbers depend on (seed, name) and nothing else."""
-    key = np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0]
-    return keras.initializers.Orthogonal(gain, seed=int(key >> 1))
+    return keras.initializers.Orthogonal(gain, seed=child(seed, name))
 
 
 def dense(
