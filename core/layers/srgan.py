@@ -14,6 +14,7 @@ import keras
 from core.layers.batch_norm import make_batch_norm
 from core.layers.prelu import ChannelPReLU
 from core.layers.upsampling import SubpixelConv2D
+from core.seeds import child
 
 __all__ = ["SCALE", "discriminator", "fold_batch_norm", "radius", "rrdb", "srresnet"]
 
@@ -98,7 +99,7 @@ def discriminator(size: int, width: int = 64, seed: int = 0) -> keras.Model:
     h = layer(layer(h, 16 * width, 1), 8 * width, 1, active=False)
     inside = layer(layer(layer(h, 2 * width, 1), 2 * width, 3), 8 * width, 3, active=False)
     h = keras.layers.LeakyReLU(ALPHA)(keras.layers.Add()([h, inside]))
-    start = keras.initializers.GlorotUniform(seed=200 * seed + 199)
+    start = keras.initializers.GlorotUniform(seed=child(seed, "output"))
     h = keras.layers.Dense(1, kernel_initializer=start, dtype="float32")(keras.layers.Flatten()(h))
     return keras.Model(x, keras.layers.Reshape((), dtype="float32")(h), name="discriminator")
 
@@ -151,7 +152,7 @@ class _Repeated(keras.initializers.Initializer):
 
 def _convolutions(seed: int) -> Callable[..., keras.layers.Layer]:
     """Return a maker of convolutions whose kernels start as He et al. (2015), the variance times `scale`."""
-    numbers = itertools.count(200 * seed)
+    numbers = itertools.count()
 
     def make(
         filters: int,
@@ -161,7 +162,8 @@ def _convolutions(seed: int) -> Callable[..., keras.layers.Layer]:
         layer: type[keras.layers.Layer] = keras.layers.Conv2D,
         **kwargs: object,
     ) -> keras.layers.Layer:
-        start = keras.initializers.VarianceScaling(2.0 * scale, "fan_in", "truncated_normal", seed=next(numbers))
+        own = child(seed, "convolution", next(numbers))
+        start = keras.initializers.VarianceScaling(2.0 * scale, "fan_in", "truncated_normal", seed=own)
         if layer is SubpixelConv2D:
             return layer(filters, kernel, kernel_initializer=_Repeated(start, 4), **kwargs)
         return layer(filters, kernel, kernel_initializer=start, padding="same", **kwargs)

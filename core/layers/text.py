@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from core.seeds import child
+
 __all__ = ["Tile", "text_encoder"]
 
 
@@ -16,15 +18,15 @@ def text_encoder(words: int, width: int, units: int, seed: int) -> keras.Model:
     0 is padding, which neither moves the state nor changes the result whatever T is. `width` numbers stand for each of
     `words` words.
     """
-    numbers = iter(range(100 * seed, 100 * seed + 4))
     ids = keras.Input((None,), dtype="int32")
-    start = keras.initializers.RandomUniform(-0.1, 0.1, seed=next(numbers))
+    start = keras.initializers.RandomUniform(-0.1, 0.1, seed=child(seed, "words"))
     h = keras.layers.Embedding(words, width, embeddings_initializer=start, mask_zero=True, dtype="float32")(ids)
     lstm = keras.layers.LSTM(
         units,
-        kernel_initializer=keras.initializers.GlorotUniform(seed=next(numbers)),
-        recurrent_initializer=keras.initializers.Orthogonal(seed=next(numbers)),
-        seed=next(numbers),  # of a dropout that is off; without it a checkpoint holds a number that nothing determines
+        kernel_initializer=keras.initializers.GlorotUniform(seed=child(seed, "input")),
+        recurrent_initializer=keras.initializers.Orthogonal(seed=child(seed, "recurrent")),
+        # of a dropout that is off; without it a checkpoint holds a number that nothing determines
+        seed=child(seed, "dropout"),
         dtype="float32",
     )
     return keras.Model(ids, lstm(h), name="text_encoder")

@@ -26,6 +26,7 @@ from core.losses.adversarial import nonsaturating_generator, zero_centred_penalt
 from core.losses.text_image import cosine_hinge, matching_discriminator
 from core.optimizers import Adam
 from core.plugin import Context
+from core.seeds import child
 from generative.data import shapes
 from generative.data.captions import Batch, Examples, Splits, Words, open_captions
 from generative.data.sources import Stream
@@ -53,17 +54,17 @@ class GANCLS:
         if not vocabulary.is_file():
             Words.learn([self.data.train.captions[i] for i in self.data.train.rows], vocabulary)
         self.words = Words(vocabulary)
-        init, self.noise_seed, self.stream_seed = (
-            int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3)
-        )
-        seed, text = init % 10**6, config.text_units  # room for the layers, each of which has a seed of its own
-        self.T = text_encoder(len(self.words), config.word_units, text, seed)
-        self.I = image_encoder(text, config.d_width, seed + 1)
-        make = partial(generator, text, config.latent, config.g_width, config.reduced, seed + 2)
+        seed, text = context.seed, config.text_units
+        self.noise_seed, self.stream_seed = child(seed, "noise"), child(seed, "batches")
+        self.T = text_encoder(len(self.words), config.word_units, text, child(seed, "text encoder"))
+        self.I = image_encoder(text, config.d_width, child(seed, "image encoder"))
+        make = partial(generator, text, config.latent, config.g_width, config.reduced, child(seed, "generator"))
         self.G = make()
         self.average = make() if config.ema else self.G  # the generator that is sampled
-        self.D_trunk = discriminator_trunk(config.d_width, seed + 3, config.batch_norm)
-        self.D_head = discriminator_head(text, config.d_width, config.reduced, seed + 4, config.batch_norm)
+        self.D_trunk = discriminator_trunk(config.d_width, child(seed, "discriminator", "trunk"), config.batch_norm)
+        self.D_head = discriminator_head(
+            text, config.d_width, config.reduced, child(seed, "discriminator", "head"), config.batch_norm
+        )
         self.D_variables = self.D_trunk.trainable_variables + self.D_head.trainable_variables
         self.encoder_variables = self.T.trainable_variables + self.I.trainable_variables
         self.G_optimizer, self.D_optimizer = (Adam(config.lr, config.beta1) for _ in range(2))

@@ -15,6 +15,7 @@ import keras
 from core.layers.batch_norm import make_batch_norm
 from core.layers.text import Tile
 from core.layers.upsampling import ResizeConv2D
+from core.seeds import child
 
 __all__ = ["discriminator_head", "discriminator_trunk", "generator", "image_encoder"]
 
@@ -74,13 +75,14 @@ def _leaky() -> keras.layers.Layer:
 
 
 class _Layers:
-    """Makers of layers whose weights are drawn from one seed, each from a number of its own."""
+    """Makers of layers; the kernel of each is drawn from a seed of its own, a child of the network's."""
 
     def __init__(self, seed: int, batch_norm: bool = True):
-        self._numbers, self._batch_norm = itertools.count(100 * seed), batch_norm
+        self._seeds = (child(seed, "layer", number) for number in itertools.count())
+        self._batch_norm = batch_norm
 
     def _start(self) -> keras.initializers.Initializer:
-        return keras.initializers.RandomNormal(0.0, 0.02, seed=next(self._numbers))
+        return keras.initializers.RandomNormal(0.0, 0.02, seed=next(self._seeds))
 
     def dense(self, units: int, **kwargs: Any) -> keras.layers.Layer:
         return keras.layers.Dense(units, kernel_initializer=self._start(), **kwargs)
@@ -102,7 +104,7 @@ class _Layers:
         """Return [B, units] of captions [B, E], as large as z: only the direction of a caption's vector has been learned."""
         t = keras.layers.UnitNormalization(dtype="float32")(t)
         t = keras.layers.Rescaling(t.shape[-1] ** 0.5, dtype="float32")(t)
-        start = keras.initializers.HeNormal(seed=next(self._numbers))
+        start = keras.initializers.HeNormal(seed=next(self._seeds))
         return _leaky()(keras.layers.Dense(units, kernel_initializer=start)(t))
 
     def down(self, x: keras.KerasTensor, width: int, last_active: bool = True) -> keras.KerasTensor:

@@ -28,6 +28,7 @@ from core.losses.perceptual import Features
 from core.losses.relativistic import rasgan
 from core.metrics.image_quality import PROTOCOL, quality
 from core.plugin import Context
+from core.seeds import child
 from generative.data.sources import Stream
 from generative.evaluation import as_input
 from generative.srgan.config import SRGANConfig
@@ -71,9 +72,8 @@ class SRGAN:
             config.source, config.test, config.held_out, context.say, eval_side=config.eval_side
         )
         self.crops = Crops(name, train, config.crop, config.augment, context.say, recolour=config.recolour)
-        seeds = [int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(2)]
-        self.G = make_generator(config, seeds[0] % 10**6)
-        self.D = discriminator(config.crop, config.d_width, seeds[0] % 10**6 + 1)
+        self.G = make_generator(config, child(context.seed, "generator"))
+        self.D = discriminator(config.crop, config.d_width, child(context.seed, "discriminator"))
         self.phi: Features | None = None
         if config.features:
             self.phi = Features(config.features, config.feature_layer, config.feature_activated, config.feature_size)
@@ -91,7 +91,7 @@ class SRGAN:
             (self.D_optimizer, self.D),
         ):
             optimizer.build(network.trainable_variables)
-        self.stream = Stream(self.crops, config.batch, seeds[1])
+        self.stream = Stream(self.crops, config.batch, child(context.seed, "batches"))
         self.clock = 0
         self._stage_one, self._stage_two = (
             tf.function(partial(on_replicas, update)) for update in (self._update_pixels, self._update_both)

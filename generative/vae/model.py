@@ -10,6 +10,7 @@ One update, in the notation of the paper:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from core.layers.upsampling import CroppedConv2DTranspose
 from core.losses.variational import bernoulli_nll, gaussian_kl, gaussian_nll, importance_weighted_nll
 from core.optimizers import Adam
 from core.plugin import Context
+from core.seeds import child
 from generative.data.sources import Pictures, Stream, open_data
 from generative.vae.config import VAEConfig
 
@@ -51,12 +53,12 @@ class VAE:
         )
         self.train, self.test = data.split(config.held_out)
         self.shape = data.shape
-        init, stream, self.noise_seed = (int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3))
-        self.encoder, self.decoder = self._build(init % 10**6)
+        self.noise_seed = child(context.seed, "noise")
+        self.encoder, self.decoder = self._build(child(context.seed, "network"))
         self.variables = [*self.encoder.trainable_variables, *self.decoder.trainable_variables]
         self.optimizer = Adam(config.lr)
         self.optimizer.build(self.variables)
-        self.stream = Stream(self.train, config.batch, stream)
+        self.stream = Stream(self.train, config.batch, child(context.seed, "batches"))
         self.clock = 0
         self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)
 
@@ -64,10 +66,10 @@ class VAE:
         """Return the encoder, x [B, H, W, C] -> (mu, log sigma^2) [B, L], and the decoder, z [B, L] -> outputs [B, H, W, C]."""
         config, (height, width, channels) = self.config, self.shape
         layers = keras.layers
-        numbers = iter(range(100 * seed, 100 * seed + 100))
+        numbers = itertools.count()
 
         def start() -> keras.initializers.Initializer:
-            return keras.initializers.GlorotUniform(seed=next(numbers))
+            return keras.initializers.GlorotUniform(seed=child(seed, "layer", next(numbers)))
 
         def dense(units: int, activation: str | None = "relu", **kwargs: Any) -> keras.layers.Layer:
             return layers.Dense(units, activation, kernel_initializer=start(), **kwargs)
@@ -96,15 +98,15 @@ class VAE:
     def step(self) -> Mapping[str, Any]:
         """Run `turn` updates; returns the means of the terms of the bound, in nats per example."""
         batches = tf.constant(self.stream.take(self.config.turn))  # [T, B, H, W, C]
-        values = self._turn(batches, tf.constant([self.noise_seed, self.clock], tf.int64))
+        values = self._turn(batches, _keys(self.noise_seed, self.clock))
         self.clock += self.config.turn
         return dict(zip(TAGS, values, strict=True))
 
-    def _run_turn(self, batches: tf.Tensor, key: tf.Tensor) -> list[tf.Tensor]:
+    def _run_turn(self, batches: tf.Tensor, keys: tf.Tensor) -> list[tf.Tensor]:
         total = tf.zeros(len(TAGS))
         for i in tf.range(self.config.turn, dtype=tf.int64):
-            x = self._pixels(batches[i], tf.add(key, [1, i]))
-            total += on_replicas(self._update, x, tf.add(key, [0, i]))
+            of_noise, of_pixels = tf.unstack(tf.add(keys, [0, i]))
+            total += on_replicas(self._update, self._pixels(batches[i], of_pixels), of_noise)
         return tf.unstack(total / self.config.turn)
 
     def _update(self, x: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
@@ -150,12 +152,13 @@ class VAE:
         return self._pictures(tf.random.stateless_normal((n, self.config.latent), [seed, -1]))
 
     @tf.function(reduce_retracing=True)
-    def _measure(self, images: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _measure(self, images: tf.Tensor, keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return reconstruction [B], KL [B, L], the importance-weighted -log p(x) [B] and the means [B, L] of q."""
         K, B, L = self.config.nll_samples, tf.shape(images)[0], self.config.latent
-        x = self._pixels(images, tf.add(key, [1, 0]))
+        of_noise, of_pixels = tf.unstack(keys)
+        x = self._pixels(images, of_pixels)
         mean, log_variance = self.encoder(x, training=False)
-        z = mean + tf.exp(0.5 * log_variance) * tf.random.stateless_normal((K, B, L), key)  # [K, B, L]
+        z = mean + tf.exp(0.5 * log_variance) * tf.random.stateless_normal((K, B, L), of_noise)  # [K, B, L]
         repeated = tf.repeat(x[None], K, axis=0)  # [K, B, H, W, C]
         nll = self._nll(tf.reshape(z, [K * B, L]), tf.reshape(repeated, [K * B, *self.shape]))
         nll = tf.reshape(nll, [K, B])
@@ -165,8 +168,7 @@ class VAE:
     def evaluate(self) -> Mapping[str, Any]:
         config, images = self.config, self.test.reference(len(self.test))
         parts = [
-            self._measure(images[i : i + MEASURED], tf.constant([MEASURE_SEED, i], tf.int64))
-            for i in range(0, len(images), MEASURED)
+            self._measure(images[i : i + MEASURED], _keys(MEASURE_SEED, i)) for i in range(0, len(images), MEASURED)
         ]
         reconstruction, kl, nll, _ = (np.concatenate([np.asarray(part[i]) for part in parts]) for i in range(4))
         per_latent = kl.mean(axis=0)  # [L]
@@ -265,3 +267,8 @@ class VAE:
 
     def close(self) -> None:
         self.stream.close()
+
+
+def _keys(seed: int, position: int) -> tf.Tensor:
+    """Return the keys [2, 2] of two stateless draws at a position: of the noise, and of the pixels that are binarised."""
+    return tf.constant([[seed, position], [child(seed, "pixels"), position]], tf.int64)
