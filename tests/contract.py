@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from scipy.stats import pearsonr
 
@@ -19,6 +18,12 @@ from experiments.tensorboard import unknown_tags
 
 STEPS = 6
 CHANCE = 1e-9  # of a correlation so large in independent kernels: far below one in all the pairs of all plugins
+FOREIGN = (
+    "builtins",
+    "keras",
+    "tensorflow",
+    "numpy",
+)  # packages (builtins: modules, functions) in which no plugin keeps a model
 COPIES = ("average", "target")  # attributes that hold copies of a network, which start equal to it
 
 
@@ -90,13 +95,13 @@ def check_contract(spec: Spec, folder: Path) -> None:
 
 def first_kernels(instance: Any) -> dict[str, np.ndarray]:
     """Return the trainable kernels of every Keras model that a plugin holds, by place, without models meant as copies."""
-    models: dict[int, tuple[str, keras.Model]] = {}
+    models: dict[int, tuple[str, Any]] = {}
     copies = set()
     for path, model in _models(instance, "", set()):
         models.setdefault(id(model), (path, model))
         if path.rpartition(".")[2] in COPIES:
             copies.add(id(model))
-    kernels = {}
+    kernels: dict[str, np.ndarray] = {}
     for key, (path, model) in models.items():
         others = [other.get_weights() for other_key, (_, other) in models.items() if other_key != key]
         if key in copies and any(_equal(model.get_weights(), weights) for weights in others):
@@ -122,8 +127,10 @@ def correlated(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(pearsonr(x, y).pvalue < CHANCE)
 
 
-def _models(node: Any, path: str, seen: set[int]) -> Iterator[tuple[str, keras.Model]]:
+def _models(node: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
     """Yield (place, model) for the Keras models among the attributes of our own objects, and in lists and mappings there."""
+    import keras  # not before a run has configured TensorFlow
+
     if isinstance(node, keras.Model):
         yield path, node
         return
@@ -134,7 +141,7 @@ def _models(node: Any, path: str, seen: set[int]) -> Iterator[tuple[str, keras.M
         inner = node.items()
     elif isinstance(node, (list, tuple)):
         inner = enumerate(node)  # type: ignore[assignment]
-    elif type(node).__module__.split(".")[0] not in ("keras", "tensorflow", "numpy") and hasattr(node, "__dict__"):
+    elif type(node).__module__.split(".")[0] not in FOREIGN and hasattr(node, "__dict__"):
         inner = vars(node).items()
     else:
         return
