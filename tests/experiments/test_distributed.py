@@ -45,6 +45,8 @@ GAN_CLS = (*GAN_CLS, "--model.reduced", 4, "--model.eval-pictures", 8, "--model.
 GAN_CLS = (*GAN_CLS, "--model.encoder", "alongside", "--model.clip", 0.1, "--model.gan-int", 1, "--model.r1", 1.0)
 SRGAN = ("srgan", "--model.blocks", 1, "--model.width", 4, "--model.ends", 3, "--model.d-width", 1, "--model.crop", 64)
 SRGAN = (*SRGAN, "--model.batch", 4, "--model.stage-one", 4, "--model.stage-two", 4, "--model.eval-side", 48)
+# With seed 1 the outputs of D for fakes cancel to a mean of 0.1, of which 1e-5 is less than rounding leaves.
+SRGAN = (*SRGAN, "--run.seed", 2)
 SOFT_ADAM = (
     "import runpy; from core import optimizers; start = optimizers.Adam.__init__;"
     "optimizers.Adam.__init__ = lambda self, *args, **kwargs: start(self, *args, **{**kwargs, 'epsilon': 1e-2});"
