@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -17,7 +18,8 @@ from core.errors import UsageError
 
 __all__ = ["Display", "closing_table", "error", "exit_with"]
 
-PLAIN_SECONDS = 10.0  # between two plain lines
+PLAIN_SECONDS = 10.0  # between two plain lines, of a training whose steps are short
+SILENT_SECONDS = 14.0  # after which a line comes even in the middle of a step, an evaluation or a save
 
 
 def error(sentence: str) -> None:
@@ -35,16 +37,21 @@ def exit_with(main: Callable[[], int | None]) -> NoReturn:
 
 
 class Display:
-    """Progress of one run: rate, time left and the headline metric."""
+    """Progress of one run: rate, time left and the headline metric.
+
+    In a pipe a line comes every 10 seconds, by a thread of its own every 14 where the training is busy with something longer.
+    """
 
     def __init__(self, name: str, unit: str, until: int, time_limit: float):
         self.console = _Lasting(highlight=False, soft_wrap=not sys.stdout.isatty())
         self._unit, self._until, self._time_limit = unit, until, time_limit
         self._begun = self._printed = self._drawn = time.monotonic()
         self._start_clock: int | None = None
+        self._clock = 0
         self._rate = 0.0
         self.headline = ""
         self._progress: Progress | None = None
+        self._closed = threading.Event()
         if self.console.is_terminal:
             self._progress = Progress(  # fits 80 columns
                 BarColumn(bar_width=16),
@@ -57,33 +64,49 @@ class Display:
             # The bar shows whichever limit is nearer: thousandths of the run.
             self._task = self._progress.add_task(name, total=1000, clock="", headline="")
             self._progress.start()
+        else:
+            threading.Thread(target=self._break_silence, daemon=True).start()
 
     def say(self, line: str) -> None:
         """Print a line of its own."""
+        self._printed = time.monotonic()
         self.console.print(escape(line))
 
-    def update(self, clock: int, logged: dict[str, float] | None = None) -> None:
-        """Show where the run stands; called after every step."""
+    def update(self, clock: int, figures: Callable[[], Mapping[str, float]] = dict) -> None:
+        """Show where the run stands; called after every step. `figures` is asked for means when a line is due."""
         now = time.monotonic()
         if self._start_clock is None:
             self._start_clock = clock
-        if now - self._drawn < 0.25 and logged is None:
+        self._clock = clock
+        if now - self._drawn < 0.25:
             return
         self._drawn = now
         self._rate = (clock - self._start_clock) / max(now - self._begun, 1e-9)
-        place, rate = f"{clock:,}/{self._until:,}", f"{self._rate:,.0f}/s"
         if self._progress is not None:
             done = clock / self._until
             if self._time_limit:
                 done = max(done, (now - self._begun) / self._time_limit)
+            place = f"{clock:,}/{self._until:,} {self._rate_text()}"
             headline = escape(self.headline)
-            self._progress.update(self._task, completed=1000 * min(done, 1), clock=f"{place} {rate}", headline=headline)
-        elif logged and now - self._printed >= PLAIN_SECONDS:
-            self._printed = now
+            self._progress.update(self._task, completed=1000 * min(done, 1), clock=place, headline=headline)
+        elif now - self._printed >= PLAIN_SECONDS:
+            logged = figures()
             short = [tag for tag in logged if tag.split("/")[0] in ("rollout", "loss", "critic")][:4]
-            figures = [f"{tag} {logged[tag]:.4g}" for tag in short]
-            parts = [f"{place} {self._unit}", rate, self._left(clock, now), *figures, self.headline]
-            self.say(", ".join(part for part in parts if part))
+            self._print_place(now, [f"{tag} {logged[tag]:.4g}" for tag in short])
+
+    def _print_place(self, now: float, figures: list[str]) -> None:
+        place = f"{self._clock:,}/{self._until:,} {self._unit}"
+        parts = [place, self._rate_text(), self._left(self._clock, now), *figures, self.headline]
+        self.say(", ".join(part for part in parts if part))
+
+    def _rate_text(self) -> str:
+        return f"{self._rate:,.{0 if self._rate >= 10 else 1 if self._rate >= 1 else 2}f}/s" if self._rate else ""
+
+    def _break_silence(self) -> None:
+        while not self._closed.wait(1.0):
+            now = time.monotonic()
+            if now - self._printed >= SILENT_SECONDS:
+                self._print_place(now, [])
 
     def _left(self, clock: int, now: float) -> str:
         left = (self._until - clock) / self._rate if self._rate else float("inf")
@@ -92,6 +115,8 @@ class Display:
         return f"{max(left, 0) / 60:.1f} min left" if left != float("inf") else ""
 
     def close(self) -> None:
+        """Take the bar away; lines can still be printed."""
+        self._closed.set()
         if self._progress is not None:
             self._progress.stop()
             self._progress = None

@@ -58,10 +58,14 @@ class Meter:
                 total[1] += 1
         self._pending.clear()
 
+    def so_far(self) -> dict[str, float]:
+        """Return the means since the last point of the curve."""
+        self.settle()
+        return {tag: total / count for tag, (total, count) in self._sums.items() if count}
+
     def means(self) -> dict[str, float]:
         """Return the means and begin again."""
-        self.settle()
-        means = {tag: total / count for tag, (total, count) in self._sums.items() if count}
+        means = self.so_far()
         self._sums.clear()
         return means
 
@@ -97,6 +101,7 @@ class Loop:
         self._warned: set[str] = set()
         self._signal: int | None = None
         self._enough = False
+        self._point: dict[str, float] = {}  # the newest of the curves
         self._logged_at = (time.monotonic(), 0)
 
     # --- beginning ------------------------------------------------------------------------------------------------------
@@ -167,7 +172,9 @@ class Loop:
                 self._check_tags(scalars)
                 self.meter.add(scalars)
                 self.elapsed = before_call + time.monotonic() - begun
-                self.display.update(plugin.clock, self._log() if self._due(run.log_every, before) else None)
+                if self._due(run.log_every, before):
+                    self._log()
+                self.display.update(plugin.clock, self._figures)
                 if self._due(run.eval_every, before):
                     self._evaluate()
                 late = self._enough or (run.time_limit and time.monotonic() - begun >= run.time_limit)
@@ -215,13 +222,16 @@ class Loop:
     def _due(self, every: int, before: int) -> bool:
         return every > 0 and self.plugin.clock // every > before // every
 
-    def _log(self) -> dict[str, float]:
+    def _figures(self) -> dict[str, float]:
+        """Return the means since the last point of the curve, just after it those of the point."""
+        return self.meter.so_far() or self._point
+
+    def _log(self) -> None:
         clock, now = self.plugin.clock, time.monotonic()
-        means = self.meter.means()
+        self._point = means = self.meter.means()
         seconds, steps = now - self._logged_at[0], clock - self._logged_at[1]
         self._logged_at = (now, clock)
         self.events.scalars(means | {"time/steps_per_second": steps / seconds, "time/elapsed": self.elapsed}, clock)
-        return means
 
     def _evaluate(self) -> None:
         clock = self.plugin.clock
