@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from core.errors import require
-from core.metrics.distances import Gaussian, frechet_distance, kernel_distance, precision_recall
+from core.metrics.distances import Gaussian, frechet_distance, kernel_distance, nearest_distances, precision_recall
 from core.metrics.features import Extractor
 from core.metrics.modes import count_modes
 from generative.data.sources import Data, Mixture, Pictures, StackedDigits
@@ -21,6 +21,8 @@ __all__ = ["Evaluation", "Sampler", "as_input", "as_pictures"]
 GRID_SEED, MEASURE_SEED = 1, 2  # fixed noise, so that pictures and numbers compare over time
 IN_GRID = 64
 PRECISION_EXAMPLES = 2500  # of each side: precision and recall need all pairs
+NOVELTY_EXAMPLES = 1000  # of either side that look for their nearest neighbour
+DIGITS = ("mnist5k", "digits", "mnist:")  # sources whose classes the digit classifier knows
 LEAST = 4  # pictures of either side: precision and recall compare each with its third nearest
 AT_ONCE = 250  # samples in one forward pass
 
@@ -33,6 +35,14 @@ def as_input(x: tf.Tensor) -> tf.Tensor:
 def as_pictures(x: np.ndarray) -> np.ndarray:
     """Return network outputs in [-1, 1] as uint8."""
     return np.clip(np.round((x + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+class Draws(Protocol):
+    """Whatever draws pictures."""
+
+    def sample(self, n: int, seed: int) -> np.ndarray:
+        """Return n pictures [n, H, W, C] uint8."""
+        ...
 
 
 class Sampler:
@@ -84,9 +94,12 @@ class Evaluation:
     """Measures a generator against its data.
 
     Pictures: eval/frechet, eval/kernel_distance, eval/precision, eval/recall over `count` samples and as many examples (all,
-    if there are fewer), and for stacked-digits eval/modes and eval/reverse_kl over the 1,000 modes. Mixtures: eval/modes,
-    eval/high_quality, eval/reverse_kl, eval/mode_deviation. Both: eval/distance, the headline: the Fréchet distance, and for
-    mixtures reverse KL plus the share of samples that are not of high quality.
+    if there are fewer); eval/novelty, the median distance in pixels of a sample to its nearest example over that of an example
+    to its nearest other one: 1 for fresh pictures of the same kind, 0 for copies; for digits eval/rarest_class and
+    eval/commonest_class, shares of the samples by what the digit classifier reads; for stacked-digits eval/modes and
+    eval/reverse_kl over the 1,000 modes. Mixtures: eval/modes, eval/high_quality, eval/reverse_kl, eval/mode_deviation. Both:
+    eval/distance, the headline: the Fréchet distance, and for mixtures reverse KL plus the share of samples that are not of
+    high quality.
 
     Raises UsageError for an extractor that does not exist or does not fit the data.
     """
@@ -106,21 +119,27 @@ class Evaluation:
 
     def __call__(self, sampler: Sampler) -> dict[str, Any]:
         """Return the measures and a picture."""
-        if isinstance(self.data, Mixture):
-            return self._of_points(sampler, self.data)
-        return self._of_pictures(sampler)
+        return self._of_points(sampler, self.data) if isinstance(self.data, Mixture) else self.of_pictures(sampler)
 
     @cached_property
-    def _real(self) -> tuple[np.ndarray, Gaussian]:
-        """The features [N, D] of the examples; computed at the first evaluation, so that a run starts at once."""
-        assert self.extractor is not None
-        features = self.extractor(self.data.reference(self.count))
-        return features, Gaussian.of(features)
+    def _real(self) -> tuple[np.ndarray, Gaussian, np.ndarray, float]:
+        """Of the examples: features [N, D] and their Gaussian, pixels [N, H W C], median distance to the nearest other one.
 
-    def _of_pictures(self, sampler: Sampler) -> dict[str, Any]:
+        Computed at the first evaluation, so that a run starts at once.
+        """
         assert self.extractor is not None
-        real, gaussian = self._real
+        images = self.data.reference(self.count)
+        features, pixels = self.extractor(images), images.reshape(len(images), -1)
+        some = np.random.default_rng(0).permutation(len(pixels))[:NOVELTY_EXAMPLES]  # the data may be sorted
+        apart = float(np.median(nearest_distances(pixels[some], pixels, itself=some)))
+        return features, Gaussian.of(features), pixels, apart
+
+    def of_pictures(self, sampler: Draws) -> dict[str, Any]:
+        """Return the measures of whatever draws pictures of this data, and a picture."""
+        assert self.extractor is not None
+        real, gaussian, pixels, apart = self._real
         samples = sampler.sample(self.count, MEASURE_SEED)
+        flat = samples[:NOVELTY_EXAMPLES].reshape(min(len(samples), NOVELTY_EXAMPLES), -1)
         fake = self.extractor(samples)
         frechet = frechet_distance(gaussian, Gaussian.of(fake))
         shuffled = np.random.default_rng(0).permutation(real)  # the data may be sorted
@@ -132,11 +151,15 @@ class Evaluation:
             "eval/kernel_distance": kernel_distance(shuffled, fake),
             "eval/precision": precision,
             "eval/recall": recall,
+            "eval/novelty": float(np.median(nearest_distances(flat, pixels))) / max(apart, 1e-9),
             "samples/fixed": sampler.sample(IN_GRID, GRID_SEED),
             "eval/protocol": f"{self.count:,} samples against {len(real):,} examples ({self.data.protocol}); "
             f"{self.extractor.protocol}; Fréchet distance with covariances over n - 1, kernel distance (x'y/D + 1)^3 in "
-            f"blocks of at most 1,000, precision and recall with k = 3 over {some:,} of each",
+            f"blocks of at most 1,000, precision and recall with k = 3 over {some:,} of each, novelty over {len(flat):,} samples",
         }
+        if self.extractor.reads_digits and self.data.name.startswith(DIGITS):
+            shares = np.bincount(self.extractor.classify(samples), minlength=10) / len(samples)
+            measured |= {"eval/rarest_class": float(shares.min()), "eval/commonest_class": float(shares.max())}
         if isinstance(self.data, StackedDigits):
             digits = [self.extractor.classify(samples[..., c : c + 1]) for c in range(3)]
             shares = np.bincount(digits[0] * 100 + digits[1] * 10 + digits[2], minlength=1000) / len(samples)

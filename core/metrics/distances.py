@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Gaussian", "frechet_distance", "kernel_distance", "precision_recall"]
+__all__ = ["Gaussian", "frechet_distance", "kernel_distance", "nearest_distances", "precision_recall"]
+
+ROWS = 500  # whose distances to all examples are in memory at once
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,24 @@ def precision_recall(real: np.ndarray, fake: np.ndarray, *, k: int = 3) -> tuple
     precision = (between <= real_radius[:, None]).any(axis=0).mean()
     recall = (between <= fake_radius[None, :]).any(axis=1).mean()
     return float(precision), float(recall)
+
+
+def nearest_distances(x: np.ndarray, examples: np.ndarray, *, itself: np.ndarray | None = None) -> np.ndarray:
+    """Return the Euclidean distance [N] of every row of x [N, D] to the nearest of the examples [M, D], in float32.
+
+    `itself` [N] says which of the examples each row is: that one does not count, as if it had been held out.
+    """
+    _check(x, examples, least=1 if itself is None else 2)
+    x, examples = x.astype(np.float32), examples.astype(np.float32)
+    squares = (examples**2).sum(axis=1)  # [M]
+    nearest = np.empty(len(x), np.float32)
+    for start in range(0, len(x), ROWS):
+        rows = x[start : start + ROWS]
+        between = (rows**2).sum(axis=1)[:, None] + squares - 2 * rows @ examples.T  # [R, M]
+        if itself is not None:
+            between[np.arange(len(rows)), itself[start : start + ROWS]] = np.inf
+        nearest[start : start + ROWS] = between.min(axis=1)
+    return np.sqrt(np.maximum(nearest, 0))
 
 
 def _radii(x: np.ndarray, k: int) -> np.ndarray:
