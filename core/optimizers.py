@@ -7,7 +7,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-__all__ = ["Adam", "RMSprop"]
+__all__ = ["Adam", "RMSprop", "falling"]
+
+
+def falling(lr: float, steps: int, end: float) -> Any:
+    """Return a step size that falls from lr to `end` lr along a half cosine in `steps` updates, and lr itself for 0 steps."""
+    return keras.optimizers.schedules.CosineDecay(lr, steps, alpha=end) if steps else lr
 
 
 class Adam(keras.optimizers.Adam):

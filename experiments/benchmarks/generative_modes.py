@@ -29,8 +29,8 @@ RESULTS = Path(__file__).parent / "results" / "generative_modes"
 PICTURES = Path("runs/generative_modes")  # of single runs, until they stand on one sheet
 MIXTURES = ("ring", "grid")
 COMMON = {"latent": 2, "batch": 256, "layers": 3, "hidden": 128, "jit": True, "eval_samples": 2500, "ema": 0.995}
-SN: dict[str, Any] = {"spectral": True, "lr": 1e-3}
-PENALISED: dict[str, Any] = {"spectral": False, "lr": 1e-3, "beta1": 0.0, "beta2": 0.99}
+SN: dict[str, Any] = {"norm": "spectral", "lr": 1e-3}
+PENALISED: dict[str, Any] = {"norm": "none", "lr": 1e-3, "beta1": 0.0, "beta2": 0.99}
 COMBINATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "non-saturating GAN (dcgan)": ("dcgan", {"lr": 1e-3}),
     "WGAN, clipping 0.1": ("wgan", {"constraint": "clip", "clip": 0.1, "lr": 5e-4}),
@@ -84,7 +84,8 @@ def _variant(name: str, mixture: str, updates: int) -> Variant:
     plugin, settings = COMBINATIONS[name]
     spec, _ = catalogue().find(plugin)
     steps = 5 if plugin == "wgan" else 1
-    values = {"model": {**COMMON, "turn": 50 // steps, "data": {"source": mixture}, **settings}}
+    own = {"critic_steps": steps} if plugin == "wgan" else {}
+    values = {"model": {**COMMON, **own, "turn": 50 // steps, "data": {"source": mixture}, **settings}}
     return Variant(title, plugin, parse(spec, [(name, values)], [], prog=name, usage="").model, updates // steps)
 
 

@@ -19,8 +19,9 @@ from core.distributed import check_batch, on_replicas, share, share_of_mean
 from core.errors import require
 from core.layers.ema import follow
 from core.losses.adversarial import nonsaturating_generator, standard_discriminator
-from core.optimizers import Adam
+from core.optimizers import Adam, falling
 from core.plugin import Context
+from core.seeds import child
 from generative.data.sources import Stream, open_data
 from generative.dcgan.config import DCGANConfig
 from generative.evaluation import Evaluation, Sampler, as_input, as_pictures
@@ -42,16 +43,19 @@ class DCGAN:
             context.strategy is None or not config.minibatch_std,
             "minibatch_std compares the examples of a whole batch, which run.strategy splits; leave one out",
         )
-        init, stream, self.noise_seed = (int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3))
-        init %= 10**6  # room for the layers, each of which has a seed of its own
-        self.G = make_generator(self.data, config, init)
+        self.noise_seed = child(context.seed, "noise")
+        self.G = make_generator(self.data, config, context.seed)
         # the generator that is sampled
-        self.average = make_generator(self.data, config, init) if config.ema else self.G
-        self.D = make_discriminator(self.data, config, init, batch_norm=True, minibatch_std=config.minibatch_std)
-        self.G_optimizer, self.D_optimizer = (Adam(config.lr, config.beta1) for _ in range(2))
+        self.average = make_generator(self.data, config, context.seed) if config.ema else self.G
+        self.D = make_discriminator(
+            self.data, config, context.seed, batch_norm=True, minibatch_std=config.minibatch_std
+        )
+        self.G_optimizer, self.D_optimizer = (
+            Adam(falling(config.lr, config.anneal, config.lr_end), config.beta1) for _ in range(2)
+        )
         self.G_optimizer.build(self.G.trainable_variables)
         self.D_optimizer.build(self.D.trainable_variables)
-        self.stream = Stream(self.data, config.batch, stream)
+        self.stream = Stream(self.data, config.batch, child(context.seed, "batches"))
         self.clock = 0
         self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)
         self.sampler = Sampler(self.data, self.average, self.D, config.latent)

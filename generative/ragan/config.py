@@ -1,4 +1,4 @@
-"""Flags of `ragan`. `loss`, `spectral` and the penalties combine freely; the default is RaSGAN with spectral normalisation."""
+"""Flags of `ragan`. `loss`, `norm` and the penalties combine freely; the default is RaSGAN with batch norm in D."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ __all__ = ["RaGANConfig"]
     tiny={
         "data.source": "digits",
         "data.size": 16,
+        "norm": "spectral",
         "r1": 1.0,
         "batch": 4,
         "latent": 3,
@@ -36,7 +37,7 @@ __all__ = ["RaGANConfig"]
         "eval_samples": 12,
         "ema": 0.9,
     },
-    run={"until": 20_000, "log_every": 100, "eval_every": 2_000, "save_every": 1_000},
+    run={"until": 6_000, "log_every": 50, "eval_every": 1_000, "save_every": 1_000},
 )
 @dataclass(frozen=True)
 class RaGANConfig:
@@ -46,10 +47,8 @@ class RaGANConfig:
     """What to learn from."""
     loss: Literal["sgan", "rsgan", "rasgan", "ralsgan", "rahinge"] = "rasgan"
     """sgan: the non-saturating loss, for comparison; rsgan: pairs; ra...: against the average (log, squares, hinge)."""
-    spectral: bool = True
-    """Normalise D's kernels spectrally."""
-    batch_norm: bool = False
-    """Batch norm in D; not with gp, which needs a D of single examples."""
+    norm: Literal["batch", "spectral", "none"] = "batch"
+    """D's normalisation; not batch with gp, r1 or r2, which need a D of single examples."""
     gp: float = 0.0
     """Weight of the gradient penalty (|grad D| - 1)^2 between real and fake; 10 is common."""
     r1: float = 0.0
@@ -62,27 +61,33 @@ class RaGANConfig:
     """Examples per update; each step of D and of G has its own."""
     latent: int = 100
     """Numbers in z, drawn from N(0, 1)."""
-    width: int = 64
-    """Filters of D's first and before G's last layer; the others have 2, 4 and 8 times as many."""
+    network: Literal["dcgan", "sn", "resnet"] = "dcgan"
+    """dcgan: strided convolutions; sn: a 3x3 and a strided convolution a level; resnet: residual blocks."""
+    width: int = 16
+    """Filters at the level of the picture, in both networks; each level below has twice as many."""
+    kernel: int = 4
+    """Side of the strided convolutions' kernels, of dcgan and sn."""
     upsampling: Literal["transposed", "resize"] = "transposed"
     """G's layers: transposed convolutions, or nearest neighbours and a convolution."""
     hidden: int = 128
     """Units per hidden layer of the perceptrons that take the networks' place on ring and grid."""
     layers: int = 2
     """Hidden layers of those perceptrons."""
-    lr: float = 2e-4
-    """Adam step size of both networks."""
+    lr: float = 2e-3
+    """Adam step size of both networks; the paper's 2e-4 suits its wide ones."""
     beta1: float = 0.5
     """Adam's decay of the gradient's mean."""
     beta2: float = 0.999
     """Adam's decay of the squared gradient's mean."""
     anneal: int = 0
-    """Clock at which the step size has fallen to 0 along a half cosine; 0 keeps it constant."""
+    """Clock at which the step size has fallen to `lr_end` of itself along a half cosine; 0 keeps it constant."""
+    lr_end: float = 0.0
+    """Share of the step size that is left then."""
     penalty_end: float = 1.0
     """Factor to which gp, r1 and r2 fall, geometrically: a smooth D first, a sharp one at the end."""
     penalty_anneal: int = 0
     """Clock at which that factor is reached."""
-    ema: float = 0.0
+    ema: float = 0.999
     """Decay of the averaged generator that is then used for samples; 0 for none."""
     turn: int = 1
     """Generator updates in one call of TensorFlow: more where an update takes about a millisecond, as on ring and grid."""
@@ -104,12 +109,14 @@ class RaGANConfig:
         )
         for name in ("gp", "r1", "r2", "anneal", "penalty_anneal"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")
+        require(0 <= self.lr_end <= 1, f"lr_end is {self.lr_end}; it must lie in [0, 1]")
         require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")
         require(0 <= self.beta1 < 1, f"beta1 is {self.beta1}; it must lie in [0, 1)")
         require(0 <= self.beta2 < 1, f"beta2 is {self.beta2}; it must lie in [0, 1)")
         require(0 <= self.ema < 1, f"ema is {self.ema}; it must lie in [0, 1)")
         penalised = self.gp > 0 or self.r1 > 0 or self.r2 > 0
         require(
-            not (self.batch_norm and penalised),
-            "batch_norm mixes the examples of a batch, so a gradient penalty (gp, r1, r2) has no meaning; choose one of them",
+            not (self.norm == "batch" and penalised),
+            "norm is 'batch', which mixes the examples of a batch, so a penalty on D's gradient (gp, r1, r2) has no meaning; "
+            "choose norm 'none' or 'spectral'",
         )

@@ -18,7 +18,6 @@ import numpy as np
 import tensorflow as tf
 
 from core.distributed import check_batch, on_replicas, share, share_of_mean
-from core.layers.dcgan import Spectral
 from core.layers.ema import follow
 from core.layers.spectral import power_iterate, sigmas
 from core.losses import relativistic
@@ -28,11 +27,12 @@ from core.losses.adversarial import (
     standard_discriminator,
     zero_centred_penalty,
 )
-from core.optimizers import Adam
+from core.optimizers import Adam, falling
 from core.plugin import Context
+from core.seeds import child
 from generative.data.sources import Stream, open_data
 from generative.evaluation import Evaluation, Sampler, as_input
-from generative.networks import make_discriminator, make_generator
+from generative.networks import Spectral, make_discriminator, make_generator
 from generative.ragan.config import RaGANConfig
 
 __all__ = ["RaGAN"]
@@ -47,17 +47,18 @@ class RaGAN:
         self.config, self.context = config, context
         check_batch(config.batch, context.strategy)
         self.data = open_data(config.data, context.say)
-        init, stream, self.noise_seed = (int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3))
-        init %= 10**6  # room for the layers, each of which has a seed of its own
-        self.G = make_generator(self.data, config, init)
+        self.noise_seed = child(context.seed, "noise")
+        self.G = make_generator(self.data, config, context.seed)
         # the generator that is sampled
-        self.average = make_generator(self.data, config, init) if config.ema else self.G
-        spectral: Spectral = "divide" if config.spectral else "watch"
-        self.C = make_discriminator(self.data, config, init, batch_norm=config.batch_norm, spectral=spectral)
+        self.average = make_generator(self.data, config, context.seed) if config.ema else self.G
+        spectral: Spectral = "divide" if config.norm == "spectral" else "watch"
+        self.C = make_discriminator(
+            self.data, config, context.seed, batch_norm=config.norm == "batch", spectral=spectral
+        )
         self.G_optimizer, self.C_optimizer = self._make_optimizer(1), self._make_optimizer(config.d_steps)
         self.G_optimizer.build(self.G.trainable_variables)
         self.C_optimizer.build(self.C.trainable_variables)
-        self.stream = Stream(self.data, config.batch, stream)
+        self.stream = Stream(self.data, config.batch, child(context.seed, "batches"))
         self.clock = 0
         self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)
         self.sampler = Sampler(self.data, self.average, self.C, config.latent)
@@ -65,9 +66,7 @@ class RaGAN:
 
     def _make_optimizer(self, steps_per_update: int) -> keras.optimizers.Optimizer:
         config = self.config
-        lr: Any = config.lr
-        if config.anneal:
-            lr = keras.optimizers.schedules.CosineDecay(config.lr, config.anneal * steps_per_update)
+        lr = falling(config.lr, config.anneal * steps_per_update, config.lr_end)
         return Adam(lr, config.beta1, config.beta2)
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
@@ -125,11 +124,15 @@ class RaGAN:
         power_iterate(self.C)
         x_real, x_fake = share(x_real), self.G(self._noise(key), training=True)  # [B, ...]
         with tf.GradientTape() as tape:
-            real, fake = C(x_real), C(x_fake)
+            if config.norm == "batch":  # critical: each side with its own batch statistics
+                real, fake = C(x_real), C(x_fake)
+            else:
+                real, fake = tf.split(C(tf.concat([x_real, x_fake], axis=0)), 2)
             loss_of = standard_discriminator if config.loss == "sgan" else getattr(relativistic, config.loss)
             loss, penalty = loss_of(real, fake), tf.constant(0.0)
             if config.gp:
-                alpha = share(tf.random.stateless_uniform((config.batch,), tf.add(key, [1, 0])))  # [B] one per example
+                own = tf.random.experimental.stateless_fold_in(key, 1)  # a key that no noise has
+                alpha = share(tf.random.stateless_uniform((config.batch,), own))  # [B] one per example
                 penalty += gamma * config.gp * critic_gradient_penalty(C, x_real, x_fake, alpha)
             if config.r1:
                 penalty += gamma * config.r1 * zero_centred_penalty(C, x_real)

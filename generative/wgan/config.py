@@ -11,8 +11,8 @@ from generative.data.settings import DataConfig
 
 __all__ = ["WGANConfig"]
 
-OWN = {"clip": ("rmsprop", 5e-5), "gp": ("adam", 1e-4), "sn": ("adam", 2e-4), "sn-reg": ("adam", 2e-4)}
-"""Optimiser and step size of each constraint's paper."""
+OWN = {"clip": ("rmsprop", 5e-4), "gp": ("adam", 2e-3), "sn": ("adam", 2e-3), "sn-reg": ("adam", 2e-3)}
+"""Optimiser of each constraint's paper; step size for narrow networks, ten to twenty times the paper's for its wide ones."""
 
 
 @register(
@@ -39,7 +39,7 @@ OWN = {"clip": ("rmsprop", 5e-5), "gp": ("adam", 1e-4), "sn": ("adam", 2e-4), "s
         "ema": 0.9,
     },
     distributed=True,
-    run={"until": 20_000, "log_every": 100, "eval_every": 2_000, "save_every": 1_000},
+    run={"until": 3_000, "log_every": 50, "eval_every": 1_000, "save_every": 1_000},
 )
 @dataclass(frozen=True)
 class WGANConfig:
@@ -49,8 +49,8 @@ class WGANConfig:
     """What to learn from."""
     constraint: Literal["clip", "gp", "sn", "sn-reg"] = "gp"
     """clip: weights within `clip`; gp: gradient penalty; sn: spectral normalisation; sn-reg: spectral-norm regularisation."""
-    critic_steps: int = 5
-    """Updates of the critic for each of the generator."""
+    critic_steps: int = 2
+    """Updates of the critic for each of the generator; the papers have 5."""
     clip: float = 0.01
     """Bound of every weight of the critic, with constraint clip."""
     gp: float = 10.0
@@ -61,8 +61,12 @@ class WGANConfig:
     """Examples per update; each critic step has its own."""
     latent: int = 100
     """Numbers in z, drawn from N(0, 1)."""
-    width: int = 64
-    """Filters of the critic's first and before G's last layer; the others have 2, 4 and 8 times as many."""
+    network: Literal["dcgan", "sn", "resnet"] = "dcgan"
+    """dcgan: strided convolutions; sn: a 3x3 and a strided convolution a level; resnet: residual blocks."""
+    width: int = 16
+    """Filters at the level of the picture, in both networks; each level below has twice as many."""
+    kernel: int = 4
+    """Side of the strided convolutions' kernels, of dcgan and sn."""
     upsampling: Literal["transposed", "resize"] = "transposed"
     """G's layers: transposed convolutions, or nearest neighbours and a convolution."""
     hidden: int = 128
@@ -72,10 +76,14 @@ class WGANConfig:
     optimizer: Literal["auto", "rmsprop", "adam"] = "auto"
     """auto: RMSProp (decay 0.9) with constraint clip, Adam (beta2 0.9) with the others."""
     lr: float = 0.0
-    """Step size of both networks; 0 for the constraint's own: clip 5e-5, gp 1e-4, sn and sn-reg 2e-4."""
+    """Step size of both networks; 0 for the constraint's own: clip 5e-4, gp, sn and sn-reg 2e-3."""
     beta1: float = 0.0
     """Adam's decay of the gradient's mean."""
-    ema: float = 0.0
+    anneal: int = 0
+    """Clock at which the step size has fallen to `lr_end` of itself along a half cosine; 0 keeps it constant."""
+    lr_end: float = 0.0
+    """Share of the step size that is left then."""
+    ema: float = 0.999
     """Decay of the averaged generator that is then used for samples; 0 for none."""
     turn: int = 1
     """Generator updates in one call of TensorFlow: more where an update takes about a millisecond, as on ring and grid."""
@@ -92,6 +100,8 @@ class WGANConfig:
         require(self.eval_samples >= 4, f"eval_samples is {self.eval_samples}; it must be at least 4")
         require(self.clip > 0, f"clip is {self.clip}; a bound is above 0")
         require(self.gp >= 0 and self.sn_reg >= 0, f"gp is {self.gp} and sn_reg {self.sn_reg}; weights are 0 or more")
+        require(self.anneal >= 0, f"anneal is {self.anneal}; it must be 0 or more")
+        require(0 <= self.lr_end <= 1, f"lr_end is {self.lr_end}; it must lie in [0, 1]")
         require(self.lr >= 0, f"lr is {self.lr}; it must be 0 (the constraint's own) or a step size above 0")
         require(0 <= self.beta1 < 1, f"beta1 is {self.beta1}; it must lie in [0, 1)")
         require(0 <= self.ema < 1, f"ema is {self.ema}; it must lie in [0, 1)")

@@ -22,15 +22,15 @@ import numpy as np
 import tensorflow as tf
 
 from core.distributed import check_batch, on_replicas, share, share_of_mean
-from core.layers.dcgan import Spectral
 from core.layers.ema import follow
 from core.layers.spectral import power_iterate, sigma_penalty, sigmas
 from core.losses.adversarial import critic_gradient_penalty, wasserstein_critic, wasserstein_generator
-from core.optimizers import Adam, RMSprop
+from core.optimizers import Adam, RMSprop, falling
 from core.plugin import Context
+from core.seeds import child
 from generative.data.sources import Stream, open_data
 from generative.evaluation import Evaluation, Sampler, as_input
-from generative.networks import make_discriminator, make_generator
+from generative.networks import Spectral, make_discriminator, make_generator
 from generative.wgan.config import WGANConfig
 
 __all__ = ["WGAN"]
@@ -43,28 +43,28 @@ class WGAN:
         self.config, self.context = config, context
         check_batch(config.batch, context.strategy)
         self.data = open_data(config.data, context.say)
-        init, stream, self.noise_seed = (int(n >> 1) for n in np.random.SeedSequence(context.seed).generate_state(3))
-        init %= 10**6  # room for the layers, each of which has a seed of its own
-        self.G = make_generator(self.data, config, init)
+        self.noise_seed = child(context.seed, "noise")
+        self.G = make_generator(self.data, config, context.seed)
         # the generator that is sampled
-        self.average = make_generator(self.data, config, init) if config.ema else self.G
+        self.average = make_generator(self.data, config, context.seed) if config.ema else self.G
         spectral: Spectral = "divide" if config.constraint == "sn" else "watch"
-        # gp needs a critic of single examples, and batch norm would undo the bound that sn and sn-reg set
-        batch_norm = config.constraint == "clip"
-        self.f = make_discriminator(self.data, config, init, batch_norm=batch_norm, spectral=spectral)
-        self.G_optimizer, self.f_optimizer = self._make_optimizer(), self._make_optimizer()
+        # gp needs a critic of single examples, batch norm would undo the bound that sn sets; the other two need it (README)
+        batch_norm = config.constraint in ("clip", "sn-reg")
+        self.f = make_discriminator(self.data, config, context.seed, batch_norm=batch_norm, spectral=spectral)
+        self.G_optimizer, self.f_optimizer = self._make_optimizer(1), self._make_optimizer(config.critic_steps)
         self.G_optimizer.build(self.G.trainable_variables)
         self.f_optimizer.build(self.f.trainable_variables)
-        self.stream = Stream(self.data, config.batch, stream)
+        self.stream = Stream(self.data, config.batch, child(context.seed, "batches"))
         self.clock = 0
         self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)
         self.sampler = Sampler(self.data, self.average, self.f, config.latent)
         self.evaluation = Evaluation(self.data, config.eval_samples, config.extractor)
 
-    def _make_optimizer(self) -> keras.optimizers.Optimizer:
+    def _make_optimizer(self, steps_per_update: int) -> keras.optimizers.Optimizer:
+        lr = falling(self.config.chosen_lr, self.config.anneal * steps_per_update, self.config.lr_end)
         if self.config.chosen_optimizer == "rmsprop":  # Keras adds epsilon inside the square root
-            return RMSprop(self.config.chosen_lr, rho=0.9, epsilon=1e-8)
-        return Adam(self.config.chosen_lr, self.config.beta1, beta_2=0.9, epsilon=1e-8)
+            return RMSprop(lr, rho=0.9, epsilon=1e-8)
+        return Adam(lr, self.config.beta1, beta_2=0.9, epsilon=1e-8)
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
 
@@ -111,10 +111,15 @@ class WGAN:
         power_iterate(f)
         x_real, x_fake = share(x_real), self.G(self._noise(key), training=True)  # [B, ...]
         with tf.GradientTape() as tape:
-            loss = wasserstein_critic(f(x_real, training=True), f(x_fake, training=True))
+            if config.constraint in ("clip", "sn-reg"):  # critical: batch norm sees each side with its own statistics
+                real, fake = f(x_real, training=True), f(x_fake, training=True)
+            else:
+                real, fake = tf.split(f(tf.concat([x_real, x_fake], axis=0), training=True), 2)
+            loss = wasserstein_critic(real, fake)
             penalty = tf.constant(0.0)
             if config.constraint == "gp":
-                alpha = share(tf.random.stateless_uniform((config.batch,), tf.add(key, [1, 0])))  # [B] one per example
+                own = tf.random.experimental.stateless_fold_in(key, 1)  # a key that no noise has
+                alpha = share(tf.random.stateless_uniform((config.batch,), own))  # [B] one per example
                 penalty = config.gp * critic_gradient_penalty(lambda x: f(x, training=True), x_real, x_fake, alpha)
             if config.constraint == "sn-reg":
                 penalty = config.sn_reg * sigma_penalty(f)
