@@ -290,10 +290,10 @@ def frozenlake(seeds: int, folder: str) -> None:
     """Train `dqn-frozenlake` and compute what the greedy policy of the final weights is worth."""
     from core import checkpoint
     from core.runtime import configure
-    from experiments.benchmarks.learning import _run
+    from experiments.benchmarks.learning import trained
     from experiments.run import load_run, make_plugin
 
-    runs = [_run("dqn-frozenlake", seed, folder, []) for seed in range(1, seeds + 1)]
+    runs = [trained("dqn-frozenlake", seed, folder, []) for seed in range(1, seeds + 1)]
     configure()
     lines = ["| seed | exact success probability | 100 episodes | steps |", "| --- | --- | --- | --- |"]
     rows = []

@@ -1,113 +1,246 @@
-"""Fréchet distance of every adversarial variant on mnist5k 28x28 over seeds, same networks, same number of images shown.
+"""The pictures of every adversarial default on digits: distances, diversity, copying, minutes, beside floors and a peer.
 
-    python -m experiments.benchmarks.generative_frechet [--seeds 3] [--images 192000] [--only NAME ...] [--seconds 900]
+    python -m experiments.benchmarks.generative_frechet [--seeds 3] [--only NAME ...] [--minutes 60] [--folder runs]
 
-The budget is the number of real images that the discriminator sees, so that five critic steps are not free. Finished runs are
-kept in the JSON file and not repeated; `--seconds` ends a call after that time.
+Each row is the command that the table prints, run as a user would, seed after seed with all rows in turn. Runs that are finished
+are taken as they are; no run begins after `--minutes`. The peer is an SN-GAN in PyTorch (`gan_in_torch`), in the same turns.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageDraw
 
+from core.errors import UsageError, nearest
 from core.runtime import configure
-from experiments.benchmarks.generative_runs import Variant, spread, train_missing
-from experiments.catalogue import catalogue
-from experiments.configuration import parse
+from experiments.benchmarks.learning import trained
+from experiments.show import restored
 from experiments.tensorboard import grid
+from generative.data.settings import DataConfig
+from generative.data.sources import Pictures, open_data
+from generative.evaluation import Evaluation
 
 __all__ = ["main"]
 
 RESULTS = Path(__file__).parent / "results" / "generative_frechet"
-PICTURES = Path("runs/generative_frechet")  # of single runs, until they stand on one sheet
-FIGURES = ("frechet", "kernel_distance", "precision", "recall")
-COMMON = {"width": 16, "ema": 0.995, "batch": 64}
-SN: dict[str, Any] = {"spectral": True}
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "DCGAN": ("dcgan", {}),
-    "DCGAN, bfloat16": ("dcgan", {}),
-    "DCGAN, resize-convolution": ("dcgan", {"upsampling": "resize"}),
-    "WGAN, clipping": ("wgan", {"constraint": "clip"}),
-    "WGAN, gradient penalty": ("wgan", {"constraint": "gp"}),
-    "WGAN, spectral norm": ("wgan", {"constraint": "sn"}),
-    "WGAN, spectral-norm regularisation": ("wgan", {"constraint": "sn-reg"}),
-    "SGAN, spectral norm": ("ragan", {"loss": "sgan", **SN}),
-    "RSGAN, spectral norm": ("ragan", {"loss": "rsgan", **SN}),
-    "RaSGAN, spectral norm": ("ragan", {"loss": "rasgan", **SN}),
-    "RaLSGAN, spectral norm": ("ragan", {"loss": "ralsgan", **SN}),
-    "RaHinge, spectral norm": ("ragan", {"loss": "rahinge", **SN}),
-    "RSGAN, R1 and R2": ("ragan", {"loss": "rsgan", "spectral": False, "r1": 1.0, "r2": 1.0}),
+FIGURES = ("frechet", "precision", "recall", "rarest_class", "commonest_class", "novelty")
+COUNT = 5_000
+SHOWN = 36  # pictures of a row on the sheets
+HALVES, PEER = "real digits: one half against the other", "SN-GAN in PyTorch (`gan_in_torch`)"
+PEER_FLAGS = ["--network", "sn", "--loss", "hinge", "--constraint", "sn", "--updates", "8000"]
+
+RUNS: dict[str, tuple[int, str]] = {  # row: seeds, words after `python -m experiments.run`
+    "dcgan": (3, "dcgan"),
+    "ragan": (3, "ragan"),
+    "wgan, spectral norm": (3, "wgan --model.constraint sn"),
+    "wgan, gradient penalty": (3, "wgan"),
+    "vae": (1, "vae"),
+    "ragan, RaLSGAN": (1, "ragan --model.loss ralsgan"),
+    "ragan, RaHinge": (1, "ragan --model.loss rahinge"),
+    "ragan, RSGAN": (1, "ragan --model.loss rsgan"),
+    "ragan, SGAN": (1, "ragan --model.loss sgan"),
+    "wgan, clipping": (1, "wgan --model.constraint clip"),
+    "wgan, regularised": (1, "wgan --model.constraint sn-reg"),
+    "DCGAN networks, no norm": (1, "ragan --model.norm none"),
+    "DCGAN networks, SN": (1, "ragan --model.norm spectral"),
+    "DCGAN networks, GP": (1, "ragan --model.norm none --model.gp 10"),
+    "residual networks, no norm": (1, "ragan --model.network resnet --model.norm none --run.until 2000"),
+    "residual networks, SN": (1, "ragan --model.network resnet --model.norm spectral --run.until 2000"),
+    "residual networks, GP": (1, "ragan --model.network resnet --model.norm none --model.gp 10 --run.until 2000"),
 }
 
 
-def main() -> None:
-    """Run what is missing, then write table, numbers and samples."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train what is missing, then write table, numbers and sheets."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3, help="seeds 1 to N")
-    parser.add_argument("--images", type=int, default=192_000, help="real images shown to the discriminator")
-    parser.add_argument("--only", nargs="*", default=[], help="variants whose name contains one of these")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no run after this time")
-    arguments = parser.parse_args()
+    parser.add_argument("--seeds", type=int, default=3, help="seeds 1 to N of the rows that have several")
+    parser.add_argument("--only", nargs="*", default=[], metavar="ROW", help="these rows; a part of the name is enough")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after this time")
+    parser.add_argument("--folder", default="runs", help="root of the run folders")
+    arguments = parser.parse_args(argv)
+    rows = [HALVES, PEER, *RUNS]
+    for part in arguments.only:
+        if not any(part in row for row in rows):
+            raise UsageError(f"there is no row {part!r}; {nearest(part, rows)}")
+    wanted = [row for row in rows if not arguments.only or any(part in row for part in arguments.only)]
     configure(device="cpu")
-    wanted = [n for n in VARIANTS if not arguments.only or any(part in n for part in arguments.only)]
-    variants = [_variant(name, arguments.images) for name in wanted]
-    found = train_missing(
-        RESULTS.with_suffix(".json"), variants, arguments.seeds, arguments.seconds, FIGURES, _keep_picture
-    )
-    _write(found, arguments.images)
+    bench = Bench(arguments.folder)
+    begun = time.monotonic()
+    for seed in range(1, arguments.seeds + 1):
+        for row in wanted:
+            if seed > seeds_of(row) or f"{row} | {seed}" in bench.found:
+                continue
+            if (time.monotonic() - begun) / 60 > arguments.minutes:
+                print(f"time is up before {row}, seed {seed}")
+                break
+            print(bench.measure(row, seed), flush=True)
+    bench.write()
 
 
-def _variant(name: str, images: int) -> Variant:
-    """Return a variant with as many updates as show the discriminator `images` real images."""
-    plugin, settings = VARIANTS[name]
-    spec, _ = catalogue().find(plugin)
-    config = parse(spec, [(name, {"model": {**COMMON, **settings}})], [], prog=name, usage="").model
-    shown = config.batch * getattr(config, "critic_steps", getattr(config, "d_steps", 1))
-    return Variant(name, plugin, config, images // shown, "bfloat16" if "bfloat16" in name else "float32")
+def seeds_of(row: str) -> int:
+    """Return how many seeds a row has."""
+    return RUNS[row][0] if row in RUNS else 1
 
 
-def _keep_picture(variant: Variant, measured: dict[str, Any]) -> None:
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(grid(measured["samples/fixed"])[..., 0]).save(PICTURES / f"{variant.name}.png")
+class Bench:
+    """The measured rows, kept in the JSON file: {"row | seed": figures}."""
+
+    def __init__(self, folder: str):
+        self.folder = folder
+        self.file = RESULTS.with_suffix(".json")
+        self.found: dict[str, dict[str, Any]] = json.loads(self.file.read_text()) if self.file.is_file() else {}
+        self.data = open_data(DataConfig("mnist5k"))
+        assert isinstance(self.data, Pictures)
+
+    def measure(self, row: str, seed: int) -> str:
+        """Measure one row with one seed and keep it; returns a line about it."""
+        if row == HALVES:
+            measured, samples = self._halves()
+        elif row == PEER:
+            measured, samples = self._peer(seed)
+        else:
+            measured, samples = self._run(row, seed)
+        self.found[f"{row} | {seed}"] = measured
+        self.file.parent.mkdir(exist_ok=True)
+        self.file.write_text(json.dumps(self.found, indent=1) + "\n")
+        pictures = Path(self.folder) / "generative_frechet"
+        pictures.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(grid(samples[:SHOWN])[..., 0]).save(pictures / f"{slug(row)}-s{seed}.png")
+        figures = ", ".join(f"{name} {measured[name]:.3g}" for name in FIGURES if name in measured)
+        return f"{row}, seed {seed}: {figures}, {measured.get('minutes', 0):.1f} min"
+
+    def _halves(self) -> tuple[dict[str, Any], np.ndarray]:
+        assert isinstance(self.data, Pictures)
+        one, other = self.data.split(len(self.data) // 2)
+        samples = other.reference(COUNT)
+        return self._figures(Evaluation(one, COUNT).of_pictures(Fixed(samples))), samples
+
+    def _peer(self, seed: int) -> tuple[dict[str, Any], np.ndarray]:
+        with tempfile.TemporaryDirectory() as place:
+            out = Path(place) / "samples.npz"
+            command = [*PEER_FLAGS, "--seed", str(seed), "--samples", str(COUNT), "--out", str(out)]
+            module = "experiments.benchmarks.gan_in_torch"
+            done = subprocess.run([sys.executable, "-m", module, *command], check=True, capture_output=True, text=True)
+            seconds = json.loads(done.stdout.splitlines()[-1])["seconds"]
+            with np.load(out, allow_pickle=False) as file:
+                samples = file["images"]
+        figures = self._figures(Evaluation(self.data, COUNT).of_pictures(Fixed(samples)))
+        updates = int(PEER_FLAGS[PEER_FLAGS.index("--updates") + 1])
+        return figures | {"minutes": seconds / 60, "images_per_second": 64 * updates / seconds}, samples
+
+    def _run(self, row: str, seed: int) -> tuple[dict[str, Any], np.ndarray]:
+        name, *flags = shlex.split(RUNS[row][1])
+        run = trained(name, seed, self.folder, flags)
+        results = json.loads((run / "results.json").read_text())
+        model, _, _ = restored(run, ["--weights", "newest"])
+        config, seconds = model.config, results["wall_clock_seconds"]
+        steps = getattr(config, "critic_steps", getattr(config, "d_steps", 1))
+        extra = {
+            "minutes": seconds / 60,
+            "images_per_second": results["clock"]["value"] * config.batch * steps / seconds,
+            "commit": results["git"]["commit"],
+        }
+        if "eval/frechet" in results["evaluation"]:
+            measured, samples = results["evaluation"], model.sample(SHOWN, 1)
+        else:  # a model that is measured by its likelihood
+            samples = model.sample(COUNT, 2)
+            measured = Evaluation(self.data, COUNT).of_pictures(Fixed(samples))
+        model.close()
+        return self._figures(measured) | extra, samples
+
+    @staticmethod
+    def _figures(measured: dict[str, Any]) -> dict[str, Any]:
+        figures = {name: float(measured[f"eval/{name}"]) for name in FIGURES if f"eval/{name}" in measured}
+        return {**figures, "protocol": measured["eval/protocol"]}
+
+    def write(self) -> None:
+        """Write table and sheets of everything that has been measured."""
+        lines = [
+            "| what | seeds | Fréchet | precision | recall | rarest, commonest digit | novelty | images/s | minutes |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        protocols = set()
+        for row in [HALVES, PEER, *RUNS]:
+            runs = [run for key, run in self.found.items() if key.rpartition(" | ")[0] == row]
+            if not runs:
+                continue
+            title = f"`{RUNS[row][1]}`" if row in RUNS else row
+            protocols |= {run["protocol"] for run in runs if row in RUNS}
+            share = f"{100 * min(r['rarest_class'] for r in runs):.1f} %, {100 * max(r['commonest_class'] for r in runs):.1f} %"
+            speed = [f"{statistics.median(r['images_per_second'] for r in runs):.0f}"] if "minutes" in runs[0] else [""]
+            minutes = [f"{statistics.median(r['minutes'] for r in runs):.1f}"] if "minutes" in runs[0] else [""]
+            cells = [title, str(len(runs)), spread(runs, "frechet", 1), spread(runs, "precision", 2)]
+            cells += [spread(runs, "recall", 2), share, spread(runs, "novelty", 2), *speed, *minutes]
+            lines.append(f"| {' | '.join(cells)} |")
+        note = (
+            "Each row is `python -m experiments.run` with these words; mean, in brackets least and most over seeds; shares of "
+            "the rarest and the commonest digit in any seed; images are real ones shown to the discriminator; minutes with "
+            f"evaluations. Protocol: {'; '.join(sorted(protocols))}. {platform.machine()} with {os.cpu_count()} cores, "
+            f"{time.strftime('%Y-%m-%d')}; `python -m experiments.benchmarks.generative_frechet`"
+        )
+        RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")
+        print(RESULTS.with_suffix(".md").read_text())
+        one = [f"{row} | 1" for row in [HALVES, PEER, *RUNS]]
+        several = [f"{row} | {seed}" for row in RUNS if seeds_of(row) > 1 for seed in range(1, seeds_of(row) + 1)]
+        self._draw(one, 5, RESULTS.with_suffix(".png"))
+        self._draw(several, 3, RESULTS.with_name(f"{RESULTS.name}_seeds.png"))
+
+    def _draw(self, keys: list[str], across: int, out: Path) -> None:
+        pictures = Path(self.folder) / "generative_frechet"
+        named = [(key, *key.rsplit(" | ", 1)) for key in keys]
+        files = {key: pictures / f"{slug(row)}-s{seed}.png" for key, row, seed in named}
+        shown = [(key, row, seed) for key, row, seed in named if key in self.found and files[key].is_file()]
+        if not shown:
+            return
+        side = 28 * 6
+        sheet = Image.new("L", (across * (side + 8), -(-len(shown) // across) * (side + 24)), 255)
+        for i, (key, row, seed) in enumerate(shown):
+            left, top = i % across * (side + 8), i // across * (side + 24)
+            title = row.replace("`", "").replace(" (gan_in_torch)", "").replace(": one half against the other", "")
+            ImageDraw.Draw(sheet).text((left + 2, top + 3), f"{title}, seed {seed}" if across == 3 else title, fill=0)
+            sheet.paste(Image.open(files[key]), (left, top + 18))
+        sheet.save(out)
 
 
-def _write(found: dict[str, Any], images: int) -> None:
-    lines = [
-        "| variant | seeds | Fréchet | kernel distance | precision | recall |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    protocols = set()
-    for name in VARIANTS:
-        runs = [run for key, run in found.items() if key.startswith(f"{name} | ")]
-        if not runs:
-            continue
-        protocols.add(runs[0]["protocol"])
-        figures = " | ".join(spread(runs, figure, digits) for figure, digits in zip(FIGURES, (1, 2, 2, 2), strict=True))
-        lines.append(f"| {name} | {len(runs)} | {figures} |")
-    note = (
-        f"Mean +- standard deviation over seeds; width {COMMON['width']}, averaged generator, each paper's own optimiser, "
-        f"{images:,} real images shown to the discriminator. Protocol: {'; '.join(sorted(protocols))}. {platform.machine()} with "
-        f"{os.cpu_count()} shared cores, {time.strftime('%Y-%m-%d')}; `python -m experiments.benchmarks.generative_frechet`"
-    )
-    RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")
-    print(RESULTS.with_suffix(".md").read_text())
-    shown = [name for name in VARIANTS if (PICTURES / f"{name}.png").is_file()]
-    if shown:
-        side, across = 28 * 8, 5
-        sheet = Image.new("L", (across * (side + 6), -(-len(shown) // across) * (side + 22)), 255)
-        for i, name in enumerate(shown):
-            left, top = i % across * (side + 6), i // across * (side + 22)
-            ImageDraw.Draw(sheet).text((left + 2, top + 2), name, fill=0)
-            sheet.paste(Image.open(PICTURES / f"{name}.png"), (left, top + 16))
-        sheet.save(RESULTS.with_suffix(".png"))
+class Fixed:
+    """Pictures that are there already, as what `Evaluation` draws from."""
+
+    def __init__(self, images: np.ndarray):
+        self.images = images
+
+    def sample(self, n: int, seed: int) -> np.ndarray:
+        """Return the first n of them, [n, H, W, C] uint8."""
+        return self.images[:n]
+
+
+def slug(row: str) -> str:
+    """Return a row's name as a part of a file's."""
+    return "".join(c if c.isalnum() else "-" for c in row.lower()).strip("-")
+
+
+def spread(runs: Sequence[dict[str, Any]], figure: str, digits: int) -> str:
+    """Return "mean [least, most]" of a figure over seeds, of one run the figure alone."""
+    values = [run[figure] for run in runs]
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{statistics.mean(values):.{digits}f} [{min(values):.{digits}f}, {max(values):.{digits}f}]"
 
 
 if __name__ == "__main__":
-    main()
+    from experiments.console import exit_with
+
+    exit_with(main)

@@ -26,7 +26,7 @@ from core.plugin import Spec
 from experiments.catalogue import catalogue
 from experiments.tensorboard import read_scalars
 
-__all__ = ["main"]
+__all__ = ["main", "trained"]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -50,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.curve = arguments.curve or ("rollout/return_last100" if spec.kind == "agent" else spec.headline)
     figure = ".1f" if spec.kind == "agent" else ".4g"  # returns, and measures of any size
     beyond = "above" if spec.goal == "max" else "below"
-    runs = [_run(arguments.preset, seed, arguments.folder, arguments.flags) for seed in range(1, arguments.seeds + 1)]
+    runs = [
+        trained(arguments.preset, seed, arguments.folder, arguments.flags) for seed in range(1, arguments.seeds + 1)
+    ]
     rows = [_row(run, spec, arguments.curve, arguments.threshold, arguments.within) for run in runs]
     RESULTS.mkdir(exist_ok=True)
     stem = RESULTS / (arguments.name or arguments.preset)
@@ -82,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print("\n".join(lines))
 
 
-def _run(preset: str, seed: int, folder: str, flags: list[str]) -> Path:
+def trained(preset: str, seed: int, folder: str, flags: list[str]) -> Path:
     """Return the finished run of this preset, seed and configuration, training it if there is none."""
     before = set(Path(folder).glob(f"{preset}/*/*"))
     command = ["run", preset, "--run.seed", str(seed), "--run.folder", folder, *flags]
