@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from core.disk import write_whole
-from generative.data.pictures import prepare
+from generative.data.pictures import Size, prepare, sides
 
 __all__ = ["atari_frames", "cache_folder"]
 
@@ -34,13 +34,13 @@ def cache_folder() -> Path:
 def atari_frames(
     game: str,
     count: int,
-    size: int,
+    size: Size,
     channels: int,
     crop: bool,
     say: Callable[[str], None] = lambda line: None,
     policy: Policy | None = None,
 ) -> tuple[np.ndarray, str]:
-    """Return `count` frames [count, size, size, channels] uint8 and a line that says how they came about.
+    """Return `count` frames [count, height, width, channels] uint8 and a line that says how they came about.
 
     `policy` maps screens [N, 210, 160, 3] to actions [N]; None plays at random. Only random play is cached: a file whose
     checksum does not fit is made again. Raises UsageError for an unknown game.
@@ -49,10 +49,12 @@ def atari_frames(
 
     how = "random play" if policy is None else "a given policy's play"
     protocol = f"{game}, {how}, every {EVERY}th of its steps of 4 frames, ale-py {ale_py.__version__}"
-    name = f"atari-{game}-{count}-{size}x{size}x{channels}-{'cropped' if crop else 'squeezed'}-{ale_py.__version__}.npy"
+    height, width = sides(size)
+    kind = "cropped" if crop else "squeezed"
+    name = f"atari-{game}-{count}-{height}x{width}x{channels}-{kind}-{ale_py.__version__}.npy"
     path = cache_folder() / re.sub(r"[^\w.-]", "_", name)
     if policy is None and path.is_file():
-        frames = _read(path, (count, size, size, channels))
+        frames = _read(path, (count, height, width, channels))
         if frames is not None:
             return frames, protocol
         say(f"{path} does not fit its checksum; the frames are played again")
@@ -63,7 +65,7 @@ def atari_frames(
     return frames, protocol
 
 
-def _play(game: str, count: int, size: int, channels: int, crop: bool, policy: Policy | None) -> np.ndarray:
+def _play(game: str, count: int, size: Size, channels: int, crop: bool, policy: Policy | None) -> np.ndarray:
     import gymnasium
 
     from envs import EnvConfig, VectorEnv, make

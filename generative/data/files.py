@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from core.errors import UsageError
-from generative.data.pictures import BROKEN, prepare
+from generative.data.pictures import BROKEN, Size, prepare, sides
 
 __all__ = ["Folder", "read_cifar10", "read_mnist", "read_npz"]
 
@@ -21,13 +21,13 @@ NAMED_AT_MOST = 5  # bad files in one message
 
 
 class Folder:
-    """The pictures below a folder as an array-like [N, size, size, channels] uint8, in the order of their names.
+    """The pictures below a folder as an array-like [N, height, width, channels] uint8, in the order of their names.
 
     Files whose header cannot be read are left out at the start. One that turns out broken when decoded is replaced by the
     next good one, whatever thread meets it first. Either is counted and named. Decoded pictures stay in memory up to 1 GiB.
     """
 
-    def __init__(self, path: Path, size: int, channels: int, crop: bool, say: Callable[[str], None]):
+    def __init__(self, path: Path, size: Size, channels: int, crop: bool, say: Callable[[str], None]):
         if not path.is_dir():
             raise UsageError(f"data.source names the folder {str(path)!r}, which is not there")
         self._size, self._channels, self._crop, self._say = size, channels, crop, say
@@ -52,7 +52,7 @@ class Folder:
         self.paths = [p for p in found if p not in self.bad]
         if not self.paths:
             raise UsageError(f"none of the {len(found)} pictures in {str(path)!r} can be read")
-        self.shape = (len(self.paths), size, size, channels)
+        self.shape = (len(self.paths), *sides(size), channels)
         self._lock = threading.Lock()
         fits = int(np.prod(self.shape)) <= MOST_IN_MEMORY
         self._memory = np.empty(self.shape, np.uint8) if fits else None
@@ -65,7 +65,7 @@ class Folder:
         return self.read(indices)[0]
 
     def read(self, indices: np.ndarray, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return pictures [B, size, size, channels] and whose they are [B]: another's where it stands in for a broken one.
+        """Return pictures [B, height, width, channels] and whose they are [B]: another's where it stands in for a broken one.
 
         Stand-ins come from `among`, sorted rows that include `indices`; from the whole folder without it.
         """

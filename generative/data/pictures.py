@@ -7,7 +7,7 @@ import struct
 import numpy as np
 from PIL import Image, ImageOps
 
-__all__ = ["BROKEN", "prepare", "prepare_all", "upright"]
+__all__ = ["BROKEN", "Size", "prepare", "prepare_all", "sides", "upright"]
 
 BROKEN = (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for files that are no pictures, or only half of one, and `upright` for pixels it cannot know."""
@@ -31,11 +31,16 @@ def upright(picture: Image.Image) -> Image.Image:
     return Image.merge("LA", (grey, opaque))
 
 
-def prepare(picture: Image.Image, size: int, channels: int, crop: bool) -> np.ndarray:
-    """Return a picture as [size, size, channels] uint8.
+Size = int | tuple[int, int]
+"""The side of square pictures, or (height, width)."""
 
-    `crop` cuts the middle square out first; otherwise the picture is squeezed. Pillow's bicubic filter widens with the
-    scale, so that shrinking does not alias. Transparent pixels are shown on white, EXIF orientation is applied.
+
+def prepare(picture: Image.Image, size: Size, channels: int, crop: bool) -> np.ndarray:
+    """Return a picture as [height, width, channels] uint8.
+
+    `crop` cuts the middle out first, as large as the new sides' ratio allows; otherwise the picture is squeezed. Pillow's
+    bicubic filter widens with the scale, so that shrinking does not alias. Transparent pixels are shown on white, EXIF
+    orientation is applied.
     """
     picture = upright(picture)
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
@@ -43,19 +48,26 @@ def prepare(picture: Image.Image, size: int, channels: int, crop: bool) -> np.nd
         ground = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(ground, picture)
     picture = picture.convert("L" if channels == 1 else "RGB")
-    if crop and picture.width != picture.height:
-        side = min(picture.size)
-        left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        picture = picture.crop((left, top, left + side, top + side))
-    if picture.size != (size, size):
-        picture = picture.resize((size, size), Image.Resampling.BICUBIC)
-    return np.asarray(picture, np.uint8).reshape(size, size, channels)
+    height, width = sides(size)
+    if crop and picture.width * height != picture.height * width:
+        scale = min(picture.width / width, picture.height / height)
+        across, down = max(1, round(scale * width)), max(1, round(scale * height))
+        left, top = (picture.width - across) // 2, (picture.height - down) // 2
+        picture = picture.crop((left, top, left + across, top + down))
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(picture, np.uint8).reshape(height, width, channels)
 
 
-def prepare_all(images: np.ndarray, size: int, channels: int, crop: bool = True) -> np.ndarray:
+def sides(size: Size) -> tuple[int, int]:
+    """Return (height, width)."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def prepare_all(images: np.ndarray, size: Size, channels: int, crop: bool = True) -> np.ndarray:
     """Return images [N, H, W, C] uint8 with another size (0: the smaller side) and channels (0: as they are)."""
     size, channels = size or min(images.shape[1:3]), channels or images.shape[3]
-    if images.shape[1:] == (size, size, channels):
+    if images.shape[1:] == (*sides(size), channels):
         return images
     pictures = (Image.fromarray(image[..., 0] if image.shape[2] == 1 else image) for image in images)
     return np.stack([prepare(picture, size, channels, crop) for picture in pictures])

@@ -23,10 +23,12 @@ class DataConfig:
     cifar10:PATH."""
     size: int = 0
     """Side of the square pictures in pixels, reached with antialiasing; 0 for the source's own (64 where it has none)."""
+    height: int = 0
+    """Height of pictures that are not square, whose width is `size`; 0 for square ones."""
     channels: int = 0
     """1 for grey, 3 for colour, 0 for the source's own."""
     crop: bool = True
-    """Cut the middle square out of a picture that is not square, instead of squeezing it."""
+    """Cut the middle out of a picture whose sides have another ratio, instead of squeezing it."""
     mirror: bool = False
     """Mirror every other picture, drawn at random, left to right."""
     frames: int = 10_000
@@ -41,7 +43,10 @@ class DataConfig:
         else:
             choices = [*NAMED, *(p + ("GAME" if p == "atari:" else "PATH") for p in PREFIXED)]
             require(self.source in NAMED, f"data.source is {self.source!r}; {nearest(self.source, choices)}")
-        require(self.size == 0 or self.size >= 8, f"data.size is {self.size}; it must be 0 or at least 8 pixels")
+        for name in ("size", "height"):
+            pixels = getattr(self, name)
+            require(pixels == 0 or pixels >= 8, f"data.{name} is {pixels}; it must be 0 or at least 8 pixels")
+        require(self.size > 0 or not self.height, f"data.height is {self.height}; it needs data.size, the width")
         require(
             self.channels in (0, 1, 3), f"data.channels is {self.channels}; it must be 0 (the source's own), 1 or 3"
         )
@@ -50,6 +55,11 @@ class DataConfig:
             f"data.mirror has no meaning for {self.source}; leave it out",
         )
         require(self.frames >= 1, f"data.frames is {self.frames}; it must be at least 1")
+
+    @property
+    def sides(self) -> int | tuple[int, int]:
+        """The side of square pictures, 0 for the source's own, or (height, width)."""
+        return (self.height, self.size) if self.height else self.size
 
     @property
     def points(self) -> bool:

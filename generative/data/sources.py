@@ -14,7 +14,7 @@ from core.errors import UsageError
 from core.iterate import Order, ReadAhead
 from generative.data import files
 from generative.data.atari import atari_frames
-from generative.data.pictures import prepare, prepare_all
+from generative.data.pictures import prepare, prepare_all, sides
 from generative.data.settings import DataConfig
 
 __all__ = ["Data", "Mixture", "Pictures", "StackedDigits", "Stream", "open_data"]
@@ -183,17 +183,17 @@ def open_data(config: DataConfig, say: Say = lambda line: None) -> Data:
         if config.channels == 1:
             raise UsageError("data.channels is 1; stacked-digits are colour pictures, choose 0 or 3")
         images, labels, protocol = _mnist5k(config)
-        return StackedDigits(Pictures(config.source, protocol, prepare_all(images, config.size, 1), labels))
+        return StackedDigits(Pictures(config.source, protocol, prepare_all(images, config.sides, 1), labels))
     if head == "folder":
-        folder = files.Folder(Path(rest), config.size or OWN_SIZE, config.channels or 3, config.crop, say)
+        folder = files.Folder(Path(rest), config.sides or OWN_SIZE, config.channels or 3, config.crop, say)
         return Pictures(config.source, f"the folder {Path(rest).name!r}", folder, mirror=config.mirror)
     if head == "atari":
         frames, protocol = atari_frames(
-            rest, config.frames, config.size or OWN_SIZE, config.channels or 3, config.crop, say
+            rest, config.frames, config.sides or OWN_SIZE, config.channels or 3, config.crop, say
         )
         return Pictures(config.source, protocol, frames, mirror=config.mirror)
     images, labels, protocol = named[head](config) if head in named else own[head](Path(rest))
-    images = prepare_all(images, config.size, config.channels, config.crop)
+    images = prepare_all(images, config.sides, config.channels, config.crop)
     return Pictures(config.source, protocol, images, labels, config.mirror)
 
 
@@ -233,12 +233,15 @@ def _photos(config: DataConfig) -> Loaded:
 
     photos = [getattr(data, name)() for name in ("astronaut", "chelsea", "coffee", "rocket")]
     photos += list(load_sample_images().images)
-    size = config.size or OWN_SIZE
+    height, width = sides(config.sides or OWN_SIZE)
     tiles = []
     for photo in photos:
-        for top in range(0, photo.shape[0] - size + 1, size):
-            for left in range(0, photo.shape[1] - size + 1, size):
-                tiles.append(prepare(Image.fromarray(photo[top : top + size, left : left + size]), size, 3, True))
+        for top in range(0, photo.shape[0] - height + 1, height):
+            for left in range(0, photo.shape[1] - width + 1, width):
+                tile = Image.fromarray(photo[top : top + height, left : left + width])
+                tiles.append(prepare(tile, (height, width), 3, True))
     if not tiles:
-        raise UsageError(f"data.size is {size}; the photos are at most 512 pixels high, choose 256 or less")
+        raise UsageError(
+            f"data.size asks for {height}x{width}; the photos are at most 512 pixels high and 640 wide, choose 256 or less"
+        )
     return np.stack(tiles), None, f"tiles of {len(photos)} photographs from scikit-image and scikit-learn"

@@ -372,3 +372,24 @@ def test_settings_out_of_range(change: dict, sentence: str) -> None:
 def test_stacked_digits_are_coloured() -> None:
     with pytest.raises(UsageError, match="choose 0 or 3"):
         open_data(DataConfig("stacked-digits", channels=1))
+
+
+def test_pictures_that_are_not_square() -> None:
+    wide = np.zeros((40, 100, 3), np.uint8)
+    wide[:, 20:80] = 200  # the middle: 40 high and 60 wide
+    assert (prepare(Image.fromarray(wide), (20, 30), 3, crop=True) == 200).all()
+    assert prepare(Image.fromarray(wide), (20, 30), 1, crop=False).shape == (20, 30, 1)
+    data = open_data(DataConfig("photos", size=64, height=48))
+    assert data.shape == (48, 64, 3) and "48x64" in data.protocol
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"height": 48}, "data.height is 48; it needs data.size"),
+        ({"size": 64, "height": 4}, "data.height is 4; it must"),
+    ],
+)
+def test_heights_that_cannot_be(settings: dict[str, int], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        DataConfig("photos", **settings)
