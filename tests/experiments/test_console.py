@@ -1,0 +1,68 @@
+"""What a pipe gets to read: a line in time, whatever the training is doing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from experiments import console
+from experiments.console import Display
+from experiments.loop import Meter
+
+
+@pytest.fixture
+def display() -> Any:
+    made = Display("x", "updates", until=1_000, time_limit=0.0)
+    yield made
+    made.close()
+
+
+def test_a_line_comes_with_the_figures_of_that_moment(
+    display: Display, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    asked = []
+
+    def figures() -> dict[str, float]:
+        asked.append(1)
+        return {"loss/generator": 0.5, "time/elapsed": 3.0}
+
+    for second in range(31):
+        monkeypatch.setattr(time, "monotonic", lambda second=second: now + second)
+        display.update(20 * second, figures)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(asked) == 3, "every ten seconds, and nobody waits for figures in between"
+    assert lines[0].startswith("200/1,000 updates, 20/s, 0.7 min left, loss/generator 0.5")
+
+
+def test_a_long_step_is_not_silent(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "SILENT_SECONDS", 0.5)
+    display = Display("x", "updates", until=1_000, time_limit=0.0)
+    display.update(0)
+    time.sleep(2.5)  # a step, an evaluation or a save
+    display.close()
+    lines = capsys.readouterr().out.splitlines()
+    assert 1 <= len(lines) <= 3 and lines[0].startswith("0/1,000 updates")
+    time.sleep(1.5)
+    assert capsys.readouterr().out == "", "a closed display prints nothing by itself"
+
+
+def test_what_is_said_counts_as_a_line(display: Display, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 9)
+    display.say("an evaluation")
+    monkeypatch.setattr(time, "monotonic", lambda: now + 12)
+    display.update(5)
+    assert capsys.readouterr().out == "an evaluation\n"
+
+
+def test_looking_at_the_means_changes_no_curve() -> None:
+    meter, other = Meter(), Meter()
+    for value in (1.0, 2.0, 6.0):
+        meter.add({"loss/x": value})
+        other.add({"loss/x": value})
+        meter.so_far()
+    assert meter.so_far() == meter.means() == other.means() == {"loss/x": 3.0}
+    assert meter.so_far() == {}
