@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.installed
+PEERS  := $(VENV)/.installed-peers
 
 .PHONY: run test slow check docs bench clean
 .DEFAULT_GOAL := run
@@ -13,13 +14,17 @@ $(READY): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,box2d]'
 	@touch $@
 
+$(PEERS): $(READY)
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,box2d,peers]'
+	@touch $@
+
 run: $(READY)  ## train the default experiment for about two minutes
 	$(PY) -m experiments.run policy-gradient --run.time-limit 120
 
 test: $(READY)  ## unit and contract tests
 	$(PY) -m pytest
 
-slow: $(READY)  ## learning runs and the long kill/resume tests
+slow: $(PEERS)  ## learning runs, the long kill/resume tests, and those beside other libraries
 	$(PY) -m pytest -m slow --timeout 7200
 
 check: $(READY) docs  ## ruff (lint and format), mypy, import-linter, the documentation
