@@ -12,6 +12,7 @@ from functools import partial
 import keras
 
 from core.layers.batch_norm import make_batch_norm
+from core.layers.leaky_relu import LeakyReLU
 from core.layers.prelu import ChannelPReLU
 from core.layers.upsampling import SubpixelConv2D
 from core.seeds import child
@@ -64,7 +65,7 @@ def rrdb(blocks: int = 23, width: int = 64, seed: int = 0, *, growth: int = 32) 
         seen = [x]
         for _ in range(4):
             h = conv(growth, 3)(keras.layers.Concatenate()(seen) if len(seen) > 1 else x)
-            seen.append(keras.layers.LeakyReLU(ALPHA)(h))
+            seen.append(LeakyReLU(ALPHA)(h))
         return scaled(x, conv(width, 3)(keras.layers.Concatenate()(seen)))
 
     x = keras.Input((None, None, 3))
@@ -73,8 +74,8 @@ def rrdb(blocks: int = 23, width: int = 64, seed: int = 0, *, growth: int = 32) 
         h = scaled(h, dense_block(dense_block(dense_block(h))))
     h = keras.layers.Add()([first, conv(width, 3)(h)])
     for _ in range(2):
-        h = keras.layers.LeakyReLU(ALPHA)(conv(width, 3, layer=SubpixelConv2D)(h))
-    h = conv(3, 3)(keras.layers.LeakyReLU(ALPHA)(conv(width, 3)(h)))
+        h = LeakyReLU(ALPHA)(conv(width, 3, layer=SubpixelConv2D)(h))
+    h = conv(3, 3)(LeakyReLU(ALPHA)(conv(width, 3)(h)))
     return keras.Model(x, keras.layers.Activation("linear", dtype="float32")(h), name="rrdb")
 
 
@@ -90,15 +91,15 @@ def discriminator(size: int, width: int = 64, seed: int = 0) -> keras.Model:
         h: keras.KerasTensor, filters: int, kernel: int, strides: int = 1, active: bool = True
     ) -> keras.KerasTensor:
         h = make_batch_norm()(conv(filters, kernel, strides=strides, use_bias=False)(h))
-        return keras.layers.LeakyReLU(ALPHA)(h) if active else h
+        return LeakyReLU(ALPHA)(h) if active else h
 
     x = keras.Input((size, size, 3))
-    h = keras.layers.LeakyReLU(ALPHA)(conv(width, 4, strides=2)(x))
+    h = LeakyReLU(ALPHA)(conv(width, 4, strides=2)(x))
     for level in range(1, 6):
         h = layer(h, width * 2**level, 4, strides=2)
     h = layer(layer(h, 16 * width, 1), 8 * width, 1, active=False)
     inside = layer(layer(layer(h, 2 * width, 1), 2 * width, 3), 8 * width, 3, active=False)
-    h = keras.layers.LeakyReLU(ALPHA)(keras.layers.Add()([h, inside]))
+    h = LeakyReLU(ALPHA)(keras.layers.Add()([h, inside]))
     start = keras.initializers.GlorotUniform(seed=child(seed, "output"))
     h = keras.layers.Dense(1, kernel_initializer=start, dtype="float32")(keras.layers.Flatten()(h))
     return keras.Model(x, keras.layers.Reshape((), dtype="float32")(h), name="discriminator")

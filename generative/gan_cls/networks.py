@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from core.layers.batch_norm import make_batch_norm
+from core.layers.leaky_relu import LeakyReLU
 from core.layers.text import Tile
 from core.layers.upsampling import ResizeConv2D
 from core.seeds import child
@@ -71,7 +72,7 @@ def image_encoder(outputs: int, width: int, seed: int) -> keras.Model:
 
 
 def _leaky() -> keras.layers.Layer:
-    return keras.layers.LeakyReLU(ALPHA)
+    return LeakyReLU(ALPHA)
 
 
 class _Layers:
