@@ -1,4 +1,4 @@
-"""Flags of `dcgan`. The defaults learn digits in a minute or two on two cores; preset dcgan-paper has the paper's sizes."""
+"""Flags of `dcgan`. The defaults learn digits in minutes on two cores; preset dcgan-paper has the paper's sizes."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class DCGANConfig:
     network: Literal["dcgan", "sn", "resnet"] = "dcgan"
     """dcgan: strided convolutions; sn: a 3x3 and a strided convolution a level; resnet: residual blocks."""
     width: int = 16
-    """Filters at the level of the picture, in both networks; each level below has twice as many."""
+    """Filters at the picture's sides (dcgan: at half of them), in both networks; each level below has twice as many."""
     kernel: int = 4
-    """Side of the strided convolutions' kernels, of dcgan and sn."""
+    """Side of the strided convolutions' kernels, at least 2; resnet has its own."""
     upsampling: Literal["transposed", "resize"] = "transposed"
-    """G's layers: transposed convolutions, or nearest neighbours and a convolution."""
+    """G's layers: transposed convolutions, or nearest neighbours and a convolution; resnet has the latter."""
     minibatch_std: bool = False
     """Show D the standard deviation over its batch."""
     hidden: int = 128
@@ -84,9 +84,14 @@ class DCGANConfig:
     def __post_init__(self) -> None:
         for name in ("batch", "latent", "width", "hidden", "layers", "turn"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
+        require(self.kernel >= 2, f"kernel is {self.kernel}; it must be at least 2, the stride")
         require(self.eval_samples >= 4, f"eval_samples is {self.eval_samples}; it must be at least 4")
         require(self.anneal >= 0, f"anneal is {self.anneal}; it must be 0 or more")
         require(0 <= self.lr_end <= 1, f"lr_end is {self.lr_end}; it must lie in [0, 1]")
+        require(
+            self.anneal > 0 or self.lr_end == 0,
+            f"lr_end is {self.lr_end}; it needs anneal, the clock at which it is reached",
+        )
         require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")
         require(0 <= self.beta1 < 1, f"beta1 is {self.beta1}; it must lie in [0, 1)")
         require(0.5 < self.real_label <= 1, f"real_label is {self.real_label}; it must lie in (0.5, 1]")

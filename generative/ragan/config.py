@@ -1,4 +1,4 @@
-"""Flags of `ragan`. `loss`, `norm` and the penalties combine freely; the default is RaSGAN with batch norm in D."""
+"""Flags of `ragan`. Every loss goes with every norm, penalties with all but batch; the default is RaSGAN with batch norm."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class RaGANConfig:
     loss: Literal["sgan", "rsgan", "rasgan", "ralsgan", "rahinge"] = "rasgan"
     """sgan: the non-saturating loss, for comparison; rsgan: pairs; ra...: against the average (log, squares, hinge)."""
     norm: Literal["batch", "spectral", "none"] = "batch"
-    """D's normalisation; not batch with gp, r1 or r2, which need a D of single examples."""
+    """D's normalisation; not batch with gp, r1 or r2, which need a D of single examples. On ring and grid batch is none."""
     gp: float = 0.0
     """Weight of the gradient penalty (|grad D| - 1)^2 between real and fake; 10 is common."""
     r1: float = 0.0
@@ -64,11 +64,11 @@ class RaGANConfig:
     network: Literal["dcgan", "sn", "resnet"] = "dcgan"
     """dcgan: strided convolutions; sn: a 3x3 and a strided convolution a level; resnet: residual blocks."""
     width: int = 16
-    """Filters at the level of the picture, in both networks; each level below has twice as many."""
+    """Filters at the picture's sides (dcgan: at half of them), in both networks; each level below has twice as many."""
     kernel: int = 4
-    """Side of the strided convolutions' kernels, of dcgan and sn."""
+    """Side of the strided convolutions' kernels, at least 2; resnet has its own."""
     upsampling: Literal["transposed", "resize"] = "transposed"
-    """G's layers: transposed convolutions, or nearest neighbours and a convolution."""
+    """G's layers: transposed convolutions, or nearest neighbours and a convolution; resnet has the latter."""
     hidden: int = 128
     """Units per hidden layer of the perceptrons that take the networks' place on ring and grid."""
     layers: int = 2
@@ -101,6 +101,7 @@ class RaGANConfig:
     def __post_init__(self) -> None:
         for name in ("d_steps", "batch", "latent", "width", "hidden", "layers", "turn"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
+        require(self.kernel >= 2, f"kernel is {self.kernel}; it must be at least 2, the stride")
         require(self.eval_samples >= 4, f"eval_samples is {self.eval_samples}; it must be at least 4")
         require(0 < self.penalty_end <= 1, f"penalty_end is {self.penalty_end}; it must lie in (0, 1]")
         require(
@@ -110,13 +111,17 @@ class RaGANConfig:
         for name in ("gp", "r1", "r2", "anneal", "penalty_anneal"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")
         require(0 <= self.lr_end <= 1, f"lr_end is {self.lr_end}; it must lie in [0, 1]")
+        require(
+            self.anneal > 0 or self.lr_end == 0,
+            f"lr_end is {self.lr_end}; it needs anneal, the clock at which it is reached",
+        )
         require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")
         require(0 <= self.beta1 < 1, f"beta1 is {self.beta1}; it must lie in [0, 1)")
         require(0 <= self.beta2 < 1, f"beta2 is {self.beta2}; it must lie in [0, 1)")
         require(0 <= self.ema < 1, f"ema is {self.ema}; it must lie in [0, 1)")
         penalised = self.gp > 0 or self.r1 > 0 or self.r2 > 0
         require(
-            not (self.norm == "batch" and penalised),
+            not (self.norm == "batch" and penalised) or self.data.points,
             "norm is 'batch', which mixes the examples of a batch, so a penalty on D's gradient (gp, r1, r2) has no meaning; "
             "choose norm 'none' or 'spectral'",
         )

@@ -1,4 +1,4 @@
-"""Flags of `wgan`. One flag, `constraint`, chooses how the critic is kept Lipschitz; `auto` settings follow its paper."""
+"""Flags of `wgan`. One flag, `constraint`, chooses how the critic is kept Lipschitz; its optimiser follows its paper."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ class WGANConfig:
     network: Literal["dcgan", "sn", "resnet"] = "dcgan"
     """dcgan: strided convolutions; sn: a 3x3 and a strided convolution a level; resnet: residual blocks."""
     width: int = 16
-    """Filters at the level of the picture, in both networks; each level below has twice as many."""
+    """Filters at the picture's sides (dcgan: at half of them), in both networks; each level below has twice as many."""
     kernel: int = 4
-    """Side of the strided convolutions' kernels, of dcgan and sn."""
+    """Side of the strided convolutions' kernels, at least 2; resnet has its own."""
     upsampling: Literal["transposed", "resize"] = "transposed"
-    """G's layers: transposed convolutions, or nearest neighbours and a convolution."""
+    """G's layers: transposed convolutions, or nearest neighbours and a convolution; resnet has the latter."""
     hidden: int = 128
     """Units per hidden layer of the perceptrons that take the networks' place on ring and grid."""
     layers: int = 2
@@ -97,11 +97,16 @@ class WGANConfig:
     def __post_init__(self) -> None:
         for name in ("critic_steps", "batch", "latent", "width", "hidden", "layers", "turn"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
+        require(self.kernel >= 2, f"kernel is {self.kernel}; it must be at least 2, the stride")
         require(self.eval_samples >= 4, f"eval_samples is {self.eval_samples}; it must be at least 4")
         require(self.clip > 0, f"clip is {self.clip}; a bound is above 0")
         require(self.gp >= 0 and self.sn_reg >= 0, f"gp is {self.gp} and sn_reg {self.sn_reg}; weights are 0 or more")
         require(self.anneal >= 0, f"anneal is {self.anneal}; it must be 0 or more")
         require(0 <= self.lr_end <= 1, f"lr_end is {self.lr_end}; it must lie in [0, 1]")
+        require(
+            self.anneal > 0 or self.lr_end == 0,
+            f"lr_end is {self.lr_end}; it needs anneal, the clock at which it is reached",
+        )
         require(self.lr >= 0, f"lr is {self.lr}; it must be 0 (the constraint's own) or a step size above 0")
         require(0 <= self.beta1 < 1, f"beta1 is {self.beta1}; it must lie in [0, 1)")
         require(0 <= self.ema < 1, f"ema is {self.ema}; it must lie in [0, 1)")
