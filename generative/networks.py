@@ -7,7 +7,8 @@ For pictures, of any size from 16 pixels up, square or not, three pairs of netwo
     resnet   a residual block a level                                     Gulrajani et al., 2017; Miyato et al., 2018, table 4
 
 A level halves both sides, rounding up, until the smaller one has at most 4 pixels: 28 -> 14 -> 7 -> 4, 64 -> 32 -> 16 -> 8 -> 4.
-G has the same sides in reverse. `width` filters stand at the level of the picture, twice as many at each level below.
+G has the same sides in reverse. `width` filters stand at the picture's sides (dcgan: at half of them), twice as many a level
+below.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def make_generator(data: Data, config: Settings, seed: int) -> keras.Model:
     side = min(data.shape[:2])
     require(
         side >= LEAST_SIZE,
-        f"{data.name} has {side} pixels a side; the networks need {LEAST_SIZE}, set data.size to {LEAST_SIZE} or more",
+        f"{data.name} has {side} pixels a side; the networks need {LEAST_SIZE}, set data.size (and data.height, where there is "
+        f"one) to {LEAST_SIZE} or more",
     )
     *larger, deepest = levels(data.shape)  # from the picture down
     filters = config.width * 2 ** (len(larger) - (config.network == "dcgan"))
@@ -84,11 +86,8 @@ def make_generator(data: Data, config: Settings, seed: int) -> keras.Model:
         h = _activated(h)
         last = config.network == "dcgan" and number == len(larger)
         upsample = {"transposed": CroppedConv2DTranspose, "resize": ResizeConv2D}[config.upsampling]
-        h = make.wrapped(
-            upsample(
-                data.shape[2] if last else filters, config.kernel, size, use_bias=last, kernel_initializer=make.start()
-            )
-        )(h)
+        outputs = data.shape[2] if last else filters
+        h = upsample(outputs, config.kernel, size, use_bias=last, kernel_initializer=make.start())(h)
     if config.network != "dcgan":
         h = make.conv(data.shape[2], 3)(_activated(h))
     return keras.Model(z, keras.layers.Activation("tanh", dtype="float32")(h), name="generator")
@@ -105,7 +104,8 @@ def make_discriminator(
 ) -> keras.Model:
     """Return D or the critic: pictures or points -> raw outputs [B], no sigmoid, float32 at any precision.
 
-    Batch norm stands before every activation but the first. Perceptrons have neither batch norm nor `minibatch_std`.
+    Batch norm stands before every activation but the first, in resnet before every one but the last. Perceptrons have neither
+    batch norm nor `minibatch_std`.
     """
     make = _Layers(child(seed, "discriminator"), config.network, spectral)
     x = h = keras.Input(data.shape)
@@ -120,8 +120,14 @@ def make_discriminator(
     h = build(h, config, count, batch_norm, make)
     if minibatch_std:
         h = MinibatchStd()(h)
-    if config.network == "resnet":  # the mean over places: their sum, as in Miyato et al., is the mean at another scale
-        h = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(h))
+    if config.network == "resnet":
+        h = keras.layers.ReLU()(h)
+        places = h.shape[1] * h.shape[2]
+        h = keras.layers.GlobalAveragePooling2D()(h)
+        if (
+            spectral == "divide"
+        ):  # the sum, as Miyato et al. have it: no later layer could make up for the mean's smaller scale
+            h = keras.layers.Rescaling(places)(h)
     else:
         h = keras.layers.Flatten()(h)
     h = make.dense(1, dtype="float32")(h)
@@ -174,7 +180,8 @@ def _resnet_features(h: Any, config: Settings, count: int, batch_norm: bool, mak
         residual = h
         if not first:
             residual = keras.layers.ReLU()(make_batch_norm()(h) if batch_norm else h)
-        residual = make.conv(filters, 3, gain=2.0)(residual)
+        inner = filters if first or not down else h.shape[-1]  # the published code widens in the second convolution
+        residual = make.conv(inner, 3, gain=2.0)(residual)
         residual = make.conv(filters, 3, gain=2.0)(
             keras.layers.ReLU()(make_batch_norm()(residual) if batch_norm else residual)
         )
@@ -195,9 +202,9 @@ def _resnet_features(h: Any, config: Settings, count: int, batch_norm: bool, mak
 
 def _up_block(h: Any, filters: int, size: tuple[int, int], make: _Layers) -> Any:
     """A residual block of G: batch norm, ReLU, larger, 3x3, batch norm, ReLU, 3x3; beside it larger, 1x1."""
-    residual = make.wrapped(ResizeConv2D(filters, 3, size, kernel_initializer=make.start(2.0)))(_activated(h))
+    residual = ResizeConv2D(filters, 3, size, kernel_initializer=make.start(2.0))(_activated(h))
     residual = make.conv(filters, 3, gain=2.0)(_activated(residual))
-    shortcut = make.wrapped(ResizeConv2D(filters, 1, size, kernel_initializer=make.start()))(h)
+    shortcut = ResizeConv2D(filters, 1, size, kernel_initializer=make.start())(h)
     return keras.layers.Add()([residual, shortcut])
 
 

@@ -1,6 +1,7 @@
 """Adversarial training in PyTorch, written from the papers alone: what the plugins' updates and pictures are held against.
 
-Nothing here comes from `generative/` or `core/`; a difference between the two is a fault of one of them. Needs the extra `peers`.
+No network, loss or update here comes from `generative/` or `core/`: a difference is a fault of one of the two. Needs the extra
+`peers`.
 
     python -m experiments.benchmarks.gan_in_torch --loss hinge --constraint sn --updates 8000 --out samples.npz
 """
@@ -42,7 +43,7 @@ class Options:
     loss: str = "hinge"
     constraint: str = "sn"  # none, sn, sn-reg, gp, clip
     batch_norm: bool = False  # in D
-    weight: float = 10.0  # of the gradient penalty, or of sigma^2 / 2
+    weight: float = 10.0  # of the gradient penalty, or of sigma^2 / 2, or the bound of clip
     r1: float = 0.0
     r2: float = 0.0
     width: int = 16
@@ -136,7 +137,8 @@ class _Down(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, down: bool, first: bool):
         super().__init__()
-        self.one, self.two = Conv(inputs, outputs, 3, 1, 1), Conv(outputs, outputs, 3, 1, 1)
+        inner = inputs if down and not first else outputs
+        self.one, self.two = Conv(inputs, inner, 3, 1, 1), Conv(inner, outputs, 3, 1, 1)
         self.beside = Conv(inputs, outputs, 1) if down or inputs != outputs else None
         self.down, self.first = down, first
 
@@ -221,7 +223,7 @@ class Discriminator(nn.Module):
             add(Conv(before, 8 * w, 3, 1, 1, bias=not norm), 8 * w, norm, 0.1)
         if network == "resnet":
             body += [_Down(before, 8 * w, down=False, first=False), nn.ReLU()]
-        self.pooled = network == "resnet"
+        self.pooled, self.divided = network == "resnet", options.constraint == "sn"
         features = 8 * w if self.pooled else 4 * 4 * (4 * w if network == "dcgan" else 8 * w)
         self.body, self.last = nn.Sequential(*body), Dense(features, 1)
         _start(self, network)
@@ -231,7 +233,10 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.body(x)
-        h = h.mean((2, 3)) if self.pooled else h.permute(0, 2, 3, 1).flatten(1)
+        if self.pooled:  # the sum, as Miyato et al. have it, or the mean, as Gulrajani et al.
+            h = h.sum((2, 3)) if self.divided else h.mean((2, 3))
+        else:
+            h = h.permute(0, 2, 3, 1).flatten(1)
         return self.last(h)[:, 0]
 
 
@@ -295,8 +300,9 @@ def discriminator_objective(
 
 
 def generator_objective(options: Options, D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """Return G's loss."""
-    return LOSSES[options.loss][1](D(real), D(fake))
+    """Return G's loss; only the relativistic ones look at real pictures."""
+    judged = D(real) if options.loss.startswith(("rs", "ra")) else fake.new_zeros(())
+    return LOSSES[options.loss][1](judged, D(fake))
 
 
 def _gradient(D: nn.Module, x: Tensor) -> Tensor:
@@ -357,8 +363,14 @@ def main() -> None:
     """Train on mnist5k and write samples; prints the seconds as JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     defaults: dict[str, Any] = Options().__dict__
+    choices = {
+        "network": ("dcgan", "sn", "resnet"),
+        "loss": LOSSES,
+        "constraint": ("none", "sn", "sn-reg", "gp", "clip"),
+    }
     for name in ("network", "loss", "constraint", "weight", "width", "latent", "critic_steps", "lr", "updates", "seed"):
-        parser.add_argument("--" + name.replace("_", "-"), type=type(defaults[name]), default=defaults[name])
+        flag, default = "--" + name.replace("_", "-"), defaults[name]
+        parser.add_argument(flag, type=type(default), default=default, choices=choices.get(name))
     parser.add_argument("--batch-norm", action="store_true")
     parser.add_argument("--betas", type=float, nargs=2, default=defaults["betas"])
     parser.add_argument("--samples", type=int, default=5_000)
