@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -21,8 +21,10 @@ __all__ = ["Evaluation", "Sampler", "as_input", "as_pictures"]
 GRID_SEED, MEASURE_SEED = 1, 2  # fixed noise, so that pictures and numbers compare over time
 IN_GRID = 64
 PRECISION_EXAMPLES = 2500  # of each side: precision and recall need all pairs
-NOVELTY_EXAMPLES = 1000  # of either side that look for their nearest neighbour
-DIGITS = ("mnist5k", "digits", "mnist:")  # sources whose classes the digit classifier knows
+SEARCHING = 1000  # samples, and examples, that look for their nearest neighbour
+SEARCHED = 20_000  # examples at most: more take longer than the other measures together
+BLOCK = 500  # examples in memory as floats
+DIGITS = ("mnist5k", "digits")  # sources whose classes the digit classifier knows
 LEAST = 4  # pictures of either side: precision and recall compare each with its third nearest
 AT_ONCE = 250  # samples in one forward pass
 
@@ -95,7 +97,8 @@ class Evaluation:
 
     Pictures: eval/frechet, eval/kernel_distance, eval/precision, eval/recall over `count` samples and as many examples (all,
     if there are fewer); eval/novelty, the median distance in pixels of a sample to its nearest example over that of an example
-    to its nearest other one: 1 for fresh pictures of the same kind, 0 for copies; for digits eval/rarest_class and
+    to its nearest other one: 1 for fresh pictures of the same kind, 0 for copies (left out where examples are equal, drawn anew
+    or more than 20,000); for digits eval/rarest_class and
     eval/commonest_class, shares of the samples by what the digit classifier reads; for stacked-digits eval/modes and
     eval/reverse_kl over the 1,000 modes. Mixtures: eval/modes, eval/high_quality, eval/reverse_kl, eval/mode_deviation. Both:
     eval/distance, the headline: the Fréchet distance, and for mixtures reverse KL plus the share of samples that are not of
@@ -122,25 +125,47 @@ class Evaluation:
         return self._of_points(sampler, self.data) if isinstance(self.data, Mixture) else self.of_pictures(sampler)
 
     @cached_property
-    def _real(self) -> tuple[np.ndarray, Gaussian, np.ndarray, float]:
-        """Of the examples: features [N, D] and their Gaussian, pixels [N, H W C], median distance to the nearest other one.
-
-        Computed at the first evaluation, so that a run starts at once.
-        """
+    def _real(self) -> tuple[np.ndarray, Gaussian]:
+        """The features [N, D] of the examples; computed at the first evaluation, so that a run starts at once."""
         assert self.extractor is not None
-        images = self.data.reference(self.count)
-        features, pixels = self.extractor(images), images.reshape(len(images), -1)
-        some = np.random.default_rng(0).permutation(len(pixels))[:NOVELTY_EXAMPLES]  # the data may be sorted
-        apart = float(np.median(nearest_distances(pixels[some], pixels, itself=some)))
-        return features, Gaussian.of(features), pixels, apart
+        features = self.extractor(self.data.reference(self.count))
+        return features, Gaussian.of(features)
+
+    @cached_property
+    def _apart(self) -> float:
+        """The median distance of an example to its nearest other one; 0 where novelty cannot be measured."""
+        if not isinstance(self.data, Pictures) or len(self.data) > SEARCHED:
+            return 0.0
+        some = np.random.default_rng(0).permutation(len(self.data))[:SEARCHING]  # the data may be sorted
+        rows = self.data.rows_at(some).reshape(len(some), -1)
+        apart = float(np.median(nearest_distances(rows, self._blocks(), itself=some)))
+        return (
+            apart if apart > rows.shape[1] ** 0.5 / 10 else 0.0
+        )  # a tenth of a grey level a pixel: float32 tells no less
+
+    def _blocks(self, mirrored: bool = False) -> Iterator[np.ndarray]:
+        """Yield all examples in blocks [M, H W C], and once more mirrored."""
+        assert isinstance(self.data, Pictures)
+        for start in range(0, len(self.data), BLOCK):
+            x = self.data.rows_at(np.arange(start, min(start + BLOCK, len(self.data))))
+            yield x.reshape(len(x), -1)
+            if mirrored:
+                yield x[:, :, ::-1].reshape(len(x), -1)
+
+    def _novelty(self, samples: np.ndarray) -> dict[str, float]:
+        if not self._apart:
+            return {}
+        assert isinstance(self.data, Pictures)
+        some = samples[:SEARCHING].reshape(min(len(samples), SEARCHING), -1)
+        nearest = nearest_distances(some, self._blocks(self.data.mirror))
+        return {"eval/novelty": float(np.median(nearest)) / self._apart}
 
     def of_pictures(self, sampler: Draws) -> dict[str, Any]:
         """Return the measures of whatever draws pictures of this data, and a picture."""
         assert self.extractor is not None
-        real, gaussian, pixels, apart = self._real
+        real, gaussian = self._real
         samples = sampler.sample(self.count, MEASURE_SEED)
-        flat = samples[:NOVELTY_EXAMPLES].reshape(min(len(samples), NOVELTY_EXAMPLES), -1)
-        fake = self.extractor(samples)
+        fake, logits = self.extractor.outputs(samples)
         frechet = frechet_distance(gaussian, Gaussian.of(fake))
         shuffled = np.random.default_rng(0).permutation(real)  # the data may be sorted
         some = min(PRECISION_EXAMPLES, len(real), len(fake))
@@ -151,14 +176,18 @@ class Evaluation:
             "eval/kernel_distance": kernel_distance(shuffled, fake),
             "eval/precision": precision,
             "eval/recall": recall,
-            "eval/novelty": float(np.median(nearest_distances(flat, pixels))) / max(apart, 1e-9),
             "samples/fixed": sampler.sample(IN_GRID, GRID_SEED),
             "eval/protocol": f"{self.count:,} samples against {len(real):,} examples ({self.data.protocol}); "
             f"{self.extractor.protocol}; Fréchet distance with covariances over n - 1, kernel distance (x'y/D + 1)^3 in "
-            f"blocks of at most 1,000, precision and recall with k = 3 over {some:,} of each, novelty over {len(flat):,} samples",
+            f"blocks of at most 1,000, precision and recall with k = 3 over {some:,} of each",
+            **self._novelty(samples),
         }
+        if "eval/novelty" in measured:
+            assert isinstance(self.data, Pictures)
+            searched = f"; novelty of {min(len(samples), SEARCHING):,} samples among all {len(self.data):,} examples"
+            measured["eval/protocol"] = f"{measured['eval/protocol']}{searched}"
         if self.extractor.reads_digits and self.data.name.startswith(DIGITS):
-            shares = np.bincount(self.extractor.classify(samples), minlength=10) / len(samples)
+            shares = np.bincount(logits.argmax(axis=1), minlength=10) / len(samples)
             measured |= {"eval/rarest_class": float(shares.min()), "eval/commonest_class": float(shares.max())}
         if isinstance(self.data, StackedDigits):
             digits = [self.extractor.classify(samples[..., c : c + 1]) for c in range(3)]

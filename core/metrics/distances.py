@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 __all__ = ["Gaussian", "frechet_distance", "kernel_distance", "nearest_distances", "precision_recall"]
-
-ROWS = 500  # whose distances to all examples are in memory at once
 
 
 @dataclass(frozen=True)
@@ -77,21 +76,24 @@ def precision_recall(real: np.ndarray, fake: np.ndarray, *, k: int = 3) -> tuple
     return float(precision), float(recall)
 
 
-def nearest_distances(x: np.ndarray, examples: np.ndarray, *, itself: np.ndarray | None = None) -> np.ndarray:
-    """Return the Euclidean distance [N] of every row of x [N, D] to the nearest of the examples [M, D], in float32.
+def nearest_distances(x: np.ndarray, blocks: Iterable[np.ndarray], *, itself: np.ndarray | None = None) -> np.ndarray:
+    """Return the Euclidean distance [N] of every row of x [N, D] to the nearest example, in float32.
 
-    `itself` [N] says which of the examples each row is: that one does not count, as if it had been held out.
+    The examples come in blocks [M_i, D], as many as fit in memory at a time. `itself` [N] says which of them, counted through
+    all blocks, each row is: that one does not count, as if it had been held out. Raises ValueError for rows of another length.
     """
-    _check(x, examples, least=1 if itself is None else 2)
-    x, examples = x.astype(np.float32), examples.astype(np.float32)
-    squares = (examples**2).sum(axis=1)  # [M]
-    nearest = np.empty(len(x), np.float32)
-    for start in range(0, len(x), ROWS):
-        rows = x[start : start + ROWS]
-        between = (rows**2).sum(axis=1)[:, None] + squares - 2 * rows @ examples.T  # [R, M]
+    x = x.astype(np.float32)
+    own = np.einsum("nd,nd->n", x, x)  # [N]
+    nearest, first = np.full(len(x), np.inf, np.float32), 0
+    for block in blocks:
+        _check(x, block, least=1)
+        y = block.astype(np.float32)
+        squares = own[:, None] + np.einsum("md,md->m", y, y) - 2 * x @ y.T  # [N, M_i]
         if itself is not None:
-            between[np.arange(len(rows)), itself[start : start + ROWS]] = np.inf
-        nearest[start : start + ROWS] = between.min(axis=1)
+            here = np.flatnonzero((itself >= first) & (itself < first + len(y)))
+            squares[here, itself[here] - first] = np.inf
+        nearest = np.minimum(nearest, squares.min(axis=1))
+        first += len(y)
     return np.sqrt(np.maximum(nearest, 0))
 
 

@@ -81,13 +81,14 @@ class Extractor:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the features [N, D]."""
-        return self._outputs(images)[0]
+        return self.outputs(images)[0]
 
     def classify(self, images: np.ndarray) -> np.ndarray:
         """Return the classifier's label [N] of every picture."""
-        return self._outputs(images)[1].argmax(axis=1)
+        return self.outputs(images)[1].argmax(axis=1)
 
-    def _outputs(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def outputs(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return features [N, D] and the classifier's logits [N, C]; of the user's own model the features twice."""
         parts = [
             self.model(self._as_input(images[i : i + BATCH]), training=False) for i in range(0, len(images), BATCH)
         ]

@@ -88,7 +88,11 @@ class Pictures:
         return np.arange(count) * len(self) // count
 
     def reference(self, count: int) -> np.ndarray:
-        return self._read(self.rows[self.spread(count)])
+        return self.rows_at(self.spread(count))
+
+    def rows_at(self, positions: np.ndarray) -> np.ndarray:
+        """Return the examples at these positions [B] of 0 ... N - 1, [B, H, W, C]."""
+        return self._read(self.rows[positions])
 
     def _read(self, rows: np.ndarray) -> np.ndarray:
         """Return images; one that is broken is replaced by another of this split, so that none is in both parts."""

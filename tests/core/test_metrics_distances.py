@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from core.metrics import distances
 from core.metrics.distances import Gaussian, frechet_distance, kernel_distance, nearest_distances, precision_recall
 
 
@@ -103,15 +102,14 @@ def test_shapes_are_checked() -> None:
 
 def test_nearest_distances_by_hand() -> None:
     examples = np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 5.0]])
-    np.testing.assert_allclose(nearest_distances(np.array([[0.0, 1.0], [3.0, 4.5]]), examples), [1.0, 0.5])
-    np.testing.assert_allclose(nearest_distances(examples, examples), 0)
-    np.testing.assert_allclose(nearest_distances(examples[[2, 0]], examples, itself=np.array([2, 0])), [1.0, 5.0])
+    np.testing.assert_allclose(nearest_distances(np.array([[0.0, 1.0], [3.0, 4.5]]), [examples]), [1.0, 0.5])
+    np.testing.assert_allclose(nearest_distances(examples, [examples]), 0)
+    np.testing.assert_allclose(nearest_distances(examples[[2, 0]], [examples], itself=np.array([2, 0])), [1.0, 5.0])
 
 
-def test_nearest_distances_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nearest_distances_in_blocks() -> None:
     x = np.random.default_rng(0).normal(size=(23, 4))
-    whole = nearest_distances(x, x, itself=np.arange(23))
-    monkeypatch.setattr(distances, "ROWS", 5)
-    np.testing.assert_allclose(nearest_distances(x, x, itself=np.arange(23)), whole)
+    whole = nearest_distances(x, [x], itself=np.arange(23))
+    np.testing.assert_allclose(nearest_distances(x, np.array_split(x, 5), itself=np.arange(23)), whole)
     true = np.linalg.norm(x[:, None] - x, axis=2) + np.diag(np.full(23, np.inf))
     np.testing.assert_allclose(whole, true.min(axis=1), rtol=1e-4)

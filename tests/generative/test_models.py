@@ -17,6 +17,7 @@ from generative.data.settings import DataConfig
 from generative.data.sources import Pictures, open_data
 from generative.dcgan.config import DCGANConfig
 from generative.dcgan.model import DCGAN
+from generative.evaluation import Evaluation
 from generative.networks import levels, make_discriminator, make_generator
 from generative.ragan.config import RaGANConfig
 from generative.ragan.model import RaGAN
@@ -286,6 +287,74 @@ def test_points_differ_even_where_all_units_of_the_generator_are_off() -> None:
     assert len(np.unique(points, axis=0)) == 50
 
 
+class Fixed:
+    """Pictures that are there already."""
+
+    def __init__(self, images: np.ndarray):
+        self.images = images
+
+    def sample(self, n: int, seed: int) -> np.ndarray:
+        return self.images[:n]
+
+
+def novelty(data: Any, images: np.ndarray, count: int = 60) -> Any:
+    return Evaluation(data, count).of_pictures(Fixed(images)).get("eval/novelty")
+
+
+def test_novelty_tells_copies_from_fresh_pictures() -> None:
+    digits = open_data(DataConfig("digits", size=16))
+    assert isinstance(digits, Pictures)
+    learned, fresh = digits.split(400)
+    assert 0.85 < novelty(learned, fresh.reference(400), 400) < 1.15
+    copies = learned.rows_at(np.arange(len(learned) - 1, len(learned) - 61, -1))  # also of what no measure refers to
+    assert novelty(learned, copies) == pytest.approx(0, abs=0.01)
+
+
+def test_novelty_sees_copies_of_mirrored_examples() -> None:
+    images = np.random.default_rng(0).integers(256, size=(60, 16, 16, 1), dtype=np.uint8)
+    for mirror, expected in ((True, 0.0), (False, 1.0)):
+        data = Pictures("mine", "test pictures", images, mirror=mirror)
+        assert novelty(data, images[:, :, ::-1]) == pytest.approx(expected, abs=0.1)
+
+
+def test_novelty_is_left_out_where_it_says_nothing() -> None:
+    same = Pictures("mine", "test pictures", np.full((60, 16, 16, 1), 7, np.uint8))
+    assert novelty(same, np.zeros((60, 16, 16, 1), np.uint8)) is None
+    stacked = open_data(DataConfig("stacked-digits"))
+    assert novelty(stacked, stacked.reference(60)) is None
+
+
+def test_digits_are_counted_by_class() -> None:
+    digits = open_data(DataConfig("mnist5k"))
+    assert isinstance(digits, Pictures)
+    zeros = digits.rows_at(np.flatnonzero(digits.labels == 0)[:60])
+    measured = Evaluation(digits, 60).of_pictures(Fixed(zeros))
+    assert measured["eval/rarest_class"] == 0 and measured["eval/commonest_class"] > 0.95
+    measured = Evaluation(digits, 200).of_pictures(Fixed(digits.reference(200)))
+    assert measured["eval/rarest_class"] > 0.07 and measured["eval/commonest_class"] < 0.13
+
+
+def test_step_sizes_of_both_networks_fall_by_the_clock(context: Context) -> None:
+    settings: dict[str, Any] = {**SMALL, "lr": 1e-2, "anneal": 4, "lr_end": 0.1, "critic_steps": 3}
+    model = eager(WGAN(WGANConfig(DIGITS, **settings), context))
+    seen = []
+    for _ in range(5):
+        model.step()
+        seen.append([float(o.learning_rate) for o in (model.G_optimizer, model.f_optimizer)])
+    np.testing.assert_allclose(*np.transpose(seen), rtol=1e-5)
+    np.testing.assert_allclose(np.transpose(seen)[0][[1, 3, 4]], [5.5e-3, 1e-3, 1e-3], rtol=1e-5)
+    model.close()
+
+
+def test_a_model_of_pictures_that_are_not_square(context: Context) -> None:
+    model = eager(DCGAN(DCGANConfig(DataConfig("photos", size=32, height=20), **SMALL), context))
+    model.step()
+    assert model.sample(2).shape == (2, 20, 32, 3)
+    assert model.evaluate()["samples/fixed"].shape == (64, 20, 32, 3)
+    assert model.arithmetic(2).shape == (1, 2 * 20, 4 * 32, 3)
+    model.close()
+
+
 def test_stacked_digits_count_a_thousand_modes(context: Context) -> None:
     model = DCGAN(DCGANConfig(DataConfig("stacked-digits"), **SMALL), context)
     measured = model.evaluate()
@@ -301,7 +370,7 @@ def test_stacked_digits_count_a_thousand_modes(context: Context) -> None:
 @pytest.mark.parametrize(("Model", "Config"), [(DCGAN, DCGANConfig), (WGAN, WGANConfig), (RaGAN, RaGANConfig)])
 def test_pictures_below_16_pixels(context: Context, Model: Any, Config: Any) -> None:
     with pytest.raises(
-        UsageError, match=r"digits has 8 pixels a side; the networks need 16, set data.size to 16 or more"
+        UsageError, match=r"digits has 8 pixels a side; the networks need 16, set data.size .* to 16 or more"
     ):
         Model(Config(DataConfig("digits"), **SMALL), context)
 
@@ -311,6 +380,8 @@ def test_pictures_below_16_pixels(context: Context, Model: Any, Config: Any) -> 
     [
         (lambda: DCGANConfig(batch=0), "batch is 0"),
         (lambda: DCGANConfig(real_label=0.3), "real_label is 0.3"),
+        (lambda: DCGANConfig(kernel=1), "kernel is 1; it must be at least 2"),
+        (lambda: DCGANConfig(lr_end=0.1), "lr_end is 0.1; it needs anneal"),
         (lambda: WGANConfig(clip=0), "clip is 0"),
         (lambda: RaGANConfig(norm="batch", r1=1), "norm is 'batch', which mixes"),
         (lambda: RaGANConfig(norm="none", r1=1, penalty_end=0.1), "penalty_end is 0.1; it needs penalty_anneal"),
