@@ -29,22 +29,29 @@ def test_outputs_and_gradients_are_those_of_keras(slope: float) -> None:
         np.testing.assert_allclose(mine, its, rtol=1e-6)
 
 
-def test_second_derivatives_by_hand() -> None:
+@pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "graph"])
+def test_second_derivatives_by_hand(wrap) -> None:
     """Of f(x) = lrelu(x w)^2, whose derivative in x is 2 a^2 w^2 x where x w < 0; that by w is 4 a^2 w x."""
     w, x = tf.Variable(3.0), tf.constant(-2.0)
     layer = LeakyReLU(0.5)
-    with tf.GradientTape() as outer:
-        with tf.GradientTape() as inner:
-            inner.watch(x)
-            y = layer(x * w) ** 2
-        slope = inner.gradient(y, x)
+
+    def derivatives() -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = layer(x * w) ** 2
+            slope = inner.gradient(y, x)
+        return slope, outer.gradient(slope, w)
+
+    slope, mixed = wrap(derivatives)()
     assert float(slope) == pytest.approx(2 * 0.25 * 9 * -2)
-    assert float(outer.gradient(slope, w)) == pytest.approx(4 * 0.25 * 3 * -2)
+    assert float(mixed) == pytest.approx(4 * 0.25 * 3 * -2)
 
 
 def test_a_slope_without_a_sign() -> None:
-    with pytest.raises(UsageError, match=r"negative_slope is 0.0; it must lie in \(0, 1\]"):
-        LeakyReLU(0.0)
+    for slope in (0.0, -0.1, 1.5):
+        with pytest.raises(UsageError, match=rf"negative_slope is {slope}; it must lie in \(0, 1\]"):
+            LeakyReLU(slope)
 
 
 def test_it_comes_back_from_a_file(tmp_path) -> None:
