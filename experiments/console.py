@@ -47,7 +47,7 @@ class Display:
         self._unit, self._until, self._time_limit = unit, until, time_limit
         self._begun = self._printed = self._drawn = time.monotonic()
         self._start_clock: int | None = None
-        self._clock = 0
+        self._clock: int | None = None  # of the last step
         self._rate = 0.0
         self.headline = ""
         self._progress: Progress | None = None
@@ -95,6 +95,9 @@ class Display:
             self._print_place(now, [f"{tag} {logged[tag]:.4g}" for tag in short])
 
     def _print_place(self, now: float, figures: list[str]) -> None:
+        if self._clock is None:
+            self.say("preparing: data, networks, the first step")
+            return
         place = f"{self._clock:,}/{self._until:,} {self._unit}"
         parts = [place, self._rate_text(), self._left(self._clock, now), *figures, self.headline]
         self.say(", ".join(part for part in parts if part))

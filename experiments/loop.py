@@ -47,27 +47,33 @@ class Meter:
 
     def settle(self) -> None:
         """Turn waiting tensors into numbers; NonFinite names the first that is none."""
+        self._add_up()
+        for tag, (total, _) in self._sums.items():
+            if not math.isfinite(total):
+                raise NonFinite(f"{tag} became {total}: training cannot go on from there (try a smaller step size)")
+
+    def _add_up(self) -> None:
         for tag, value in self._pending:
             total = self._sums.setdefault(tag, [0.0, 0])
             for number in np.asarray(value, np.float64).ravel().tolist():
-                if not math.isfinite(number):
-                    raise NonFinite(
-                        f"{tag} became {number}: training cannot go on from there (try a smaller step size)"
-                    )
                 total[0] += number
                 total[1] += 1
         self._pending.clear()
 
     def so_far(self) -> dict[str, float]:
-        """Return the means since the last point of the curve."""
-        self.settle()
-        return {tag: total / count for tag, (total, count) in self._sums.items() if count}
+        """Return the means since the last point of the curve; raises for no number, as workers ask at moments of their own."""
+        self._add_up()
+        return self._means()
 
     def means(self) -> dict[str, float]:
         """Return the means and begin again."""
-        means = self.so_far()
+        self.settle()
+        means = self._means()
         self._sums.clear()
         return means
+
+    def _means(self) -> dict[str, float]:
+        return {tag: total / count for tag, (total, count) in self._sums.items() if count}
 
     def state(self) -> dict[str, Any]:
         self.settle()
