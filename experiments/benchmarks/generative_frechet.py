@@ -28,6 +28,8 @@ from PIL import Image, ImageDraw
 from core.errors import UsageError, nearest
 from core.runtime import configure
 from experiments.benchmarks.learning import trained
+from experiments.configuration import as_dict
+from experiments.run import configured
 from experiments.show import restored
 from experiments.tensorboard import grid
 from generative.data.settings import DataConfig
@@ -41,7 +43,7 @@ DEFAULTS = RESULTS.with_name("generative_frechet_defaults")  # the rows that hav
 FIGURES = ("frechet", "precision", "recall", "rarest_class", "commonest_class", "novelty")
 COUNT = 5_000
 SHOWN = 36  # pictures of a row on the sheets
-HALVES, PEER = "real digits: one half against the other", "SN-GAN in PyTorch (`gan_in_torch`)"
+HALVES, PEER = "2,500 real digits against the other 2,500", "SN-GAN in PyTorch (`gan_in_torch`)"
 PEER_FLAGS = ["--network", "sn", "--loss", "hinge", "--constraint", "sn", "--updates", "8000"]
 
 RUNS: dict[str, tuple[int, str]] = {  # row: seeds, words after `python -m experiments.run`
@@ -81,20 +83,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     configure(device="cpu")
     bench = Bench(arguments.folder)
     begun = time.monotonic()
-    for seed in range(1, arguments.seeds + 1):
-        for row in wanted:
-            if seed > seeds_of(row) or f"{row} | {seed}" in bench.found:
-                continue
-            if (time.monotonic() - begun) / 60 > arguments.minutes:
-                print(f"time is up before {row}, seed {seed}")
-                break
-            print(bench.measure(row, seed), flush=True)
+    todo = [(row, seed) for seed in range(1, arguments.seeds + 1) for row in wanted if seed <= seeds_of(row)]
+    for row, seed in todo:
+        if bench.found.get(f"{row} | {seed}", {}).get("of") == described(row):
+            continue
+        if (time.monotonic() - begun) / 60 > arguments.minutes:
+            print(f"time is up before {row}, seed {seed}")
+            break
+        print(bench.measure(row, seed), flush=True)
     bench.write()
 
 
 def seeds_of(row: str) -> int:
     """Return how many seeds a row has."""
     return RUNS[row][0] if row in RUNS else 1
+
+
+def described(row: str) -> Any:
+    """Return what a kept result must agree with to be valid: the configuration that a row's command has today."""
+    if row not in RUNS:
+        return {"flags": PEER_FLAGS if row == PEER else []}
+    _, _, config, settings = configured(shlex.split(RUNS[row][1]))
+    return {"model": as_dict(config), "until": settings.until}
 
 
 class Bench:
@@ -115,7 +125,7 @@ class Bench:
             measured, samples = self._peer(seed)
         else:
             measured, samples = self._run(row, seed)
-        self.found[f"{row} | {seed}"] = measured
+        self.found[f"{row} | {seed}"] = measured | {"of": described(row)}
         self.file.parent.mkdir(exist_ok=True)
         self.file.write_text(json.dumps(self.found, indent=1) + "\n")
         pictures = Path(self.folder) / "generative_frechet"
@@ -135,7 +145,9 @@ class Bench:
             out = Path(place) / "samples.npz"
             command = [*PEER_FLAGS, "--seed", str(seed), "--samples", str(COUNT), "--out", str(out)]
             module = "experiments.benchmarks.gan_in_torch"
-            done = subprocess.run([sys.executable, "-m", module, *command], check=True, capture_output=True, text=True)
+            done = subprocess.run(
+                [sys.executable, "-m", module, *command], check=True, stdout=subprocess.PIPE, text=True
+            )
             seconds = json.loads(done.stdout.splitlines()[-1])["seconds"]
             with np.load(out, allow_pickle=False) as file:
                 samples = file["images"]
@@ -199,8 +211,8 @@ class Bench:
             lines.append(f"| {' | '.join(cells)} |")
         note = (
             "Each row is `python -m experiments.run` with these words; mean, in brackets least and most over seeds; shares of "
-            "the rarest and the commonest digit in any seed; images are real ones shown to the discriminator; minutes with "
-            f"evaluations. Protocol: {'; '.join(sorted(protocols))}. {platform.machine()} with {os.cpu_count()} cores, "
+            "the rarest and the commonest digit in any seed; images are real ones shown to D; minutes with evaluations, of the "
+            f"peer without. Protocol: {'; '.join(sorted(protocols))}. {platform.machine()} with {os.cpu_count()} cores, "
             f"{time.strftime('%Y-%m-%d')}; `python -m experiments.benchmarks.generative_frechet`"
         )
         out.write_text("\n".join(lines) + f"\n\n{note}\n")
@@ -216,7 +228,11 @@ class Bench:
         sheet = Image.new("L", (across * (side + 8), -(-len(shown) // across) * (side + 24)), 255)
         for i, (key, row, seed) in enumerate(shown):
             left, top = i % across * (side + 8), i // across * (side + 24)
-            title = row.replace("`", "").replace(" (gan_in_torch)", "").replace(": one half against the other", "")
+            title = (
+                row.replace("`", "")
+                .replace(" (gan_in_torch)", "")
+                .replace("2,500 real digits against the other 2,500", "real digits")
+            )
             ImageDraw.Draw(sheet).text((left + 2, top + 3), f"{title}, seed {seed}" if across == 3 else title, fill=0)
             sheet.paste(Image.open(files[key]), (left, top + 18))
         sheet.save(out)

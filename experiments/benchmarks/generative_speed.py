@@ -56,7 +56,7 @@ def ours(precision: Any, seconds: float) -> tuple[int, float]:
     from generative.dcgan.config import DCGANConfig
     from generative.dcgan.model import DCGAN
 
-    config = DCGANConfig(DataConfig("photos", size=SIZE), batch=BATCH, latent=LATENT, width=WIDTH, kernel=5)
+    config = DCGANConfig(DataConfig("photos", size=SIZE), batch=BATCH, latent=LATENT, width=WIDTH, kernel=5, ema=0.0)
     model = DCGAN(config, Context(seed=1, folder=Path(tempfile.mkdtemp()), precision=precision))
     measured = _timed(lambda: float(model.step()["loss/generator"]), seconds)
     model.close()

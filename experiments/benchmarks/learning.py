@@ -24,6 +24,8 @@ import yaml
 
 from core.plugin import Spec
 from experiments.catalogue import catalogue
+from experiments.configuration import as_dict
+from experiments.run import configured
 from experiments.tensorboard import read_scalars
 
 __all__ = ["main", "trained"]
@@ -86,10 +88,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def trained(preset: str, seed: int, folder: str, flags: list[str]) -> Path:
     """Return the finished run of this preset, seed and configuration, training it if there is none."""
+    spec, _, config, _ = configured([preset, *flags])
     before = set(Path(folder).glob(f"{preset}/*/*"))
     command = ["run", preset, "--run.seed", str(seed), "--run.folder", folder, *flags]
     for run in sorted(before):
-        if (run / "results.json").exists() and json.loads((run / "meta.json").read_text())["argv"][1:] == command[1:]:
+        if not (run / "results.json").exists():
+            continue
+        kept = yaml.safe_load((run / "config.yaml").read_text()).get(spec.prefix)
+        if json.loads((run / "meta.json").read_text())["argv"][1:] == command[1:] and kept == as_dict(config):
             return run
     subprocess.run([sys.executable, "-m", "experiments.run", *command[1:]], check=True)
     (new,) = set(Path(folder).glob(f"{preset}/*/*")) - before
