@@ -38,7 +38,7 @@ VAE = (
 )
 WGAN = ("wgan", "--model.data.source", "digits", "--model.data.size", 16, "--model.batch", 16, "--model.width", 4)
 WGAN = (*WGAN, "--model.latent", 8, "--model.eval-samples", 16)
-RAGAN = ("ragan", *WGAN[1:], "--model.d-steps", 2, "--model.gp", 10.0, "--model.r1", 1.0)
+RAGAN = ("ragan", *WGAN[1:], "--model.d-steps", 2, "--model.norm", "spectral", "--model.gp", 10.0, "--model.r1", 1.0)
 GAN_CLS = ("gan-cls", "--model.data.pictures", 40, "--model.data.captions", 2, "--model.batch", 8, "--model.latent", 3)
 GAN_CLS = (*GAN_CLS, "--model.g-width", 8, "--model.d-width", 16, "--model.word-units", 4, "--model.text-units", 6)
 GAN_CLS = (*GAN_CLS, "--model.reduced", 4, "--model.eval-pictures", 8, "--model.encoder-epochs", 1, "--model.ema", 0.9)

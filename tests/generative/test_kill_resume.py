@@ -26,7 +26,11 @@ RUNS: dict[str, Any] = {
     "vae": (("vae", *DIGITS, "--model.hidden", 64, *RUN, "--run.until", 2000), "loss/kl"),
     "dcgan": (("dcgan", *GAN, *RUN, "--run.until", 600), "loss/generator"),
     "wgan": (("wgan", *GAN, *RUN, "--run.until", 400), "critic/wasserstein"),
-    "ragan": (("ragan", *GAN, "--model.r1", 1, *RUN, "--run.until", 500), "critic/sigma_max"),
+    "ragan": (("ragan", *GAN, *RUN, "--run.until", 500), "critic/sigma_max"),
+    "ragan with R1": (
+        ("ragan", *GAN, "--model.norm", "spectral", "--model.r1", 1, *RUN, "--run.until", 500),
+        "critic/sigma_max",
+    ),
 }
 
 
@@ -36,7 +40,7 @@ def test_vae_killed_in_the_middle_of_an_epoch(launch, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dcgan", "wgan", "ragan"])
+@pytest.mark.parametrize("name", ["dcgan", "wgan", "ragan", "ragan with R1"])
 def test_killed_in_the_middle_of_an_epoch(launch, tmp_path: Path, name: str) -> None:
     experiment, curve = RUNS[name]
     check_killed_equals_undisturbed(launch, tmp_path, experiment, kills=3, seed=2, curve=curve)
