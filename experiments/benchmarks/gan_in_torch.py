@@ -3,7 +3,7 @@
 No network, loss or update here comes from `generative/` or `core/`: a difference is a fault of one of the two. Needs the extra
 `peers`.
 
-    python -m experiments.benchmarks.gan_in_torch --loss hinge --constraint sn --updates 8000 --out samples.npz
+    python -m experiments.benchmarks.gan_in_torch --loss hinge --constraint sn --updates 3000 --out samples.npz
 """
 
 from __future__ import annotations

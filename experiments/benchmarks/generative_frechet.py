@@ -44,7 +44,7 @@ FIGURES = ("frechet", "precision", "recall", "rarest_class", "commonest_class", 
 COUNT = 5_000
 SHOWN = 36  # pictures of a row on the sheets
 HALVES, PEER = "2,500 real digits against the other 2,500", "SN-GAN in PyTorch (`gan_in_torch`)"
-PEER_FLAGS = ["--network", "sn", "--loss", "hinge", "--constraint", "sn", "--updates", "8000"]
+PEER_FLAGS = ["--network", "sn", "--loss", "hinge", "--constraint", "sn", "--updates", "3000"]
 
 RUNS: dict[str, tuple[int, str]] = {  # row: seeds, words after `python -m experiments.run`
     "dcgan": (3, "dcgan"),
