@@ -34,7 +34,7 @@ __all__ = ["DCGANConfig"]
         "ema": 0.9,
     },
     distributed=True,
-    run={"until": 6_000, "log_every": 50, "eval_every": 1_000, "save_every": 1_000},
+    run={"until": 4_000, "log_every": 50, "eval_every": 1_000, "save_every": 1_000},
 )
 @dataclass(frozen=True)
 class DCGANConfig:

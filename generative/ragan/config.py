@@ -37,7 +37,7 @@ __all__ = ["RaGANConfig"]
         "eval_samples": 12,
         "ema": 0.9,
     },
-    run={"until": 6_000, "log_every": 50, "eval_every": 1_000, "save_every": 1_000},
+    run={"until": 4_000, "log_every": 50, "eval_every": 1_000, "save_every": 1_000},
 )
 @dataclass(frozen=True)
 class RaGANConfig:

@@ -39,7 +39,7 @@ OWN = {"clip": ("rmsprop", 5e-4), "gp": ("adam", 2e-3), "sn": ("adam", 2e-3), "s
         "ema": 0.9,
     },
     distributed=True,
-    run={"until": 3_000, "log_every": 50, "eval_every": 1_000, "save_every": 1_000},
+    run={"until": 2_500, "log_every": 50, "eval_every": 500, "save_every": 1_000},
 )
 @dataclass(frozen=True)
 class WGANConfig:
