@@ -7,8 +7,7 @@ For pictures, of any size from 16 pixels up, square or not, three pairs of netwo
     resnet   a residual block a level                                     Gulrajani et al., 2017; Miyato et al., 2018, table 4
 
 A level halves both sides, rounding up, until the smaller one has at most 4 pixels: 28 -> 14 -> 7 -> 4, 64 -> 32 -> 16 -> 8 -> 4.
-G has the same sides in reverse. `width` filters stand at the picture's sides (dcgan: at half of them), twice as many a level
-below.
+G has the same sides in reverse. The level next to the picture has `width` filters, each further one twice as many.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class RaGANConfig:
     network: Literal["dcgan", "sn", "resnet"] = "dcgan"
     """dcgan: strided convolutions; sn: a 3x3 and a strided convolution a level; resnet: residual blocks."""
     width: int = 16
-    """Filters at the picture's sides (dcgan: at half of them), in both networks; each level below has twice as many."""
+    """Filters of the level next to the picture, in both networks; each further level has twice as many."""
     kernel: int = 4
     """Side of the strided convolutions' kernels, at least 2; resnet has its own."""
     upsampling: Literal["transposed", "resize"] = "transposed"
