@@ -1,4 +1,4 @@
-"""Train every preset over seeds and rewrite the result tables of all READMEs.
+"""Train every preset over seeds, but for the papers' sizes, and rewrite the result tables of all READMEs.
 
     python -m experiments.benchmarks.suite --list
     python -m experiments.benchmarks.suite [--only PRESET ...] [--skip PRESET ...] [--seeds N] [--hours H] [--folder runs]

@@ -33,11 +33,17 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 def test_all_presets_are_trained_and_one_failure_stops_nothing(called: list[list[str]], capsys) -> None:
     assert suite.main(["--folder", "there"]) == 1
-    assert {call[0] for call in called[:-1]} == set(catalogue().presets) and called[-1] == ["summary"]
+    usual = {name for name in catalogue().presets if not name.endswith("-paper")}
+    assert {call[0] for call in called[:-1]} == usual and called[-1] == ["summary"]
     assert ["dqn-cartpole", "--folder", "there", "--seeds", "5", "--threshold", "475"] in called
     assert ["dcgan-ring", "--folder", "there", "--seeds", "3"] in called
     assert sum(call[0] == "pong-pg-fast" for call in called) == 2
     assert "failed: dqn-acrobot" in capsys.readouterr().err
+
+
+def test_the_papers_sizes_are_trained_when_named(called: list[list[str]]) -> None:
+    assert suite.main(["--only", "dcgan-paper", "--folder", "there"]) == 0
+    assert [call[0] for call in called] == ["dcgan-paper", "summary"]
 
 
 def test_committed_results_are_repeated_as_they_were_made() -> None:
