@@ -65,12 +65,18 @@ def configured(argv: Sequence[str]) -> tuple[Spec, str, Any, RunConfig]:
 
 
 def resume(argv: Sequence[str]) -> int:
-    """Go on with a run: `<run folder> [--run.* flags]`. Returns the exit code."""
+    """Go on with a run: `<run folder> [--run.* flags]`, and where its data lie now, if they moved. Returns the exit code."""
     path, rest = _run_path(argv, "resume")
     spec, plugin_config, settings = load_run(path, [])
+    moved = _moved(rest, spec, plugin_config)
+    if moved:
+        plugin_config = load_run(path, moved)[1]
     unknown = [t for t in rest if t.startswith("--") and not t.startswith("--run.") and t not in ("--help", "-h")]
     if unknown:
-        raise UsageError(f"resume takes only --run.* flags; {unknown[0].partition('=')[0]!r} would make it another run")
+        raise UsageError(
+            f"resume takes only {', '.join(['--run.*', *_places(spec)])} flags; {unknown[0].partition('=')[0]!r} would make it "
+            "another run"
+        )
     prefixed = [f"run.{name}" for name in flags(RunConfig)]
     default = _RunOnly(replace(settings, time_limit=0.0))  # the limit was that of another call
     changed = parse_values(_RunOnly, [], rest, prog="python -m experiments resume", default=default).run
@@ -87,8 +93,31 @@ def resume(argv: Sequence[str]) -> int:
             path = Path(shutil.copytree(path, Path(place.root) / path.name, ignore=shutil.ignore_patterns(".lock")))
         folder = RunFolder.open(path)
         values = RunFolder.read_config(path) | {"run": as_dict(changed)}
+        if moved:
+            values[spec.prefix] = as_dict(plugin_config)
         label = values.get("preset", spec.name)
         return _train(spec, plugin_config, changed, folder, label, chosen, place, None, resuming=values)
+
+
+def _places(spec: Spec) -> list[str]:
+    """Return the flags that say where files of a run lie."""
+    return [f"--{spec.prefix}.{name.replace('_', '-')}" for name in spec.places]
+
+
+def _moved(words: list[str], spec: Spec, config: Any) -> list[str]:
+    """Take the flags out of `words` that say where a run's files lie now, and return them.
+
+    Raises UsageError for a source of another kind than before, e.g. npz:PATH in place of folder:PATH.
+    """
+    found = []
+    for name, flag in zip(spec.places, _places(spec), strict=True):
+        value, before = _take_option(words, flag), str(_field(config, name))
+        if value is None:
+            continue
+        if value.partition(":")[0] != before.partition(":")[0] if ":" in before else not before or ":" in value:
+            raise UsageError(f"{flag} was {before!r} when this run began; {value!r} would make it another run")
+        found.append(f"{flag}={value}")
+    return found
 
 
 def load_run(path: Path, argv: Sequence[str]) -> tuple[Spec, Any, RunConfig]:

@@ -11,15 +11,36 @@ from PIL import Image, ImageCms
 from core.errors import UsageError
 from core.picture_files import check_picture, format_of, save_picture
 
+ENDINGS = (
+    *(
+        "png",
+        "PNG",
+        "jpg",
+        "jpeg",
+        "jfif",
+        "jpe",
+        "webp",
+        "tif",
+        "bmp",
+        "gif",
+        "ico",
+        "tga",
+        "ppm",
+        "pgm",
+        "jp2",
+        "avif",
+        "dds",
+    ),
+    *("sgi", "pcx", "qoi"),
+)
+
 
 def picture(mode: str, size: tuple[int, int] = (40, 24)) -> Image.Image:
     pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 4), np.uint8)
     return Image.fromarray(pixels).convert(mode)
 
 
-@pytest.mark.parametrize(
-    "ending", "png PNG jpg jpeg jfif jpe webp tif bmp gif ico tga ppm pgm jp2 avif dds sgi pcx qoi".split()
-)
+@pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
 def test_what_passes_the_check_is_written_with_its_size_and_alpha(tmp_path: Path, ending: str, mode: str) -> None:
     path, large = tmp_path / f"a.{ending}", picture(mode)
