@@ -79,7 +79,11 @@ def resume(argv: Sequence[str]) -> int:
         )
     prefixed = [f"run.{name}" for name in flags(RunConfig)]
     default = _RunOnly(replace(settings, time_limit=0.0))  # the limit was that of another call
-    changed = parse_values(_RunOnly, [], rest, prog="python -m experiments resume", default=default).run
+    where = f" {', '.join(_places(spec))} say where files lie that have moved." if spec.places else ""
+    told = f"Go on with a run. Only the launcher's flags can change.{where}"
+    changed = parse_values(
+        _RunOnly, [], rest, prog="python -m experiments resume", default=default, description=told
+    ).run
     for name in FIXED_AT_START:
         if getattr(changed, name) != getattr(settings, name):
             raise UsageError(

@@ -46,7 +46,7 @@ class Extractor:
 
     def __init__(self, source: str = "digits"):
         self.reads_digits = source == "digits"
-        path = CLASSIFIER if self.reads_digits else Path(source)
+        path = CLASSIFIER if self.reads_digits else Path(source).expanduser()
         if not path.is_file():
             raise UsageError(f"extractor is {source!r}; it must be 'digits' or the path of a .keras model")
         checksum = hashlib.sha256(path.read_bytes()).hexdigest()[:12]

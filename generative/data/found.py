@@ -49,7 +49,7 @@ class Tree(NamedTuple):
     hidden: list[str]
     """Files and folders whose names begin with a dot, relative to the root; a folder counts once."""
     unreadable: list[str]
-    """Folders that cannot be listed."""
+    """Folders that cannot be listed, and links that lead nowhere, with the reason."""
 
 
 class Header(NamedTuple):
@@ -103,12 +103,15 @@ def files_below(root: Path, what: str = "data.source") -> Tree:
                 continue
             for entry in entries:
                 path = folder / entry.name
+                kind = _kind(entry)
                 if entry.name.startswith("."):
                     tree.hidden.append(_below(path, root))
-                elif path.is_dir():
-                    (links if path.is_symlink() else waiting).append(path)
-                elif path.is_file():
+                elif kind == "folder":
+                    (links if entry.is_symlink() else waiting).append(path)
+                elif kind == "file":
                     tree.files.append(path)
+                elif entry.is_symlink():
+                    tree.unreadable.append(f"{_below(path, root)} (a link that leads nowhere)")
         links.sort()
     tree.files.sort()
     return tree
@@ -127,7 +130,9 @@ def picture_files(root: Path, say: Say, what: str = "data.source") -> list[Path]
         path for path in tree.files if path.suffix.lower() in NO_DECODER and path.suffix.lower() not in endings
     ]
     if tree.unreadable:
-        say(f"{len(tree.unreadable)} folders in {root} cannot be listed and are left out: {listed(tree.unreadable)}")
+        say(
+            f"{len(tree.unreadable)} folders or links in {root} cannot be followed and are left out: {listed(tree.unreadable)}"
+        )
     pictured = [name for name in tree.hidden if Path(name).suffix.lower() in endings or (root / name).is_dir()]
     if pictured:
         say(f"{len(pictured)} hidden files or folders in {root} are left out: {listed(pictured)}")
@@ -168,6 +173,13 @@ def pictures_below(root: Path, say: Say, what: str = "data.source") -> tuple[dic
     if several := [_below(path, root) for path, header in good.items() if header.frames]:
         say(f"of {len(several)} files in {root} only the first frame or page is used: {listed(several)}")
     return good, bad
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else "other"
+    except OSError:  # a link to itself
+        return "other"
 
 
 def _below(path: Path, root: Path) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from core import checkpoint
 from core.disk import write_atomically
 from core.errors import UsageError
+from core.unreadable import UNREADABLE
 from generative.data.found import Header, files_below, listed, pictures_below, user_path
 
 __all__ = ["Absent", "Changes", "Known", "Record", "checksum", "folder_pictures", "place_of", "split_order"]
@@ -49,7 +50,7 @@ class Record:
         try:
             document = json.loads(self.path.read_text(encoding="utf-8"))
             version, self.older, self._parts = document["format"], bool(document["older"]), dict(document["parts"])
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except UNREADABLE as error:
             raise UsageError(f"{str(self.path)!r}, the record of the run's data, is damaged: {error}") from error
         if version != FORMAT:
             raise UsageError(f"{str(self.path)!r} has format {version!r}; this version reads {FORMAT}")
@@ -173,7 +174,7 @@ class Known:
                 f"{_count(names)} {verb} ({listed(names)}){effect}"
                 for names, verb, effect in (
                     (changes.added, "added", ", not used"),
-                    (changes.missing, "missing", ", the next ones of the same part stand in for them"),
+                    (changes.missing, "missing", ", others of the same part stand in for them"),
                     (changes.changed, "changed in size", ", used as they are now"),
                 )
                 if names

@@ -30,6 +30,7 @@ from core.losses.relativistic import rasgan
 from core.metrics.image_quality import PROTOCOL, quality
 from core.plugin import Context
 from core.seeds import child
+from generative.data.found import user_path
 from generative.data.pictures import BROKEN, reason
 from generative.data.sources import Stream
 from generative.evaluation import as_input
@@ -78,7 +79,9 @@ class SRGAN:
         self.D = discriminator(config.crop, config.d_width, child(context.seed, "discriminator"))
         self.phi: Features | None = None
         if config.features:
-            self.phi = Features(config.features, config.feature_layer, config.feature_activated, config.feature_size)
+            self.phi = Features(
+                str(user_path(config.features)), config.feature_layer, config.feature_activated, config.feature_size
+            )
         elif config.stage_two and config.feature_weight:
             context.say(
                 "no weights of VGG19 are given (features): stage two goes without the perceptual loss, on pixels and D alone"

@@ -251,6 +251,28 @@ def test_captions_that_changed_are_refused_and_new_pictures_left_out(tmp_path: P
         open_captions(config, said.append, tmp_path / "files")
 
 
+@pytest.mark.parametrize("name", ["dcgan", "wgan", "ragan", "vae"])
+@pytest.mark.parametrize("kind", ["folder", "npz"])
+def test_every_model_draws_without_its_data_and_learns_nothing_else(tmp_path: Path, name: str, kind: str) -> None:
+    own = fill(tmp_path / "own", 8)
+    if kind == "npz":
+        own = own.with_suffix(".npz")
+        np.savez(own, images=np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8))
+    spec = catalogue().plugins[name]
+    data = DataConfig(f"{kind}:{own}", size=16)
+    more = {"width": 4, "batch": 2, "turn": 1} if name != "vae" else {"hidden": 8, "batch": 2, "turn": 1, "held_out": 2}
+    config = dataclasses.replace(spec.config(), data=data, **more)
+    context = Context(seed=1, folder=tmp_path / "files", say=lambda line: None)
+    first = build(spec, config, context)
+    own.rename(tmp_path / "away")
+    again = build(spec, config, context)
+    np.testing.assert_array_equal(again.sample(2, seed=3), first.sample(2, seed=3))
+    assert again.exportable()
+    with pytest.raises(UsageError, match="which is not there"):
+        again.step()
+    first.close(), again.close()
+
+
 # --- from the command line ----------------------------------------------------------------------------------------------
 
 
@@ -276,6 +298,8 @@ def test_sample_export_and_resume_without_and_beside_the_data(
     assert code == 2 and "would make it another run" in err
     code, _, err = cli("resume", run, "--run.until", 4, "--model.latent", 3)
     assert code == 2 and "takes only --run.*, --model.data.source flags" in " ".join(err.split())
+    code, out, _ = cli("resume", run, "--help")
+    assert code == 0 and "--model.data.source say where files lie that have moved" in " ".join(out.split())
     code, out, err = cli("resume", run, "--run.until", 4, "--model.data.source", "folder:elsewhere")
     assert code == 0, err
     os.chdir("/")

@@ -231,6 +231,14 @@ def test_a_run_folder_whose_settings_are_gone(run: Path, tmp_path: Path) -> None
             Upscaler.of_run(tmp_path)
 
 
+def test_settings_of_wrong_types_are_one_sentence(tmp_path: Path) -> None:
+    for settings in ("width: x", "crop: [1]", "lr: null", "&a [*a]"):
+        (tmp_path / "config.yaml").write_text(f"experiment: srgan\nmodel: {{{settings}}}")
+        with pytest.raises(UsageError) as caught:
+            Upscaler.of_run(tmp_path)
+        assert "config.yaml" in str(caught.value) and "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["out.psd", "out.xyz", "out"])
 def test_what_pillow_cannot_write_is_refused_before_any_work(tmp_path: Path, name: str) -> None:
     Image.fromarray(chelsea()[:20, :30]).save(tmp_path / "p.png")
