@@ -51,12 +51,15 @@ def _tar(path: Path, wanted: Pattern[str]) -> dict[str, bytes]:
                     assert content is not None
                     found[member.name] = content.read()
             end = archive.offset
-        # `tarfile` stops at the first header that it cannot read, as if the archive ended there.
+        # `tarfile` stops at the first header that it cannot read or that is zeros, as if the archive ended there.
         stream.seek(end)
-        last = stream.read(BLOCK)
-        if len(last) != BLOCK or any(last):
-            raise tarfile.ReadError("it breaks off, or a header in it is damaged")
-        _to_the_end(stream)
+        rest = stream.read(BLOCK)
+        if len(rest) != BLOCK:
+            raise tarfile.ReadError("it breaks off")
+        while rest:
+            if rest.strip(b"\0"):
+                raise tarfile.ReadError("a header in it is damaged")
+            rest = stream.read(CHUNK)
     return found
 
 
