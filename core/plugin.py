@@ -120,7 +120,8 @@ class Spec:
     commands: Mapping[str, str]
     """Verbs that only this plugin has: name -> `module:function`, called as `function(run_folder_and_flags)`."""
     places: tuple[str, ...] = ()
-    """Dotted configuration fields that say where files lie, which may move while the run stays the same."""
+    """Dotted configuration fields that say where files lie, which may move while the run stays the same; by default the subject
+    of a generative model where it reads KIND:PATH."""
     distributed: bool = False
     """True when it trains under `Context.strategy` as on one device, its batch shared out (see core/distributed.py)."""
 
@@ -176,12 +177,12 @@ def register(
     tiny: Mapping[str, Any] | None = None,
     run: Mapping[str, Any] | None = None,
     commands: Mapping[str, str] | None = None,
-    places: tuple[str, ...] | None = None,
+    places: tuple[str, ...] = (),
     distributed: bool = False,
 ) -> Callable[[_Config], _Config]:
     """Register a frozen configuration dataclass as the plugin `name`; the arguments are the fields of `Spec`.
 
-    Without `places` the subject of a generative model, its data, may move. Raises UsageError when the name is taken or malformed,
+    Raises UsageError when the name is taken or malformed,
     or the class is no frozen dataclass with defaults.
     """
 
@@ -227,7 +228,7 @@ def register(
             tiny=dict(tiny or {}),
             run=dict(run or {}),
             commands=dict(commands or {}),
-            places=((subject,) if kind == "generative" else ()) if places is None else places,
+            places=places,
             distributed=distributed,
         )
         return config

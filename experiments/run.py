@@ -74,13 +74,13 @@ def resume(argv: Sequence[str]) -> int:
     unknown = [t for t in rest if t.startswith("--") and not t.startswith("--run.") and t not in ("--help", "-h")]
     if unknown:
         raise UsageError(
-            f"resume takes only {', '.join(['--run.*', *_places(spec)])} flags; {unknown[0].partition('=')[0]!r} would make it "
-            "another run"
+            f"resume takes only {', '.join(['--run.*', *_places(spec, plugin_config)])} flags; "
+            f"{unknown[0].partition('=')[0]!r} would make it another run"
         )
     prefixed = [f"run.{name}" for name in flags(RunConfig)]
     default = _RunOnly(replace(settings, time_limit=0.0))  # the limit was that of another call
-    where = f" {', '.join(_places(spec))} say where files lie that have moved." if spec.places else ""
-    told = f"Go on with a run. Only the launcher's flags can change.{where}"
+    places = ", ".join(_places(spec, plugin_config))
+    told = f"Go on with a run. Only the launcher's flags can change{f', and {places}, where files have moved' * bool(places)}."
     changed = parse_values(
         _RunOnly, [], rest, prog="python -m experiments resume", default=default, description=told
     ).run
@@ -103,9 +103,11 @@ def resume(argv: Sequence[str]) -> int:
         return _train(spec, plugin_config, changed, folder, label, chosen, place, None, resuming=values)
 
 
-def _places(spec: Spec) -> list[str]:
-    """Return the flags that say where files of a run lie."""
-    return [f"--{spec.prefix}.{name.replace('_', '-')}" for name in spec.places]
+def _places(spec: Spec, config: Any) -> dict[str, str]:
+    """Return {flag: value} of the settings that say where a run's files lie: the plugin's `places`, or a source KIND:PATH."""
+    names = spec.places or ((spec.subject,) if spec.kind == "generative" else ())
+    found = {f"--{spec.prefix}.{name.replace('_', '-')}": str(_field(config, name)) for name in names}
+    return found if spec.places else {flag: value for flag, value in found.items() if ":" in value}
 
 
 def _moved(words: list[str], spec: Spec, config: Any) -> list[str]:
@@ -114,11 +116,12 @@ def _moved(words: list[str], spec: Spec, config: Any) -> list[str]:
     Raises UsageError for a source of another kind than before, e.g. npz:PATH in place of folder:PATH.
     """
     found = []
-    for name, flag in zip(spec.places, _places(spec), strict=True):
-        value, before = _take_option(words, flag), str(_field(config, name))
+    for flag, before in _places(spec, config).items():
+        value = _take_option(words, flag)
         if value is None:
             continue
-        if value.partition(":")[0] != before.partition(":")[0] if ":" in before else not before or ":" in value:
+        kinds = {text.partition(":")[0] if ":" in text else "" for text in (value, before)}
+        if not before or len(kinds) > 1:
             raise UsageError(f"{flag} was {before!r} when this run began; {value!r} would make it another run")
         found.append(f"{flag}={value}")
     return found

@@ -146,7 +146,7 @@ def _picture_output(named: str | None, default: Path) -> tuple[Path, bool]:
     if named is None:
         return default, False
     out = Path(named).expanduser()
-    if out.is_dir() or named.endswith("/"):
+    if (out.is_dir() or named.endswith("/")) and out != out.parent:
         if not out.parent.is_dir():
             raise UsageError(f"{named!r} cannot be made: there is no folder {str(out.parent)!r}")
         return out, True

@@ -16,6 +16,7 @@ from core import checkpoint
 from core.errors import UsageError
 from core.plugin import Context, Spec, build
 from experiments.catalogue import catalogue
+from experiments.run import _moved
 from generative.data.captions import open_captions
 from generative.data.record import FILE, Record, checksum, split_order
 from generative.data.settings import CaptionConfig, DataConfig
@@ -273,6 +274,32 @@ def test_every_model_draws_without_its_data_and_learns_nothing_else(tmp_path: Pa
     first.close(), again.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "before", "words", "sentence"),
+    [
+        ("srgan", {"source": "folder:a", "test": "b"}, "--model.source folder:c --model.test=d", ""),
+        ("srgan", {"source": "folder:a"}, "--model.source photos", "'photos' would make it another run"),
+        ("srgan", {"source": "photos"}, "--model.source folder:a", "was 'photos' when this run began"),
+        ("srgan", {}, "--model.test a", "--model.test was '' when this run began"),
+        ("gan-cls", {"data": CaptionConfig("folder:a")}, "--model.data.source flowers:a", "would make it another run"),
+        ("gan-cls", {"data": CaptionConfig("folder:a")}, "--model.data.source folder:b", ""),
+        ("vae", {}, "--model.data.source folder:a", None),
+    ],
+)
+def test_what_may_move(name: str, before: dict, words: str, sentence: str | None) -> None:
+    spec = catalogue().plugins[name]
+    config, rest = dataclasses.replace(spec.config(), **before), [*words.split(), "--run.until", "5"]
+    if sentence:
+        with pytest.raises(UsageError, match=sentence):
+            _moved(rest, spec, config)
+        return
+    moved = _moved(rest, spec, config)
+    assert " ".join(moved).replace("=", " ") == ("" if sentence is None else words.replace("=", " "))
+    assert rest == [*(words.split() if sentence is None else []), "--run.until", "5"], (
+        "other flags stay for others to judge"
+    )
+
+
 # --- from the command line ----------------------------------------------------------------------------------------------
 
 
@@ -299,7 +326,7 @@ def test_sample_export_and_resume_without_and_beside_the_data(
     code, _, err = cli("resume", run, "--run.until", 4, "--model.latent", 3)
     assert code == 2 and "takes only --run.*, --model.data.source flags" in " ".join(err.split())
     code, out, _ = cli("resume", run, "--help")
-    assert code == 0 and "--model.data.source say where files lie that have moved" in " ".join(out.split())
+    assert code == 0 and "--model.data.source, where files have moved" in " ".join(out.split())
     code, out, err = cli("resume", run, "--run.until", 4, "--model.data.source", "folder:elsewhere")
     assert code == 0, err
     os.chdir("/")
