@@ -5,7 +5,7 @@ So a resumed run knows its data again, wherever they lie by now; and a model can
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import hashlib
 import json
 import threading
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from core import checkpoint
 from core.disk import write_atomically
@@ -68,8 +69,11 @@ class Record:
         self._parts[name] = values
         document = {"format": FORMAT, "older": self.older, "parts": self._parts}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(PermissionError):  # someone else's run, which is only sampled
+        try:
             write_atomically(self.path, json.dumps(document, ensure_ascii=False) + "\n")
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):  # someone else's run can still be sampled
+                raise
 
 
 def place_of(kept: dict[str, Any] | None, source: str) -> Path:
@@ -187,7 +191,7 @@ class Known:
     def changes(self) -> Changes:
         """Compare the folder with what it was. Raises UsageError where it is not there."""
         found = {path.relative_to(self.root).as_posix(): path for path in files_below(self.root, self.what).files}
-        endings = {Path(name).suffix.lower() for name in self.names}
+        endings = Image.registered_extensions()
         known = {*self.names, *self._left_out}
         return Changes(
             [name for name, path in found.items() if name not in known and path.suffix.lower() in endings],

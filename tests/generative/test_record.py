@@ -98,7 +98,8 @@ def test_what_changed_in_a_folder_is_said_once_and_the_old_split_kept(tmp_path: 
     own = fill(tmp_path / "own", 12)
     first = opened(f"folder:{own}", tmp_path / "files", size=16)
     fill(tmp_path / "more", 1)
-    shutil.copy(tmp_path / "more" / "p00.png", own / "a new one.png")
+    shutil.copy(tmp_path / "more" / "p00.png", own / "a new one.jpg")
+    (own / "notes.txt").touch()
     (own / "p03.png").unlink()
     Image.new("RGB", (16, 16)).save(own / "p04.png")
     said: list[str] = []
@@ -106,7 +107,7 @@ def test_what_changed_in_a_folder_is_said_once_and_the_old_split_kept(tmp_path: 
     assert not said and parts(again) == parts(first), "nothing is looked at before a picture is asked for"
     images = again.reference(12)
     again.reference(12)
-    assert len(said) == 1 and "1 picture was added (a new one.png), not used" in said[0]
+    assert len(said) == 1 and "1 picture was added (a new one.jpg), not used" in said[0]
     assert "1 picture was missing (p03.png)" in said[0] and "1 picture was changed in size (p04.png)" in said[0]
     np.testing.assert_array_equal(images[3], images[4])
     shutil.rmtree(own)
