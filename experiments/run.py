@@ -65,15 +65,25 @@ def configured(argv: Sequence[str]) -> tuple[Spec, str, Any, RunConfig]:
 
 
 def resume(argv: Sequence[str]) -> int:
-    """Go on with a run: `<run folder> [--run.* flags]`. Returns the exit code."""
+    """Go on with a run: `<run folder> [--run.* flags]`, and where its data lie now, if they moved. Returns the exit code."""
     path, rest = _run_path(argv, "resume")
     spec, plugin_config, settings = load_run(path, [])
+    moved = _moved(rest, spec, plugin_config)
+    if moved:
+        plugin_config = load_run(path, moved)[1]
     unknown = [t for t in rest if t.startswith("--") and not t.startswith("--run.") and t not in ("--help", "-h")]
     if unknown:
-        raise UsageError(f"resume takes only --run.* flags; {unknown[0].partition('=')[0]!r} would make it another run")
+        raise UsageError(
+            f"resume takes only {', '.join(['--run.*', *_places(spec, plugin_config)])} flags; "
+            f"{unknown[0].partition('=')[0]!r} would make it another run"
+        )
     prefixed = [f"run.{name}" for name in flags(RunConfig)]
     default = _RunOnly(replace(settings, time_limit=0.0))  # the limit was that of another call
-    changed = parse_values(_RunOnly, [], rest, prog="python -m experiments resume", default=default).run
+    places = ", ".join(_places(spec, plugin_config))
+    told = f"Go on with a run. Only the launcher's flags can change{f', and {places}, where files have moved' * bool(places)}."
+    changed = parse_values(
+        _RunOnly, [], rest, prog="python -m experiments resume", default=default, description=told
+    ).run
     for name in FIXED_AT_START:
         if getattr(changed, name) != getattr(settings, name):
             raise UsageError(
@@ -87,8 +97,34 @@ def resume(argv: Sequence[str]) -> int:
             path = Path(shutil.copytree(path, Path(place.root) / path.name, ignore=shutil.ignore_patterns(".lock")))
         folder = RunFolder.open(path)
         values = RunFolder.read_config(path) | {"run": as_dict(changed)}
+        if moved:
+            values[spec.prefix] = as_dict(plugin_config)
         label = values.get("preset", spec.name)
         return _train(spec, plugin_config, changed, folder, label, chosen, place, None, resuming=values)
+
+
+def _places(spec: Spec, config: Any) -> dict[str, str]:
+    """Return {flag: value} of the settings that say where a run's files lie: the plugin's `places`, or a source KIND:PATH."""
+    names = spec.places or ((spec.subject,) if spec.kind == "generative" else ())
+    found = {f"--{spec.prefix}.{name.replace('_', '-')}": str(_field(config, name)) for name in names}
+    return found if spec.places else {flag: value for flag, value in found.items() if ":" in value}
+
+
+def _moved(words: list[str], spec: Spec, config: Any) -> list[str]:
+    """Take the flags out of `words` that say where a run's files lie now, and return them.
+
+    Raises UsageError for a source of another kind than before, e.g. npz:PATH in place of folder:PATH.
+    """
+    found = []
+    for flag, before in _places(spec, config).items():
+        value = _take_option(words, flag)
+        if value is None:
+            continue
+        kinds = {text.partition(":")[0] if ":" in text else "" for text in (value, before)}
+        if not before or len(kinds) > 1:
+            raise UsageError(f"{flag} was {before!r} when this run began; {value!r} would make it another run")
+        found.append(f"{flag}={value}")
+    return found
 
 
 def load_run(path: Path, argv: Sequence[str]) -> tuple[Spec, Any, RunConfig]:

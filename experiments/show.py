@@ -90,9 +90,10 @@ def play(argv: Sequence[str]) -> int:
 
 
 def sample(argv: Sequence[str]) -> int:
-    """A generative model draws: writes a PNG grid. `<run folder> [--n N] [--seed S] [--weights best|newest] [--out FILE]`.
+    """A generative model draws: a grid. `<run folder> [--n N] [--seed S] [--weights best|newest] [--out FILE or FOLDER]`.
 
-    A model may draw other pictures too: each name in its `pictures` is a flag here, e.g. `--interpolate`. One that has
+    A file gets the format that its ending says, PNG without one; a folder gets each picture as a file of its own. A model may
+    draw other pictures too: each name in its `pictures` is a flag here, e.g. `--interpolate`. One that has
     `sample_text(text, n, seed)` draws what `--text "..."` says.
     """
     path, rest = _run_path(argv, "sample")
@@ -107,7 +108,7 @@ def sample(argv: Sequence[str]) -> int:
     if len(named) > 1:
         raise UsageError(f"{' and '.join(named)} name two pictures; choose one")
     name = named[0][2:] if named else "samples"
-    out = _output(target, path / f"{name}.png")
+    out, each = _picture_output(target, path / f"{name}.png")
     plugin, spec, which = restored(path, [t for t in rest if t not in named], "generative")
     drawn = {"samples": plugin.sample, **getattr(plugin, "pictures", {})}
     if text is not None and hasattr(plugin, "sample_text"):
@@ -117,17 +118,62 @@ def sample(argv: Sequence[str]) -> int:
         others = [f"--{other}" for other in drawn if other != "samples"]
         hint = nearest(named[0], others) if others else "it has samples only"
         raise UsageError(f"{spec.name} draws no {name!r}; {hint}")
-    images = drawn[name](n, seed)
-    plugin.close()
-    from PIL import Image
-
+    try:
+        images = drawn[name](n, seed)
+    except UsageError:
+        raise
+    except Exception as error:  # whatever a plugin's own code raises
+        first = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UsageError(f"plugin {spec.name!r} raised {first} when it drew {name}") from error
+    finally:
+        plugin.close()
     from experiments.tensorboard import grid
 
-    picture = grid(images)
-    image = Image.fromarray(picture.squeeze() if picture.shape[-1] == 1 else picture)
-    write_output(out, lambda file: image.save(file, "PNG"))
+    if each:
+        out.mkdir(exist_ok=True)
+        files = [out / f"{name}-{i:0{len(str(len(images) - 1))}d}.png" for i in range(len(images))]
+        for file, image in zip(files, images, strict=True):
+            _write_picture(image, file)
+        print(f"{len(files)} {'samples' if name == 'samples' else f'pictures ({name})'} of {which}: {files[0]} ...")
+        return 0
+    _write_picture(grid(images), out)
     print(f"{f'{n} samples' if name == 'samples' else name} of {which}: {out}")
     return 0
+
+
+def _picture_output(named: str | None, default: Path) -> tuple[Path, bool]:
+    """Return (the file or folder to write to, whether each picture gets a file of its own), checked before the work."""
+    if named is None:
+        return default, False
+    out = Path(named).expanduser()
+    if (out.is_dir() or named.endswith("/")) and out != out.parent:
+        if not out.parent.is_dir():
+            raise UsageError(f"{named!r} cannot be made: there is no folder {str(out.parent)!r}")
+        return out, True
+    check_output(out)
+    if out.suffix:
+        from core.picture_files import format_of
+
+        format_of(out)
+    return out, False
+
+
+def _write_picture(image: Any, out: Path) -> None:
+    """Write [H, W, 1 or 3] uint8, as PNG where the file's name has no ending.
+
+    Raises UsageError where the format cannot hold it or the disk refuses.
+    """
+    from PIL import Image
+
+    from core.picture_files import check_picture, save_picture
+
+    picture = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
+    kind = "" if out.suffix else "PNG"
+    check_picture(out, picture.size, picture.mode, kind=kind)
+    try:
+        save_picture(picture, out, kind)
+    except OSError as error:
+        raise UsageError(f"{str(out)!r} cannot be written: {error.strerror or error}") from error
 
 
 def restored(path: Path, rest: list[str], kind: str | None = None) -> tuple[Any, Any, str]:

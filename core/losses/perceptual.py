@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from core.errors import UsageError, nearest
 from core.tl.files import load_npy_to_any
+from core.unreadable import UNREADABLE
 
 __all__ = ["Features", "load_vgg19", "vgg19"]
 
@@ -93,8 +94,8 @@ def _read_npy(path: str) -> dict[str, list[np.ndarray]]:
     """Return {"block1_conv1": [kernel, bias], ...} of vgg19.npy."""
     try:
         saved = load_npy_to_any("", path)
-    except (ValueError, OSError, EOFError) as error:
-        raise UsageError(f"{path!r} is no vgg19.npy: {str(error).splitlines()[0]}") from error
+    except UNREADABLE as error:
+        raise UsageError(f"{path!r} is no vgg19.npy: {_first_line(error)}") from error
     if not isinstance(saved, dict):
         raise UsageError(
             f"{path!r} holds {type(saved).__name__}; a dictionary {{'conv1_1': [kernel, bias], ...}} is needed"
@@ -103,8 +104,15 @@ def _read_npy(path: str) -> dict[str, list[np.ndarray]]:
     for name, arrays in saved.items():
         if isinstance(name, str) and name.startswith("conv"):
             block, _, number = name[4:].partition("_")
-            found[f"block{block}_conv{number}"] = [np.asarray(a, np.float32) for a in arrays]
+            try:
+                found[f"block{block}_conv{number}"] = [np.asarray(a, np.float32) for a in arrays]
+            except UNREADABLE as error:
+                raise UsageError(f"{path!r} is no vgg19.npy: {name} holds no arrays ({_first_line(error)})") from error
     return found
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _read_keras(path: str) -> dict[str, list[np.ndarray]]:
@@ -124,8 +132,8 @@ def _read_keras(path: str) -> dict[str, list[np.ndarray]]:
                     for name, key in zip(names, saved, strict=True)
                     if key in layers["layers"]
                 }
-    except OSError as error:
-        raise UsageError(f"{path!r} is no HDF5 file: {error}") from error
+    except UNREADABLE as error:
+        raise UsageError(f"{path!r} is no HDF5 file: {_first_line(error)}") from error
     raise UsageError(f"{path!r} is no weights file of Keras; save it with model.save_weights")
 
 

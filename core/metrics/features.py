@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from core.errors import UsageError
+from core.unreadable import UNREADABLE
 
 __all__ = ["CLASSIFIER", "Extractor", "digit_classifier"]
 
@@ -46,7 +46,7 @@ class Extractor:
 
     def __init__(self, source: str = "digits"):
         self.reads_digits = source == "digits"
-        path = CLASSIFIER if self.reads_digits else Path(source)
+        path = CLASSIFIER if self.reads_digits else Path(source).expanduser()
         if not path.is_file():
             raise UsageError(f"extractor is {source!r}; it must be 'digits' or the path of a .keras model")
         checksum = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
@@ -59,14 +59,20 @@ class Extractor:
         else:
             try:
                 loaded = keras.models.load_model(path, compile=False)  # safe mode: no lambda is unpacked
-            except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
-                raise UsageError(f"extractor {source!r} is no Keras model: {str(error).splitlines()[0]}") from error
+            except UNREADABLE as error:
+                why = (str(error).splitlines() or [type(error).__name__])[0]
+                raise UsageError(f"extractor {source!r} is no Keras model: {why}") from error
             # a list where there are several inputs, none before a first call
             wants = getattr(loaded, "input_shape", None)
             if not isinstance(wants, tuple) or len(wants) != 4:
                 raise UsageError(f"extractor {source!r} wants {wants}; it must take one batch of pictures [N, H, W, C]")
             x = keras.Input(wants[1:])
             y = loaded(x)
+            if not hasattr(y, "shape"):
+                raise UsageError(
+                    f"extractor {source!r} has {len(keras.tree.flatten(y))} outputs; it must have one: save a "
+                    "model of the one you want, keras.Model(model.input, model.outputs[0])"
+                )
             self.model = keras.Model(x, [y, y])
             name = f"the model {path.name}"
         height, width, channels = self.model.input_shape[1:]

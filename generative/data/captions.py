@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-import tarfile
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,11 @@ from core.errors import UsageError, nearest
 from core.iterate import Order
 from core.tl.nlp import Vocabulary, create_vocab
 from generative.data import shapes
+from generative.data.archives import ARCHIVE, members
 from generative.data.files import Folder
+from generative.data.found import files_below, listed
+from generative.data.pictures import BROKEN, reason
+from generative.data.record import Known, Record, folder_pictures, place_of, split_order
 from generative.data.settings import CaptionConfig
 
 __all__ = ["SIZE", "Batch", "Captioned", "Examples", "Splits", "Words", "open_captions", "words_of"]
@@ -26,9 +30,18 @@ SIZE = 64
 """Pixels a side of every picture."""
 TRIES = 1_000
 TEST_PICTURES = 500
-WORD = re.compile(r"[^\W_]+")
-NO_WORD = r"[^\p{L}\p{N}]+"
-"""What lies between words, for TensorFlow's regular expressions (RE2)."""
+MOST_WORDS = 200
+"""Words of a caption that are read: one caption of thousands would make every batch as wide."""
+ASCII_WORD = re.compile(r"[a-z0-9]+")
+SPACELESS = (
+    *((0x3005, 0x3007), (0x3041, 0x3096), (0x309D, 0x309F), (0x30A1, 0x30FA), (0x30FC, 0x30FF), (0x31F0, 0x31FF)),
+    *((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0xFF66, 0xFF9F), (0x20000, 0x323AF)),
+)
+"""Han and kana, which are written without spaces: each character, with its marks, is a word."""
+INVISIBLE = (0xAD, 0x200C, 0x200D, *range(0xFE00, 0xFE10))
+"""Soft hyphen, joiners and variation selectors, which stand inside words and are no part of them."""
+NO_WORD = r"[^\p{L}\p{M}\p{N}]+"
+"""What lies between words, for TensorFlow's regular expressions (RE2): all but letters, their marks, and digits."""
 FLOWER = re.compile(r"(?:^|/)(class_\d+)/(image_\d+)\.txt$")
 
 
@@ -107,12 +120,38 @@ class Splits(NamedTuple):
 
 @lru_cache(maxsize=100_000)
 def words_of(text: str) -> tuple[str, ...]:
-    """Split a caption into lower-case words: runs of letters and digits of any alphabet. `Words.traced` has the same rule.
+    """Split a caption into lower-case words: runs of letters with their marks and of digits, of any alphabet, in NFC.
+
+    A character of Han or kana is a word of its own. `Words.traced` has the same rule.
 
     >>> words_of("A red circle, above a Light-Blue one.")
     ('a', 'red', 'circle', 'above', 'a', 'light', 'blue', 'one')
     """
-    return tuple(WORD.findall(text.lower()))
+    if text.isascii():
+        return tuple(ASCII_WORD.findall(text.lower()))
+    words: list[str] = []
+    open_word = False  # whether the next letter belongs to the last word
+    for c in unicodedata.normalize("NFC", text).lower():
+        kind = unicodedata.category(c)[0]
+        if ord(c) in INVISIBLE:
+            continue
+        if kind not in "LMN":
+            open_word = False
+        elif kind == "M" and words and (open_word or _spaceless(words[-1][0])):
+            words[-1] += c
+        elif kind != "M" and _spaceless(c):
+            words.append(c)
+            open_word = False
+        elif open_word:
+            words[-1] += c
+        else:
+            words.append(c)
+            open_word = True
+    return tuple(words)
+
+
+def _spaceless(c: str) -> bool:
+    return any(first <= ord(c) <= last for first, last in SPACELESS)
 
 
 class Words:
@@ -132,14 +171,18 @@ class Words:
         create_vocab((words_of(text) for texts in captions for text in texts), str(path))
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a caption's words; unknown words share one id."""
-        return [self._vocabulary.word_to_id(word) for word in words_of(text)]
+        """Return the ids of a caption's words, at most MOST_WORDS; unknown words share one id."""
+        return [self._vocabulary.word_to_id(word) for word in words_of(text)[:MOST_WORDS]]
 
     def encode_typed(self, text: str) -> list[int]:
         """Return the ids of a caption that a user typed. UsageError names the words that no training caption has."""
         typed = words_of(text)
         if not typed:
             raise UsageError(f"the caption {text!r} has no word")
+        if len(typed) > MOST_WORDS:
+            raise UsageError(
+                f"the caption has {len(typed):,} words; at most {MOST_WORDS} are read, write a shorter one"
+            )
         unknown = [word for word in dict.fromkeys(typed) if word not in self.known]
         if unknown:
             hints = "; ".join(f"{word!r}: {nearest(word, (w for w in self.known if w.isalpha()))}" for word in unknown)
@@ -150,12 +193,18 @@ class Words:
         """Return ids [B, T] int32 of captions [B], a tensor of UTF-8 texts inside a `tf.function`, as `encode` does."""
         import tensorflow as tf
 
-        plain = tf.strings.regex_replace(tf.strings.lower(captions, encoding="utf-8"), NO_WORD, " ")
-        words = tf.strings.split(tf.strings.strip(plain)).to_tensor("")  # [B, T]
-        same = tf.cast(words[..., None] == tf.constant(self._vocabulary.reverse_vocab), tf.int32)  # [B, T, words]
-        ids = tf.where(
-            tf.reduce_max(same, axis=-1) > 0, tf.argmax(same, axis=-1, output_type=tf.int32), self._vocabulary.unk_id
-        )
+        known = {word: i for i, word in enumerate(self._vocabulary.reverse_vocab)}
+        # TensorFlow cannot compose accents, so a word is known in both forms.
+        forms = {unicodedata.normalize("NFD", word): i for word, i in known.items()} | known
+        spaceless = "".join(f"\\x{{{first:X}}}-\\x{{{last:X}}}" for first, last in SPACELESS)
+        invisible = "".join(f"\\x{{{code:X}}}" for code in INVISIBLE)
+        plain = tf.strings.regex_replace(tf.strings.lower(captions, encoding="utf-8"), f"[{invisible}]", "")
+        plain = tf.strings.regex_replace(plain, NO_WORD, " ")
+        plain = tf.strings.regex_replace(plain, f"([{spaceless}]\\p{{M}}*)", r" \1 ")
+        words = tf.strings.split(tf.strings.strip(plain)).to_tensor("")[:, :MOST_WORDS]  # [B, T]
+        same = tf.cast(words[..., None] == tf.constant(list(forms)), tf.int32)  # [B, T, forms]
+        found = tf.gather(tf.constant(list(forms.values())), tf.argmax(same, axis=-1))
+        ids = tf.where(tf.reduce_max(same, axis=-1) > 0, found, self._vocabulary.unk_id)
         return tf.where(words == "", 0, ids)
 
     def check_traced(self) -> None:
@@ -233,19 +282,23 @@ class Examples:
 # --- sources ----------------------------------------------------------------------------------------------------------
 
 
-def open_captions(config: CaptionConfig, say: Say = lambda line: None) -> Splits:
+def open_captions(config: CaptionConfig, say: Say = lambda line: None, folder: Path | None = None) -> Splits:
     """Return the data that `config` names; `say` gets a line about files that are left out.
 
-    Raises UsageError for a path that is not there, pictures without captions, captions of another layout.
+    Pictures, captions and split of the user's own data are recorded in `folder`, a plugin's own. When the run goes on, pictures
+    that were added since are not used.
+
+    Raises UsageError for a path that is not there, pictures without captions, captions of another layout, and for pictures or
+    captions that are missing or differ from what was recorded.
     """
-    head, _, rest = config.source.partition(":")
+    head = config.source.partition(":")[0]
     if head == "captioned-shapes":
         return Splits(
             _shapes("captioned shapes", shapes.SEEN, config.pictures, config.captions, 0),
             _shapes("captioned shapes, not trained on", shapes.SEEN, TEST_PICTURES, config.captions, 1),
             _shapes("captioned shapes of unseen combinations", shapes.UNSEEN, TEST_PICTURES, config.captions, 2),
         )
-    return _folder(Path(rest), config, say) if head == "folder" else _flowers(Path(rest), config, say)
+    return (_folder if head == "folder" else _flowers)(Record(folder), config, say)
 
 
 class Painted:
@@ -282,20 +335,45 @@ def _shapes(what: str, pairs: Sequence[tuple[int, int]], count: int, captions: i
     return Captioned(what, what, Painted(scenes, split), texts, is_true, np.arange(count), nearly_true=nearly_true)
 
 
-def _folder(path: Path, config: CaptionConfig, say: Say) -> Splits:
-    folder = Folder(path, SIZE, 3, config.crop, say)
-    captions = [_lines(file.with_suffix(".txt")) for file in folder.paths]
-    rows = _with_captions(folder, captions, say, "NAME.txt beside it, one caption a line")
-    held_out = _some(len(rows), config.held_out)
-    return _own_data(f"the folder {path.name!r}", folder, captions, list(range(len(folder))), rows, held_out, config)
+def _folder(record: Record, config: CaptionConfig, say: Say) -> Splits:
+    known = folder_pictures(record, "captioned", config.source, say)
+    _check_pictures(known, record)
+    folders: dict[Path, list[Path]] = {}
+    captions = [_lines(_beside(known, name, folders)) for name in known.names]
+    where = "NAME.txt beside it, one caption a line, or, for images/CLASS/NAME.jpg, in TEXT/CLASS/NAME.txt"
+    rows = _with_captions(known, captions, say, where)
+    names = [known.names[i] for i in rows]
+    held_out = _some(names, config.held_out, by_position=known.by_position)
+    groups = list(range(len(known.names)))
+    what = f"the folder {known.root.name!r}"
+    return _own_data(what, known, record, captions, groups, rows, held_out, config, say)
 
 
-def _flowers(path: Path, config: CaptionConfig, say: Say) -> Splits:
+def _beside(known: Known, name: str, folders: dict[Path, list[Path]]) -> Path:
+    """Return the captions of a picture: beside it, or, in the layout of CUB, in a folder beside that of all pictures.
+
+    `folders` remembers the folders in a folder.
+    """
+    beside = known.path(name).with_suffix(".txt")
+    if beside.is_file():
+        return beside
+    images, top, rest = known.root, known.root.parent, name
+    if known.root.name.lower() != "images":
+        images, top, rest = known.root / name.partition("/")[0], known.root, name.partition("/")[2]
+    if images.name.lower() == "images" and "/" in rest:
+        if top not in folders:
+            folders[top] = sorted(p for p in top.iterdir() if p.is_dir() and not p.name.startswith("."))
+        for other in folders[top]:
+            if other != images and (other / rest).with_suffix(".txt").is_file():
+                return (other / rest).with_suffix(".txt")
+    return beside
+
+
+def _flowers(record: Record, config: CaptionConfig, say: Say) -> Splits:
     """Read Oxford-102: pictures image_00001.jpg ..., captions class_00001/image_00001.txt ... in folders or in one archive."""
-    if not path.is_dir():
-        raise UsageError(f"data.source names the folder {str(path)!r}, which is not there")
+    path = place_of(record.part("captioned"), config.source)
     found: dict[str, tuple[str, list[str]]] = {}  # picture -> (class, captions)
-    for name, text in _caption_files(path):
+    for name, text in _caption_files(path, say):
         match = FLOWER.search(name)
         if match:
             found[match[2]] = (match[1], _split(text))
@@ -303,25 +381,65 @@ def _flowers(path: Path, config: CaptionConfig, say: Say) -> Splits:
         raise UsageError(
             f"{str(path)!r} holds no captions class_00001/image_00001.txt, neither in folders nor in a .tar.gz or .zip archive"
         )
-    folder = Folder(path, SIZE, 3, config.crop, say)
-    captions = [found.get(file.stem, ("", []))[1] for file in folder.paths]
-    groups = [found.get(file.stem, ("", []))[0] for file in folder.paths]
-    rows = _with_captions(folder, captions, say, "class_.../NAME.txt")
+    known = folder_pictures(record, "captioned", config.source, say)
+    _check_pictures(known, record)
+    stems = [Path(name).stem for name in known.names]
+    captions = [found.get(stem, ("", []))[1] for stem in stems]
+    groups = [found.get(stem, ("", []))[0] for stem in stems]
+    rows = _with_captions(known, captions, say, "class_.../NAME.txt")
     classes = sorted({groups[i] for i in rows})
-    kept = {classes[n] for n in np.flatnonzero(_some(len(classes), config.held_out))}
+    kept = {classes[n] for n in np.flatnonzero(_some(classes, config.held_out, by_position=known.by_position))}
     held_out = np.array([groups[i] in kept for i in rows])
-    return _own_data("Oxford-102 flowers", folder, captions, groups, rows, held_out, config)
+    return _own_data("Oxford-102 flowers", known, record, captions, groups, rows, held_out, config, say)
+
+
+def _check_pictures(known: Known, record: Record) -> None:
+    """Raise UsageError for pictures that are missing or were changed since the run began: a caption has no stand-in."""
+    if record.part("captions") is None:
+        return
+    changes = known.changes()
+    for names, verb in ((changes.missing, "missing"), (changes.changed, "of another size than before, so changed")):
+        if names:
+            raise UsageError(
+                f"{str(known.root)!r} is not what it was when the run began: {len(names):,} of {len(known.names):,} pictures are "
+                f"{verb} ({listed(names)}); bring back the old data, or start a new run"
+            )
+
+
+def _check_captions(known: Known, record: Record, captions: Sequence[Sequence[str]]) -> None:
+    """Keep checksums of the captions; raise UsageError where those of a run that goes on differ from the kept ones."""
+    digests = {
+        name: hashlib.blake2b("\n".join(texts).encode(), digest_size=8).hexdigest()
+        for name, texts in zip(known.names, captions, strict=True)
+    }
+    kept = record.part("captions")
+    if kept is None:
+        record.keep("captions", digests)
+        return
+    changed = [name for name, digest in digests.items() if kept.get(name) != digest]
+    if changed:
+        raise UsageError(
+            f"the captions in {str(known.root)!r} have changed since the run began, those of {len(changed):,} pictures: "
+            f"{listed(changed)}; bring back the old ones, or start a new run"
+        )
 
 
 def _own_data(
     what: str,
-    folder: Folder,
+    known: Known,
+    record: Record,
     captions: Sequence[Sequence[str]],
     groups: Sequence[object],  # [N] pictures of one group share their captions' meaning
     rows: np.ndarray,
     held_out: np.ndarray,  # [len(rows)] bool
     config: CaptionConfig,
+    say: Say,
 ) -> Splits:
+    _check_captions(known, record, captions)
+    folder = Folder(known, SIZE, 3, config.crop, say)
+    long = [known.names[i] for i in rows if any(len(words_of(text)) > MOST_WORDS for text in captions[i])]
+    if long:
+        say(f"{len(long)} pictures have captions of more than {MOST_WORDS} words, which are cut there: {listed(long)}")
     own = [frozenset(" ".join(words_of(text)) for text in texts) for texts in captions]
 
     def is_true(i: int, j: int, k: int) -> bool:
@@ -331,25 +449,26 @@ def _own_data(
     return Splits(train, Captioned(what, f"{what}, held out", folder, captions, is_true, rows[held_out]), None)
 
 
-def _some(n: int, share: float) -> np.ndarray:
-    """Return a mask [n] with about `share` of it True, at least two and all but two, always the same."""
+def _some(names: Sequence[str], share: float, *, by_position: bool) -> np.ndarray:
+    """Return a mask [N] with about `share` of it True, at least two and all but two, always the same for the same names."""
+    n = len(names)
     if n < 4:
         raise UsageError(
             f"{n} picture{'s' * (n > 1)} (flowers: classes) with captions are too few: two are learned from, so that there are "
             "wrong captions, and two are kept to measure"
         )
     mask = np.zeros(n, bool)
-    mask[np.random.default_rng(0).permutation(n)[: min(max(round(share * n), 2), n - 2)]] = True
+    mask[split_order(names, by_position=by_position)[: min(max(round(share * n), 2), n - 2)]] = True
     return mask
 
 
-def _with_captions(folder: Folder, captions: Sequence[Sequence[str]], say: Say, where: str) -> np.ndarray:
+def _with_captions(known: Known, captions: Sequence[Sequence[str]], say: Say, where: str) -> np.ndarray:
     rows = np.array([i for i, texts in enumerate(captions) if texts], int)
+    bare = [name for name, texts in zip(known.names, captions, strict=True) if not texts]
     if not len(rows):
-        raise UsageError(f"none of the {len(folder)} pictures has captions; they are looked for in {where}")
-    if len(rows) < len(folder):
-        first = next(file.name for file, texts in zip(folder.paths, captions, strict=True) if not texts)
-        say(f"{len(folder) - len(rows)} of {len(folder)} pictures have no captions and are left out, e.g. {first}")
+        raise UsageError(f"none of the {len(bare)} pictures has captions; they are looked for in {where}")
+    if bare:
+        say(f"{len(bare)} of {len(captions)} pictures have no captions and are left out: {listed(bare)}")
     return rows
 
 
@@ -361,27 +480,32 @@ def _lines(path: Path) -> list[str]:
     if not path.is_file():
         return []
     try:
-        return _split(path.read_text(encoding="utf-8"))
+        return _split(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UsageError(f"the captions {str(path)!r} are no UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise UsageError(f"the captions {str(path)!r} cannot be read: {reason(error)}") from error
 
 
-def _caption_files(path: Path) -> Iterator[tuple[str, str]]:
+def _caption_files(path: Path, say: Say) -> Iterator[tuple[str, str]]:
     """Yield (name, text) of every .txt file below a folder, then of those in its archives, which are read in memory."""
-    for file in sorted(path.rglob("*.txt")):
-        if FLOWER.search(file.as_posix()):
+    for file in files_below(path).files:
+        if file.suffix == ".txt" and FLOWER.search(file.as_posix()):
             yield file.as_posix(), "\n".join(_lines(file))
     for file in sorted(path.iterdir()):
-        members: Mapping[str, bytes] = {}
+        if not file.name.lower().endswith(ARCHIVE) or not file.is_file():
+            continue
         try:
-            if file.name.endswith((".tar.gz", ".tgz", ".tar")):
-                with tarfile.open(file) as archive:
-                    wanted = (m for m in archive if m.isfile() and FLOWER.search(m.name))
-                    members = {m.name: archive.extractfile(m).read() for m in wanted}  # type: ignore[union-attr]
-            elif file.suffix == ".zip":
-                with zipfile.ZipFile(file) as archive:
-                    members = {name: archive.read(name) for name in archive.namelist() if FLOWER.search(name)}
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-            raise UsageError(f"the archive {str(file)!r} cannot be read: {error}") from error
-        for name, raw in members.items():
-            yield name, raw.decode("utf-8", errors="replace")
+            texts = members(file, FLOWER)
+        except BROKEN as error:
+            raise UsageError(f"the archive {str(file)!r} cannot be read: {reason(error)}") from error
+        unclear = []
+        for name, raw in texts.items():
+            text = raw.decode("utf-8-sig", errors="replace")
+            if "\ufffd" in text:
+                unclear.append(name)
+            yield name, text
+        if unclear:
+            say(
+                f"{len(unclear)} captions in {file.name} hold bytes that are no UTF-8 text, read as \ufffd: {listed(unclear)}"
+            )

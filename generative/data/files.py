@@ -3,57 +3,49 @@
 from __future__ import annotations
 
 import gzip
+import re
 import threading
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from core.errors import UsageError
-from generative.data.pictures import BROKEN, Size, prepare, sides
+from generative.data.found import files_below, listed
+from generative.data.pictures import BROKEN, Size, prepare, reason, sides
+from generative.data.record import Known
 
-__all__ = ["Folder", "read_cifar10", "read_mnist", "read_npz"]
+__all__ = ["Folder", "Loaded", "read_cifar10", "read_mnist", "read_npz"]
 
+Loaded = tuple[np.ndarray, np.ndarray | None, str]
+"""Images [N, H, W, C] uint8, labels [N] int64 or None, what they are."""
 MOST_IN_MEMORY = 2**30  # bytes of decoded pictures that a folder keeps
-NAMED_AT_MOST = 5  # bad files in one message
+LABELS = ("labels", "y_train", "y")
+IDX = re.compile(
+    r"^(?P<set>.*?)(?P<part>train|t10k|test\w*)[-._](?P<kind>images|labels)[-._]idx[13][-._]ubyte(\.gz)?$",
+    re.IGNORECASE,
+)
+"""train-images-idx3-ubyte, train-images.idx3-ubyte, emnist-letters-train-images-idx3-ubyte.gz, ..."""
 
 
 class Folder:
     """The pictures below a folder as an array-like [N, height, width, channels] uint8, in the order of their names.
 
-    Files whose header cannot be read are left out at the start. One that turns out broken when decoded is replaced by the
-    next good one, whatever thread meets it first. Either is counted and named. Decoded pictures stay in memory up to 1 GiB.
+    Files whose header cannot be read were left out when the run began. One that turns out broken when decoded, or is missing by
+    now, is replaced by the next good one, whatever thread meets it first. Either is counted and named. Decoded pictures stay in
+    memory up to 1 GiB.
     """
 
-    def __init__(self, path: Path, size: Size, channels: int, crop: bool, say: Callable[[str], None]):
-        if not path.is_dir():
-            raise UsageError(f"data.source names the folder {str(path)!r}, which is not there")
+    def __init__(self, known: Known, size: Size, channels: int, crop: bool, say: Callable[[str], None]):
         self._size, self._channels, self._crop, self._say = size, channels, crop, say
-        self._root = path
-        endings = Image.registered_extensions()
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in endings and p.is_file())
-        if not found:
-            raise UsageError(
-                f"the folder {str(path)!r} holds no picture; files ending in .png, .jpg, .webp ... are read"
-            )
+        self.known, self._root = known, known.root
+        self.paths = [known.path(name) for name in known.names]
         self.bad: dict[Path, str] = {}
-        for file in found:
-            try:
-                with Image.open(file):
-                    pass
-            except BROKEN as error:
-                self.bad[file] = _reason(error)
-        if self.bad:
-            named = ", ".join(f"{p.relative_to(path)} ({why})" for p, why in list(self.bad.items())[:NAMED_AT_MOST])
-            more = f" and {len(self.bad) - NAMED_AT_MOST} more" if len(self.bad) > NAMED_AT_MOST else ""
-            say(f"{len(self.bad)} of {len(found)} files in {path} cannot be read and are left out: {named}{more}")
-        self.paths = [p for p in found if p not in self.bad]
-        if not self.paths:
-            raise UsageError(f"none of the {len(found)} pictures in {str(path)!r} can be read")
         self.shape = (len(self.paths), *sides(size), channels)
         self._lock = threading.Lock()
+        self._checked = False
         fits = int(np.prod(self.shape)) <= MOST_IN_MEMORY
         self._memory = np.empty(self.shape, np.uint8) if fits else None
         self._decoded = np.zeros(len(self.paths), bool)
@@ -77,6 +69,10 @@ class Folder:
         """Return picture i, or None where its file is broken, which is said once."""
         if self._memory is not None and self._decoded[i]:
             return self._memory[i]
+        if not self._checked:
+            self.known.check()
+            self.bad |= {self.known.path(name): "missing" for name in self.known.missing}
+            self._checked = True
         path = self.paths[i]
         if path in self.bad:
             return None
@@ -86,7 +82,7 @@ class Folder:
         except BROKEN as error:
             with self._lock:
                 if path not in self.bad:
-                    self.bad[path] = _reason(error)
+                    self.bad[path] = reason(error)
                     name = path.relative_to(self._root)
                     self._say(f"{name} is broken ({self.bad[path]}); the next picture stands in for it")
             return None
@@ -105,16 +101,20 @@ class Folder:
         raise UsageError(f"none of the {len(rows)} pictures in {str(self._root)!r} can be read")
 
 
-def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None, str]:
+def read_npz(path: Path, say: Callable[[str], None] = lambda line: None) -> Loaded:
     """Read images [N, H, W] or [N, H, W, C] and, if there are any, labels [N] from an npz file.
 
     The images are the array `images`, `x_train` or `x`, or the only one of 3 or 4 dimensions; uint8, or floats in [0, 1].
+    Labels are `labels`, `y_train` or `y`; words are numbered, and what is no label is left out with a line. Raises UsageError
+    for a file that is no npz file of pictures.
     """
     try:
         with np.load(_existing(path), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:  # .npy: TypeError
-        raise UsageError(f"{str(path)!r} is no npz file of plain arrays: {error}") from error
+            arrays = {name: file[name] for name in file.files if name not in LABELS}
+            name = next((name for name in LABELS if name in file.files), "")
+            labels = _labels(file, name, path, say) if name else None
+    except BROKEN as error:  # .npy: TypeError
+        raise UsageError(f"{str(path)!r} is no npz file of plain arrays: {reason(error)}") from error
     shaped = [name for name, array in arrays.items() if array.ndim in (3, 4)]
     named = [name for name in ("images", "x_train", "x") if name in shaped]
     if not named and len(shaped) != 1:
@@ -123,41 +123,114 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None, str]:
     images = arrays[(named or shaped)[0]]
     images = images[..., None] if images.ndim == 3 else images
     if images.dtype.kind == "f":
-        if not (len(images) and images.min() >= 0 and images.max() <= 1):
+        if not (images.size and images.min() >= 0 and images.max() <= 1):
             raise UsageError(f"the pictures in {str(path)!r} are floats outside [0, 1]; store uint8 or divide by 255")
         images = np.round(images * 255).astype(np.uint8)
-    if images.dtype != np.uint8 or images.shape[3] not in (1, 3) or not len(images):
+    if images.dtype != np.uint8 or images.shape[3] not in (1, 3) or not images.size:
         raise UsageError(
             f"the pictures in {str(path)!r} are {images.dtype} {list(images.shape)}; "
             "uint8 [N, H, W] or [N, H, W, 1 or 3] is needed"
         )
-    labels = next((arrays[name] for name in ("labels", "y_train", "y") if name in arrays), None)
-    if labels is not None:
-        labels = labels.reshape(-1).astype(np.int64) if labels.size == len(images) else None
-    return images, labels, f"the file {path.name!r}"
-
-
-def read_mnist(path: Path) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Read an idx3 file, gzipped or not, or the folder that holds train-images-idx3-ubyte; labels if they lie beside it."""
-    if path.is_dir():
-        found = [p for p in sorted(path.iterdir()) if p.name.startswith(("train-images-idx3", "train-images.idx3"))]
-        if not found:
-            raise UsageError(f"the folder {str(path)!r} holds no train-images-idx3-ubyte or train-images-idx3-ubyte.gz")
-        path = found[0]
-    images = _read_idx(path, dimensions=3)[..., None]
-    beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
-    labels = _read_idx(beside, dimensions=1).astype(np.int64) if beside != path and beside.is_file() else None
     if labels is not None and len(labels) != len(images):
-        raise UsageError(f"{str(beside)!r} has {len(labels)} labels for {len(images)} images")
+        say(f"{path.name} has {len(labels):,} labels for {len(images):,} pictures; the labels are left out")
+        labels = None
     return images, labels, f"the file {path.name!r}"
+
+
+def _labels(file: Any, name: str, path: Path, say: Callable[[str], None]) -> np.ndarray | None:
+    """Return the labels [N] int64 of an open npz file; those that are no classes are said and left out."""
+    try:
+        labels = np.asarray(file[name])
+    except BROKEN as error:
+        say(f"the labels {name!r} in {path.name} cannot be read and are left out: {reason(error)}")
+        return None
+    if labels.ndim == 2 and labels.shape[1] > 1 and labels.dtype.kind in "biuf":  # one column a class
+        if not (((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all()):
+            say(
+                f"the labels {name!r} in {path.name} are {list(labels.shape)}, not one of each picture; they are left out"
+            )
+            return None
+        labels = labels.argmax(axis=1)
+    if labels.ndim == 0:
+        say(f"the labels {name!r} in {path.name} are a single value; they are left out")
+        return None
+    labels = labels.reshape(-1)
+    if labels.dtype.kind in "US":
+        words, numbers = np.unique(labels, return_inverse=True)
+        shown = ", ".join(f"{word} {i}" for i, word in enumerate(words[:10].astype(str).tolist()))
+        say(
+            f"the labels {name!r} in {path.name} are words, numbered in their order: {shown}{', ...' * (len(words) > 10)}"
+        )
+        return numbers.reshape(-1).astype(np.int64)
+    if labels.dtype.kind not in "biuf" or not (np.isfinite(labels) & (labels == np.floor(labels))).all():
+        say(f"the labels {name!r} in {path.name} are {labels.dtype}, not all of them whole numbers; they are left out")
+        return None
+    return labels.astype(np.int64)
+
+
+def read_mnist(path: Path, say: Callable[[str], None] = lambda line: None) -> Loaded:
+    """Read an idx3 file, gzipped or not, or the folder that holds one; labels if they lie beside it.
+
+    The folder may be MNIST's, Fashion-MNIST's, one of EMNIST's or QMNIST's, as the authors, torchvision (`raw` below it) or
+    Kaggle (a folder around each file) distribute it. Raises UsageError where there is none, several that differ in their names,
+    or a damaged one.
+    """
+    if path.is_dir():
+        path = _training_images(path)
+    images = _read_idx(path, dimensions=3)[..., None]
+    labels = None
+    beside = _labels_beside(path)
+    if beside is not None:
+        labels = _read_idx(beside, dimensions=1).astype(np.int64)
+        if len(labels) != len(images):
+            raise UsageError(f"{str(beside)!r} has {len(labels)} labels for {len(images)} images")
+    return images, labels, f"the file {path.name!r}"
+
+
+def _training_images(folder: Path) -> Path:
+    """Return the one file of training pictures below a folder: of copies under nearly one name, the one nearest to the top."""
+    named = {path: IDX.search(path.name) for path in files_below(folder).files}
+    found = {path: match for path, match in named.items() if match and match["kind"].lower() == "images"}
+    train = {path: match for path, match in found.items() if match["part"].lower() == "train"}
+    if not train:
+        beside = f"; {next(iter(found)).name} is a test set, name the file itself" if found else ""
+        raise UsageError(
+            f"the folder {str(folder)!r} holds no train-images-idx3-ubyte or train-images-idx3-ubyte.gz{beside}"
+        )
+    sets = sorted({match["set"].lower() for match in train.values()})
+    if len(sets) > 1:
+        raise UsageError(f"the folder {str(folder)!r} holds {len(sets)} sets, {listed(sets)}; name one file of them")
+    return min(train, key=lambda path: (len(path.parts), str(path)))
+
+
+def _labels_beside(path: Path) -> Path | None:
+    """Return the file of labels that belongs to a file of pictures, if there is one."""
+    match = IDX.search(path.name)
+    if match is None or match["kind"].lower() != "images":
+        return None
+    beside = [*path.parent.iterdir()]
+    if IDX.search(path.parent.name):  # Kaggle: a folder around each file
+        beside += [
+            file for folder in path.parent.parent.iterdir() if IDX.search(folder.name) for file in _inside(folder)
+        ]
+    for other in sorted(beside):
+        about = IDX.search(other.name)
+        wanted = ("labels", match["set"], match["part"])
+        if about and (about["kind"].lower(), about["set"], about["part"]) == wanted and other.is_file():
+            return other
+    return None
+
+
+def _inside(folder: Path) -> list[Path]:
+    return [*folder.iterdir()] if folder.is_dir() else []
 
 
 def _read_idx(path: Path, dimensions: int) -> np.ndarray:
-    raw = _existing(path).read_bytes()
+    raw = _bytes(path)
     try:
         raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    except (OSError, EOFError) as error:
-        raise UsageError(f"{str(path)!r} is a broken gzip file: {error}") from error
+    except BROKEN as error:
+        raise UsageError(f"{str(path)!r} is a broken gzip file: {reason(error)}") from error
     header = 4 + 4 * dimensions
     if len(raw) < header or raw[:4] != bytes([0, 0, 8, dimensions]):
         raise UsageError(f"{str(path)!r} is no idx{dimensions} file of unsigned bytes, as MNIST's are")
@@ -169,7 +242,7 @@ def _read_idx(path: Path, dimensions: int) -> np.ndarray:
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 
 
-def read_cifar10(path: Path) -> tuple[np.ndarray, np.ndarray | None, str]:
+def read_cifar10(path: Path, say: Callable[[str], None] = lambda line: None) -> Loaded:
     """Read CIFAR-10's binary version: the folder of data_batch_1.bin to data_batch_5.bin, or one such file."""
     batches = [path]
     if path.is_dir():
@@ -180,7 +253,7 @@ def read_cifar10(path: Path) -> tuple[np.ndarray, np.ndarray | None, str]:
             raise UsageError(f"the folder {str(path)!r} holds no data_batch_1.bin of CIFAR-10's binary version")
     records = []
     for batch in batches:
-        raw = np.frombuffer(_existing(batch).read_bytes(), np.uint8)
+        raw = np.frombuffer(_bytes(batch), np.uint8)
         if not raw.size or raw.size % 3073 or raw[::3073].max() > 9:
             raise UsageError(
                 f"{str(batch)!r} is no CIFAR-10 binary file: records of 3,073 bytes, label first, are needed"
@@ -191,13 +264,16 @@ def read_cifar10(path: Path) -> tuple[np.ndarray, np.ndarray | None, str]:
     return images, data[:, 0].astype(np.int64), "CIFAR-10"
 
 
+def _bytes(path: Path) -> bytes:
+    try:
+        return _existing(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{str(path)!r} cannot be read: {reason(error)}") from error
+
+
 def _existing(path: Path) -> Path:
+    if path.is_dir():
+        raise UsageError(f"data.source names {str(path)!r}, which is a folder; a file is needed")
     if not path.is_file():
         raise UsageError(f"data.source names the file {str(path)!r}, which is not there")
     return path
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "no picture format"
-    return getattr(error, "strerror", None) or str(error).split("\n")[0]

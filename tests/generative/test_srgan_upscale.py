@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 from skimage.data import chelsea
 
 from core.errors import UsageError
 from core.layers.srgan import radius, rrdb, srresnet
+from core.picture_files import save_picture
 from generative.srgan.generator import blend, load_generator
-from generative.srgan.upscale import Upscaler, _jobs, _save, upscale_picture
+from generative.srgan.upscale import Upscaler, _jobs, upscale_picture
 
 TINY = "--model.blocks 1 --model.width 4 --model.ends 3 --model.d-width 1 --model.crop 16 --model.batch 2 --model.eval-side 48"
 
@@ -120,6 +121,67 @@ def test_the_verb_on_a_file_and_a_folder(cli, run: Path, tmp_path: Path) -> None
     assert Image.open(tmp_path / "out" / "b.png").mode == "L"
 
 
+def save(path: Path, mode: str = "RGB", **more: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(chelsea()[:12, :16]).convert(mode).save(path, **more)
+    return path
+
+
+def test_a_folder_with_folders_links_and_what_is_no_picture(cli, run: Path, tmp_path: Path) -> None:
+    for name in ("a.png", "sub/a.png", "sub/deep/b.jpg", ".hidden/c.png", "other/a.png"):
+        save(tmp_path / "in" / name)
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
+    save(tmp_path / "elsewhere" / "d.png")
+    (tmp_path / "in" / "e.heic").write_bytes(b"ftypheic")
+    out = tmp_path / "in" / "large"
+    expected = ["a.png", "linked/d.png", "other/a.png", "sub/a.png", "sub/deep/b.png"]
+    for _ in range(2):  # the second time the folder holds what the first wrote
+        code, _, err = cli("upscale", run, tmp_path / "in", "-o", out)
+        assert code == 0 and "1 hidden files" in err and "e.heic" in err
+        assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png")) == expected
+
+
+def test_further_frames_are_said(cli, run: Path, tmp_path: Path) -> None:
+    frames = [Image.fromarray(chelsea()[i : i + 12, :16]) for i in range(3)]
+    for name, count in (("a.gif", 3), ("a.tif", 3), ("a.webp", 3), ("a.mpo", 0), ("a.png", 0)):
+        more = {} if name == "a.png" else {"save_all": True, "append_images": frames[1:]}
+        frames[0].save(tmp_path / name, **more)  # type: ignore[arg-type]
+        code, _, err = cli("upscale", run, tmp_path / name, "-o", tmp_path / "out.png")
+        assert code == 0 and (f"{name}: only the first of its 3 frames or pages is enlarged" in err) == bool(count)
+
+
+@pytest.mark.parametrize(("mode", "kept"), [("P", True), ("RGB", True), ("L", True), ("1", False), ("CMYK", False)])
+def test_colour_profiles_are_kept_or_told(cli, run: Path, tmp_path: Path, mode: str, kept: bool) -> None:
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = save(tmp_path / "a.tif", mode, icc_profile=icc if mode != "1" else None)
+    assert cli("upscale", run, picture, "-o", tmp_path / "b.png")[0] == 0
+    with Image.open(tmp_path / "b.png") as large:
+        assert (large.info.get("icc_profile") == icc) == kept
+    code, _, err = cli("upscale", run, picture, "-o", tmp_path / "b.bmp")
+    assert code == 0 and ("the colour profile is lost, .bmp cannot hold it" in err) == kept
+
+
+@pytest.mark.parametrize(
+    ("size", "exif", "name", "words"),
+    [
+        ((65, 20), 1, "a.ico", ".ico holds at most 256"),
+        ((4096, 1), 1, "a.webp", ".webp holds at most 16,383"),
+        ((1, 16_376), 6, "a.JPG", "would be 65504x4; .jpg holds at most 65,500"),
+        ((8, 8), 1, "a.icns", ".icns cannot hold"),
+        ((8, 8), 1, "a.xbm", ".xbm cannot hold"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_told_before_the_network_is_loaded(
+    cli, tmp_path: Path, size: tuple[int, int], exif: int, name: str, words: str
+) -> None:
+    picture = Image.new("RGB", size)
+    about = picture.getexif()
+    about[0x0112] = exif  # turned: width and height change places
+    picture.save(tmp_path / "a.png", exif=about)
+    code, _, err = cli("upscale", tmp_path / "no-run", tmp_path / "a.png", "-o", tmp_path / name)
+    assert code == 2 and words in " ".join(err.split()) and not (tmp_path / name).exists()
+
+
 def test_nothing_of_the_users_is_overwritten_by_accident(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     picture = tmp_path / "in" / "a.png"
@@ -140,7 +202,7 @@ def test_nothing_of_the_users_is_overwritten_by_accident(tmp_path: Path) -> None
 
 def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, picture = tmp_path / "big.png", Image.fromarray(chelsea()[:8, :8])
-    _save(picture, out)
+    save_picture(picture, out)
 
     def full(file: Any, *_: Any) -> None:
         file.write(b"half")
@@ -149,7 +211,7 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, mon
     old = out.read_bytes()
     monkeypatch.setattr(Image.Image, "save", lambda self, file, *rest, **named: full(file))
     with pytest.raises(OSError, match="no space left"):
-        _save(picture, out)
+        save_picture(picture, out)
     assert out.read_bytes() == old and list(tmp_path.iterdir()) == [out]
 
 
@@ -167,6 +229,14 @@ def test_a_run_folder_whose_settings_are_gone(run: Path, tmp_path: Path) -> None
         (tmp_path / "config.yaml").write_bytes(content)
         with pytest.raises(UsageError, match="is no run folder"):
             Upscaler.of_run(tmp_path)
+
+
+def test_settings_of_wrong_types_are_one_sentence(tmp_path: Path) -> None:
+    for settings in ("width: x", "crop: [1]", "lr: null", "&a [*a]"):
+        (tmp_path / "config.yaml").write_text(f"experiment: srgan\nmodel: {{{settings}}}")
+        with pytest.raises(UsageError) as caught:
+            Upscaler.of_run(tmp_path)
+        assert "config.yaml" in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["out.psd", "out.xyz", "out"])

@@ -1,0 +1,108 @@
+"""Pictures in the format that their file's name says, and what a format cannot hold, known before the work that goes into one."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from core.disk import check_output, write_whole
+from core.errors import UsageError
+from core.unreadable import UNREADABLE
+
+__all__ = ["check_picture", "format_of", "save_picture"]
+
+LIMITS = {
+    **{
+        "AVIF": 65_536,
+        "GIF": 65_535,
+        "ICO": 256,
+        "JPEG": 65_500,
+        "MPO": 65_500,
+        "PCX": 65_535,
+        "SGI": 65_535,
+        "TGA": 65_535,
+    },
+    "WEBP": 16_383,
+}
+"""Most pixels a side; Pillow finds out when all is done, or, for ICO, makes the picture smaller."""
+SIDE = 16  # pixels of the picture that is tried
+
+
+class Holds(NamedTuple):
+    """What a format makes of a picture: whether it writes its mode and size at all, and keeps alpha and colour profile."""
+
+    written: bool
+    alpha: bool
+    profile: bool
+
+
+def format_of(path: Path) -> str:
+    """Return Pillow's name of the format that a file's ending says. Raises UsageError for one that cannot be written."""
+    kind = Image.registered_extensions().get(path.suffix.lower(), "")
+    if kind not in Image.SAVE:
+        raise UsageError(
+            f"--out is {str(path)!r}; its ending must name a picture format that can be written, e.g. .png"
+        )
+    return kind
+
+
+def check_picture(path: Path, size: tuple[int, int], mode: str, *, profile: bool = False, kind: str = "") -> list[str]:
+    """Return what the format of `path` loses of a picture of (width, height) and mode L, LA, RGB or RGBA: lines for the user.
+
+    The format is that of the ending unless `kind` names another.
+
+    Raises UsageError where the file cannot be made, and where its format cannot hold the size or the alpha channel.
+    """
+    check_output(path)
+    kind, ending = kind or format_of(path), path.suffix.lower()
+    most = LIMITS.get(kind)
+    if most is not None and max(size) > most:
+        raise UsageError(
+            f"{str(path)!r} would be {size[0]}x{size[1]}; {ending} holds at most {most:,} pixels a side, write .png or .tif"
+        )
+    holds = _tried(kind, mode)
+    if mode.endswith("A") and not holds.alpha:
+        raise UsageError(f"the picture has an alpha channel, which {ending} cannot hold; write .png or .webp")
+    if not holds.written:
+        raise UsageError(f"--out is {str(path)!r}; {ending} cannot hold such pictures ({mode}), write .png")
+    return [f"{path}: the colour profile is lost, {ending} cannot hold it"] if profile and not holds.profile else []
+
+
+def save_picture(picture: Image.Image, path: Path, kind: str = "") -> None:
+    """Write a picture, whole or not at all; its colour profile, if it has one, goes along. `kind` as above. Raises OSError."""
+    kind = kind or format_of(path)
+    options = _options(kind, picture.size)
+    if "icc_profile" in picture.info:
+        options["icc_profile"] = picture.info["icc_profile"]
+    write_whole(path, lambda file: picture.save(file, kind, **options))
+
+
+def _options(kind: str, size: tuple[int, int]) -> dict[str, Any]:
+    if kind in ("JPEG", "MPO"):
+        return {"quality": 95, "subsampling": 0}
+    return {"sizes": [size]} if kind == "ICO" else {}
+
+
+@lru_cache(maxsize=256)
+def _tried(kind: str, mode: str) -> Holds:
+    """Write and read a small picture: what it is told by is more than any list of formats knows."""
+    picture = Image.new(mode, (SIDE, SIDE))
+    if mode.endswith("A"):
+        gradient = Image.linear_gradient("L").resize((SIDE, SIDE))
+        gradient.putpixel((0, 0), 0)  # GIF keeps only pixels that are not there at all
+        picture.putalpha(gradient)
+    file = io.BytesIO()
+    try:
+        picture.save(file, kind, icc_profile=b"\0" * 128, **_options(kind, picture.size))
+    except UNREADABLE:
+        return Holds(False, mode.endswith("A") and _tried(kind, mode[:-1]).written is False, False)
+    try:
+        with Image.open(file) as again:
+            alpha = "A" in again.mode or "transparency" in again.info
+            return Holds(again.size == picture.size, alpha, "icc_profile" in again.info)
+    except UNREADABLE:  # PDF: written and never read
+        return Holds(True, False, False)
