@@ -168,6 +168,9 @@ def _registered(config: EnvConfig, spec: EnvSpec) -> tuple[EnvConfig, dict[str, 
     Raises UsageError for what they cannot do. ale-py's own ids differ in frame skip and sticky actions alone: flags here.
     """
     asked = dict(spec.kwargs)
+    if asked.get("game") not in (roms := ale_py.roms.get_all_rom_ids()):
+        name = asked.get("game", "")
+        raise UsageError(f"environment {config.id!r} is registered with the game {name!r}; {nearest(str(name), roms)}")
     game = {"game": asked.pop("game"), "full_action_space": bool(asked.pop("full_action_space", False))}
     frames = asked.pop("max_num_frames_per_episode", None)
     asked.pop("render_mode", None)

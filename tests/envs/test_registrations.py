@@ -79,6 +79,8 @@ def test_all_actions_in_play_and_in_the_film() -> None:
         ({"kwargs": PONG | {"frameskip": 2}}, "frameskip=2, but env.frame_skip is 4; give --agent.env.frame-skip 2"),
         ({"kwargs": PONG | {"frameskip": (2, 5)}}, r"frameskip=\(2, 5\), but env.frame_skip is 4$"),
         ({"kwargs": PONG | {"repeat_action_probability": 0.5}}, "give --agent.env.sticky-actions 0.5"),
+        ({"kwargs": PONG | {"game": "Pong"}}, "the game 'Pong'; did you mean 'pong'"),
+        ({"kwargs": {}}, "the game ''; choose from"),
         ({"additional_wrappers": (TransformReward.wrapper_spec(func=abs),)}, "the wrapper TransformReward"),
     ],
 )
