@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from core.errors import UsageError, told
 from core.seeds import child
 from envs import EnvConfig, limited, make, render_episode
 
-__all__ = ["evaluate"]
+__all__ = ["NO_FILM", "evaluate"]
+
+NO_FILM = "; no film, since "
+"""What stands in the protocol line before the reason."""
 
 SLOTS = 16
 MOST_STEPS = 20_000  # of an episode whose environment has no time limit: a greedy policy may walk in circles for ever
@@ -35,8 +39,9 @@ def evaluate(
     one `seed` and differ from those of training.
 
     Returns eval/return_{mean,std,median,min,max}, eval/length_mean, eval/returns [episodes], eval/protocol, and, when the
-    environment can be drawn, video/episode [T, H, W, 3] of the first episode, every second frame. Where drawing fails the
-    protocol says so.
+    environment can be drawn, video/episode [T, H, W, 3] uint8 of the first episode, every second frame. Where drawing fails the
+    protocol says why, behind NO_FILM. Raises UsageError for what the environment raises and for answers that do not fit its
+    spaces.
     """
     env_config = limited(env_config, MOST_STEPS)
     slots = min(SLOTS, episodes)
@@ -46,20 +51,22 @@ def evaluate(
     scores: list[list[float]] = [[] for _ in range(slots)]
     lengths: list[list[int]] = [[] for _ in range(slots)]
     first = None
-    obs = env.reset()
-    while (active := quota > 0).any():
-        step = env.step(act(obs), active)
-        obs = step.obs
-        score += step.reward
-        length += active
-        for i in np.flatnonzero(step.done):
-            scores[i].append(float(score[i]))
-            lengths[i].append(int(length[i]))
-            score[i], length[i] = 0.0, 0
-            quota[i] -= 1
-            if first is None and i == 0:
-                first = env.last_episode[0]
-    env.close()
+    try:
+        obs = env.reset()
+        while (active := quota > 0).any():
+            step = env.step(act(obs), active)
+            obs = step.obs
+            score += step.reward
+            length += active
+            for i in np.flatnonzero(step.done):
+                scores[i].append(float(score[i]))
+                lengths[i].append(int(length[i]))
+                score[i], length[i] = 0.0, 0
+                quota[i] -= 1
+                if first is None and i == 0:
+                    first = env.last_episode[0]
+    finally:
+        env.close()
     returns = np.concatenate([np.array(s) for s in scores])
     result: dict[str, Any] = {
         "eval/return_mean": float(returns.mean()),
@@ -75,8 +82,13 @@ def evaluate(
     if film and first is not None:
         try:
             frames = render_episode(env_config, first, FILM_STEPS, every=2)
-        except Exception as error:  # noqa: BLE001 - whatever a renderer raises, e.g. without OpenGL; the numbers stand without it
-            result["eval/protocol"] += f"; no film, since drawing raised {type(error).__name__}"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a renderer raises, e.g. without OpenGL; the numbers stand without it
+            reason = (
+                str(error) if isinstance(error, UsageError) else f"drawing raised {type(error).__name__}: {told(error)}"
+            )
+            result["eval/protocol"] += NO_FILM + reason
     if frames is not None:
         stride = -(-frames.shape[1] // FILM_HEIGHT)
         result["video/episode"] = frames[:, ::stride, ::stride]

@@ -10,12 +10,12 @@ import numpy as np
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium.spaces import Box, Discrete
 
-from envs.config import EnvConfig
+from envs.config import FRAME_LIMIT, EnvConfig
 from envs.vector import Received
 
-__all__ = ["DEFAULT_FRAME_LIMIT", "AtariBank", "pong_objects"]
+__all__ = ["AtariBank", "pong_objects"]
 
-DEFAULT_FRAME_LIMIT = 108_000  # 30 minutes of play
+MOST_FRAMES = 2**31 - 1  # that the emulator can count; longer limits are counted here alone
 FRAME_SIDES = {"frames84": 84, "frames42": 42}  # pixels
 PONG_BACKGROUND = (87, 107)  # grey values of (144, 72, 17) and of (109, 118, 43), the field during and before play
 
@@ -36,14 +36,24 @@ class AtariBank:
 
     first_state = 0
 
-    def __init__(self, config: EnvConfig, game: str, observation: str, size: int = 1, *, rgb: bool = False):
+    def __init__(
+        self,
+        config: EnvConfig,
+        game: str,
+        observation: str,
+        size: int = 1,
+        *,
+        rgb: bool = False,
+        full_action_space: bool = False,
+    ):
         side = FRAME_SIDES.get(observation, 0) if not rgb else 0
         stacked = side > 0
+        self.name = config.id
         self.size, self.frame_stack = size, 4 if stacked else 1
         self._observation = "rgb" if rgb else observation
         self._noop_max = config.noop_max
         self._sticky = config.sticky_actions > 0
-        frames = config.time_limit * config.frame_skip if config.time_limit else DEFAULT_FRAME_LIMIT
+        frames = config.time_limit * config.frame_skip if config.time_limit else FRAME_LIMIT
         self._env = AtariVectorEnv(
             game,
             size,
@@ -55,7 +65,8 @@ class AtariBank:
             grayscale=not rgb,
             frameskip=config.frame_skip,
             repeat_action_probability=config.sticky_actions,
-            max_num_frames_per_episode=frames + config.noop_max * config.frame_skip,
+            max_num_frames_per_episode=min(frames + config.noop_max * config.frame_skip, MOST_FRAMES),
+            full_action_space=full_action_space,
             noop_max=0,  # we draw no-ops ourselves: the native ones need a seeded reset, which costs 87 ms
             reward_clipping=False,
             episodic_life=False,

@@ -8,7 +8,9 @@ from typing import Literal
 
 from core.errors import require
 
-__all__ = ["EnvConfig"]
+__all__ = ["FRAME_LIMIT", "EnvConfig"]
+
+FRAME_LIMIT = 108_000  # of an Atari episode: 30 minutes of play
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class EnvConfig:
     """raw: as the environment gives it; frames84, frames42: Atari, four grey frames [4, 84, 84] or [4, 42, 42]; pong80:
     Karpathy's 80x80 difference frame; auto: frames84 for Atari, raw for the rest."""
     actions: tuple[int, ...] = ()
-    """Discrete actions the agent may use, as the environment numbers them; empty for all."""
+    """Discrete actions the agent may use, as the environment numbers them (from its space's start, which may be below 0);
+    empty for all."""
     frame_skip: int = 4
     """Emulator frames an action lasts (Atari only; frames84 and frames42 show the maximum of the last two)."""
     sticky_actions: float = 0.0
@@ -32,15 +35,21 @@ class EnvConfig:
     """Steps after which an episode is truncated; 0 for the environment's own limit (Atari: 108,000 frames)."""
 
     def __post_init__(self) -> None:
-        require(self.frame_skip >= 1, f"frame_skip is {self.frame_skip}; it must be at least 1 frame")
+        require(
+            1 <= self.frame_skip <= FRAME_LIMIT,
+            f"frame_skip is {self.frame_skip}; it must be at least 1 frame and at most {FRAME_LIMIT:,}, a whole episode",
+        )
         require(
             0 <= self.sticky_actions < 1, f"sticky_actions is {self.sticky_actions}; a probability below 1 is needed"
         )
-        require(self.noop_max >= 0, f"noop_max is {self.noop_max}; it must be 0 or more")
         require(
-            self.time_limit >= 0, f"time_limit is {self.time_limit}; it must be 0 (the environment's own) or more steps"
+            0 <= self.noop_max <= FRAME_LIMIT,
+            f"noop_max is {self.noop_max}; it must be 0 or more, at most {FRAME_LIMIT:,}",
         )
-        require(all(a >= 0 for a in self.actions), f"actions {list(self.actions)} must be 0 or more")
+        require(
+            0 <= self.time_limit < 2**63,
+            f"time_limit is {self.time_limit}; it must be 0 (the environment's own) or more steps, at most {2**63 - 1:,}",
+        )
         require(len(set(self.actions)) == len(self.actions), f"actions {list(self.actions)} name one action twice")
 
     @property

@@ -6,17 +6,19 @@ import importlib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import ale_py
 import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from core.errors import UsageError, nearest
+from core.errors import UsageError, foreign, nearest
 from envs import fakes
-from envs.atari import DEFAULT_FRAME_LIMIT, AtariBank
+from envs.atari import AtariBank
 from envs.classic import ClassicBank
-from envs.config import EnvConfig
+from envs.config import FRAME_LIMIT, EnvConfig
+from envs.film import film
 from envs.vector import Bank, VectorEnv
 
 __all__ = ["limited", "make", "render_episode"]
@@ -32,7 +34,9 @@ def make(config: EnvConfig, num_envs: int, seed: int, *, may_idle: bool = True) 
     With `may_idle=False` the caller promises to step all of them always; Atari games without no-op starts then share a
     few native instances, which is faster. Restored episodes are the same either way.
 
-    Raises UsageError for an unknown id, a missing package, actions or observations that do not fit the environment.
+    Raises UsageError for an unknown id, a missing package, actions or observations that do not fit the environment, and for what
+    the registration of an Atari id asks for and the native games cannot do; ForeignError for what the environment's module or
+    constructor raises.
     """
     if num_envs < 1:
         raise UsageError(f"{num_envs} environments were asked for; at least 1 is needed")
@@ -40,11 +44,12 @@ def make(config: EnvConfig, num_envs: int, seed: int, *, may_idle: bool = True) 
     if not _is_atari(spec):
         build, protocol = _classic(config, spec)
         return VectorEnv([build() for _ in range(num_envs)], seed, protocol)
-    observation, protocol = _atari(config, spec)
+    config, game = _registered(config, spec)
+    observation, protocol = _atari(config, game)
     together = not may_idle and config.noop_max == 0
     banks = min(num_envs, max(CORES // 2, 1)) if together else num_envs
     sizes = [num_envs // banks + (i < num_envs % banks) for i in range(banks)]
-    return VectorEnv([AtariBank(config, spec.kwargs["game"], observation, size) for size in sizes], seed, protocol)
+    return VectorEnv([AtariBank(config, observation=observation, size=size, **game) for size in sizes], seed, protocol)
 
 
 def limited(config: EnvConfig, steps: int) -> EnvConfig:
@@ -59,18 +64,20 @@ def render_episode(
 ) -> np.ndarray | None:
     """Play a `VectorEnv.last_episode` again and return its frames [T, H, W, 3] uint8, or None if it cannot be drawn.
 
-    The film ends after `most_steps` steps and shows every `every`-th of them.
+    The film ends after `most_steps` steps and shows every `every`-th of them. Raises UsageError for pictures that are no film,
+    and whatever the environment's render() raises.
     """
     seed, actions = episode
     spec = _spec(config)
     if not _is_atari(spec) and not _renders(spec):
         return None
-    frames: list[np.ndarray] = []
+    frames: list[Any] = []
     if _is_atari(spec):
-        bank: AtariBank | ClassicBank = AtariBank(config, spec.kwargs["game"], "raw", rgb=True)
+        config, game = _registered(config, spec)
+        bank: AtariBank | ClassicBank = AtariBank(config, observation="raw", rgb=True, **game)
     else:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-        bank = ClassicBank(_instance(config, spec, render_mode="rgb_array"), config.actions)
+        bank = ClassicBank(_instance(config, spec, render_mode="rgb_array"), config.id, config.actions)
     try:
         obs = bank.start(0, seed)
         for t in range(min(len(actions), most_steps) + 1):
@@ -78,10 +85,11 @@ def render_episode(
                 bank.send(actions[t - 1 : t])
                 obs = bank.recv()[0][0]
             if t % every == 0:
-                frames.append(bank.render() if isinstance(bank, ClassicBank) else obs)
+                picture = bank.render() if isinstance(bank, ClassicBank) else obs
+                frames.append(picture if picture is None else np.copy(picture))  # it may draw into one array
     finally:
         bank.close()
-    return np.stack(frames)
+    return film(frames)
 
 
 def _renders(spec: EnvSpec) -> bool:
@@ -105,6 +113,12 @@ def _spec(config: EnvConfig) -> EnvSpec:
         except ModuleNotFoundError as error:
             raise UsageError(
                 f"environment {config.id!r} names the module {module!r}, which cannot be found: {error}"
+            ) from error
+        except (UsageError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise foreign(
+                f"the module {module!r} of environment {config.id!r}", error, "when it was imported"
             ) from error
     try:
         return gymnasium.spec(name)
@@ -132,6 +146,10 @@ def _instance(config: EnvConfig, spec: EnvSpec, **kwargs: str) -> Callable[[], g
             raise UsageError(
                 f"environment {config.id!r} needs a package: {error} (the extra pongan[box2d] has Box2D)"
             ) from error
+        except (UsageError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise foreign(f"environment {config.id!r}", error, "when it was made") from error
 
     return build
 
@@ -141,22 +159,67 @@ def _classic(config: EnvConfig, spec: EnvSpec) -> tuple[Callable[[], Bank], str]
         raise UsageError(f"observation {config.observation!r} is for Atari games; {config.id} needs 'raw' or 'auto'")
     limit = config.time_limit or spec.max_episode_steps
     protocol = f"{config.id}, " + (f"time limit {limit} steps" if limit else "no time limit")
-    return lambda: ClassicBank(_instance(config, spec), config.actions), protocol
+    return lambda: ClassicBank(_instance(config, spec), config.id, config.actions), protocol
 
 
-def _atari(config: EnvConfig, spec: EnvSpec) -> tuple[str, str]:
+def _registered(config: EnvConfig, spec: EnvSpec) -> tuple[EnvConfig, dict[str, Any]]:
+    """Return the configuration with the time limit of an Atari id's registration, and what else the native games take from it.
+
+    Raises UsageError for what they cannot do. ale-py's own ids differ in frame skip and sticky actions alone: flags here.
+    """
+    asked = dict(spec.kwargs)
+    if asked.get("game") not in (roms := ale_py.roms.get_all_rom_ids()):
+        name = asked.get("game", "")
+        raise UsageError(f"environment {config.id!r} is registered with the game {name!r}; {nearest(str(name), roms)}")
+    game = {"game": asked.pop("game"), "full_action_space": bool(asked.pop("full_action_space", False))}
+    frames = asked.pop("max_num_frames_per_episode", None)
+    asked.pop("render_mode", None)
+    if asked.get("obs_type") in ("rgb", "grayscale"):  # the screen, which env.observation prepares
+        del asked["obs_type"]
+    for name in ("mode", "difficulty", "continuous", "continuous_action_threshold", "sound_obs"):
+        if asked.get(name, 0) is None or asked.get(name) is False:
+            del asked[name]
+    for name, flag in (("frameskip", "frame_skip"), ("repeat_action_probability", "sticky_actions")):
+        value = asked.pop(name, None)
+        if value is not None and not _is_ale(spec) and value != getattr(config, flag):
+            number = "" if isinstance(value, tuple) else f"; give --agent.env.{flag.replace('_', '-')} {value:g}"
+            raise UsageError(
+                f"environment {config.id!r} is registered with {name}={value}, but env.{flag} is {getattr(config, flag):g}"
+                f"{number}"
+            )
+    unfit = [f"{name}={value!r}" for name, value in asked.items()]
+    unfit += [f"the wrapper {wrapper.name}" for wrapper in spec.additional_wrappers]
+    if unfit:
+        raise UsageError(
+            f"environment {config.id!r} is registered with {', '.join(unfit)}, which the native Atari games do not support; "
+            "register a function of your own that returns the AtariEnv, and it is played through Gymnasium, as registered"
+        )
+    limits = [limit for limit in (spec.max_episode_steps, frames and max(frames // config.frame_skip, 1)) if limit]
+    if not config.time_limit and limits and not _is_ale(spec):
+        config = replace(config, time_limit=min(limits))
+    return config, game
+
+
+def _is_ale(spec: EnvSpec) -> bool:
+    """True for the ids that ale-py itself registers."""
+    game = str(spec.kwargs["game"]).title().replace("_", "")
+    versions = {"ALE": (5,), None: (0, 4)}.get(spec.namespace, ())
+    return spec.version in versions and spec.name in (game, f"{game}NoFrameskip")
+
+
+def _atari(config: EnvConfig, game: dict[str, Any]) -> tuple[str, str]:
     """Check an Atari configuration; return the kind of observation and the protocol line."""
     observation = "frames84" if config.observation == "auto" else config.observation
     if observation == "pong80" and not config.is_pong:
         raise UsageError(f"observation 'pong80' knows the colours of Pong only; {config.id} needs 'frames84' or 'raw'")
-    probe = AtariBank(replace(config, actions=()), spec.kwargs["game"], observation)
+    probe = AtariBank(replace(config, actions=()), observation=observation, **game)
     names, count = probe.action_names, probe.num_native_actions
     probe.close()
-    if any(a >= count for a in config.actions):
+    if any(not 0 <= a < count for a in config.actions):
         raise UsageError(
             f"actions {list(config.actions)} do not fit {config.id}, which has 0 to {count - 1}: {', '.join(names)}"
         )
-    limit = config.time_limit or DEFAULT_FRAME_LIMIT // config.frame_skip
+    limit = config.time_limit or FRAME_LIMIT // config.frame_skip
     return observation, (
         f"{config.id}, {observation}, frame skip {config.frame_skip}, sticky actions {config.sticky_actions:g}, "
         f"{f'0-{config.noop_max}' if config.noop_max else 'no'} no-op starts, time limit {limit} steps, "

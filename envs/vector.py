@@ -24,6 +24,8 @@ class Bank(Protocol):
     """One or several games that step together. `send` starts a step and `recv` waits, so that banks run at the same time."""
 
     size: int
+    name: str
+    """The environment's id, for sentences."""
     frame_stack: int
     """Frames in an observation [frames, H, W], the newest last, each step one new; 1 where it is no stack."""
     observation_space: Space
@@ -90,6 +92,7 @@ class VectorEnv:
         self.last_episode: list[tuple[int, np.ndarray] | None] = [None] * self.num_envs
         self._obs = self._empty()
         self._on_its_way: tuple[np.ndarray, list[tuple[Bank, slice]]] | None = None
+        self._may_be_none = self._obs.dtype.kind == "f"  # nan or infinite: whole numbers are checked where they come in
 
     @property
     def obs(self) -> np.ndarray:
@@ -107,8 +110,8 @@ class VectorEnv:
     def step(self, actions: Any, active: np.ndarray | None = None) -> Step:
         """Take one action in each environment, or only where `active` [N] bool is true; the others stand still.
 
-        Raises UsageError for an action of the wrong shape, type or range (the emulator would hang on it), and when only
-        part of a bank whose games step together is active.
+        Raises UsageError for an action of the wrong shape, type or range (the emulator would hang on it), when only part of a
+        bank whose games step together is active, and when an environment raises or says what does not fit its spaces.
         """
         self.send(actions, active)
         return self.recv()
@@ -146,6 +149,9 @@ class VectorEnv:
             obs[rows], reward[rows], terminated[rows], truncated[rows] = bank.recv()
             for i in range(rows.start, rows.stop):
                 self._actions[i].append(actions[i])
+        if self._may_be_none and not np.isfinite(obs).all():
+            i = next(i for i in range(self.num_envs) if not np.isfinite(obs[i]).all())
+            raise self._not_finite(i, obs[i])
         final_obs = obs
         ended = np.flatnonzero(terminated | truncated).tolist()
         if ended:
@@ -201,7 +207,18 @@ class VectorEnv:
         self._seeds[i] = int(self._rngs[i].integers(2**31))
         self._actions[i] = []
         bank, number = self._place[i]
-        return bank.start(number, self._seeds[i])
+        obs = bank.start(number, self._seeds[i])
+        if self._may_be_none and not np.isfinite(obs).all():
+            raise self._not_finite(i, np.asarray(obs))
+        return obs
+
+    def _not_finite(self, i: int, obs: np.ndarray) -> UsageError:
+        steps = len(self._actions[i])
+        place = f"step {steps} of an episode" if steps else "reset()"
+        number = obs[~np.isfinite(obs)].flat[0] if obs.ndim else obs
+        return UsageError(
+            f"environment {self._place[i][0].name!r} in {place}: the observation holds {number}; finite numbers are needed"
+        )
 
     def _replay(self, bank: Bank, rows: slice) -> None:
         """Play the bank's episodes again so that all end together: one begins when as many steps are left as it has."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -28,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code: 0 done, 2 a sentence about what to mend, 130/143 stopped by a signal."""
     from experiments.shadow import check
 
+    if argv is None:
+        _find_modules_here()
     check()
     from core.errors import UsageError
     from experiments.console import error
@@ -41,6 +44,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+def _find_modules_here() -> None:
+    """Let the command `pongan` find modules in the current folder, first on the path, as `python -m experiments` does."""
+    if sys.flags.safe_path:  # the user wants no such thing
+        return
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:  # deleted
+        return
+    sys.path[:] = [here, *(path for path in sys.path if path not in ("", here))]
 
 
 def _dispatch(argv: list[str]) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from core.errors import UsageError, nearest
+from core.errors import UsageError, nearest, told
 from core.plugin import REGISTRY, Spec, canonical
 
 __all__ = ["ENTRY_POINTS", "Catalogue", "Preset", "catalogue"]
@@ -70,10 +70,12 @@ def catalogue() -> Catalogue:
             new = set(REGISTRY) - before or {k for k, s in REGISTRY.items() if s.config.__module__ == module}
             if not new:
                 raise UsageError(f"{action} registers no plugin")
-        except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything; `list` shows it
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's module may raise anything; `list` shows it
             for name in set(REGISTRY) - before:
                 del REGISTRY[name]
-            result.broken[source] = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+            result.broken[source] = (
+                str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {told(error)}"
+            )
             return
         for name in new:
             result.plugins[name] = REGISTRY[name]

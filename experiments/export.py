@@ -19,6 +19,7 @@ from core.errors import UsageError
 from core.plugin import Spec
 from experiments.folder import RunFolder
 from experiments.run import _run_path, _take_option
+from experiments.strangers import close, reported
 
 __all__ = ["concrete_functions", "example_inputs", "export", "save"]
 
@@ -38,6 +39,7 @@ def export(argv: Sequence[str]) -> int:
         print(f"usage: python -m experiments {USAGE}")
         return 0
     path, rest = _run_path(argv, "export", USAGE)
+    place = path.absolute()  # an environment may change the working directory
     out = _take_option(rest, "-o") or _take_option(rest, "--out")
     weights = _take_option(rest, "--weights") or "best"
     onnx = "--onnx" in rest
@@ -46,8 +48,8 @@ def export(argv: Sequence[str]) -> int:
         raise UsageError("--onnx needs tf2onnx and onnxruntime: install pongan[onnx]")
     if out is None or (rest and not rest[0].startswith("--run.")):
         raise UsageError(f"usage: python -m experiments {USAGE}" + (f"; {rest[0]!r} is none of these" if rest else ""))
-    folder = Path(out)
-    if folder.name in ("", ".."):
+    folder = Path(out).absolute()
+    if Path(out).name in ("", ".."):
         raise UsageError(f"{out!r} cannot be written: `export` makes a new folder; name one")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{out!r} exists already; `export` overwrites nothing")
@@ -62,20 +64,21 @@ def export(argv: Sequence[str]) -> int:
             raise UsageError(
                 f"plugin {spec.name!r} cannot be exported: it has no `exportable`, an optional member (see core/plugin.py)"
             )
-        functions = dict(plugin.exportable())
-        concrete = concrete_functions(functions, spec)
+        with reported(spec, place, "export"):
+            functions = dict(plugin.exportable())
+            concrete = concrete_functions(functions, spec)
         try:
-            converted, apart, failure = _write(path, folder, spec, which, functions, concrete, onnx)
+            converted, apart, failure = _write(place, folder, spec, which, functions, concrete, onnx)
         except (OSError, tf.errors.OpError) as error:
             reason = error.strerror if isinstance(error, OSError) else error.message
             raise UsageError(f"{out!r} cannot be written: {reason}") from error
     finally:
-        plugin.close()
+        close(plugin, spec, print)
     for name, function in concrete.items():
         print(f"{name}: {_listed(_inputs(function))} -> {_listed(function.structured_outputs)}")
     for name, difference in converted.items():
         print(f"{name}.onnx, equal within {difference:.1g}")
-    print(f"{which} as a SavedModel, equal to the live model within {apart:.1g}: {folder}")
+    print(f"{which} as a SavedModel, equal to the live model within {apart:.1g}: {out}")
     if failure is not None:
         raise UsageError(f"{failure}; the SavedModel is in {out!r}, without ONNX") from failure
     return 0

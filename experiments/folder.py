@@ -32,7 +32,10 @@ class RunFolder:
     """Paths and records of one run; holds a lock, so that two processes never train in one folder."""
 
     def __init__(self, path: Path):
-        self.path = path
+        self.path = path.absolute()  # an environment may change the working directory
+        self.given = path
+        """The same, as short as the user named it: for lines to read and commands to paste, which begin where the run began."""
+        path = self.path
         self.files = path / "files"
         """The plugin's own scratch folder."""
         try:

@@ -15,11 +15,13 @@ import numpy as np
 
 from core import checkpoint
 from core.checkpoint import AppendOnly, DamagedCheckpoint
-from core.errors import UsageError
+from core.errors import UsageError, told
 from core.plugin import Spec
+from envs.film import film
 from experiments.configuration import RunConfig
 from experiments.console import Display
 from experiments.folder import RunFolder
+from experiments.strangers import keep_traceback, reason
 from experiments.tensorboard import GLOSSARY, EventFile, grid, unknown_tags
 
 __all__ = ["Loop", "Meter", "NonFinite"]
@@ -103,6 +105,10 @@ class Loop:
         self.best: dict[str, Any] | None = None
         self._best_name = ""  # of the checkpoint with these weights
         self.last: dict[str, Any] | None = None  # newest evaluation
+        self.interrupted = False  # by a second signal
+        self.trained = False  # to the end, and saved: what is left is the last evaluation
+        self._owes = False  # an evaluation of the saved weights: it fell due, and the save came first
+        self._drawn: int | None = None  # clock of the newest point of the curves
         self._changed = False  # since the last save
         self._warned: set[str] = set()
         self._signal: int | None = None
@@ -151,6 +157,7 @@ class Loop:
             self.meter.load_state(saved["meter"])
             self.elapsed, self.best, self.last = saved["elapsed"], saved["best"], saved["last"]
             self._best_name = saved.get("best_name") or (_best(self.best["clock"]) if self.best else "")
+            self._owes = saved.get("owes", False)
             self.events = EventFile(self.folder.path / tree["events"].path)
             return path.name
         raise UsageError(
@@ -161,7 +168,11 @@ class Loop:
     # --- the loop -------------------------------------------------------------------------------------------------------
 
     def train(self) -> int | None:
-        """Train until the clock reaches `run.until` or the time is up, then evaluate and save; a signal saves at once."""
+        """Train until the clock reaches `run.until` or the time is up, then evaluate and save; a signal saves at once.
+
+        Every evaluation comes after a save: training survives whatever an evaluation does to the process. One that raises costs
+        a warning; only the last is needed for the results. Raises UsageError when that one fails: a resume tries it again.
+        """
         plugin, run = self.plugin, self.run
         if not faulthandler.is_enabled():
             faulthandler.enable(2)  # gives signals a stack of their own: oneDNN's stack pointer can point into the heap
@@ -169,9 +180,18 @@ class Loop:
         begun = time.monotonic()
         before_call = self.elapsed
         self._logged_at = (begun, plugin.clock)
+
+        def save(owes: bool = False) -> None:
+            self.elapsed = before_call + time.monotonic() - begun
+            self._owes = owes
+            self.save()
+
         try:
-            reason = GO_ON
-            while plugin.clock < run.until and reason < TIME_IS_UP:
+            if self._owes:
+                self._owes = False
+                self._evaluate()
+            stop = GO_ON
+            while plugin.clock < run.until and stop < TIME_IS_UP:
                 before = plugin.clock
                 scalars = plugin.step()
                 self._changed = True
@@ -181,20 +201,26 @@ class Loop:
                 if self._due(run.log_every, before):
                     self._log()
                 self.display.update(plugin.clock, self._figures)
+                saves = self._due(run.save_every, before)
                 if self._due(run.eval_every, before):
+                    save(owes=True)
+                    self._owes = saves = False
                     self._evaluate()
                 late = self._enough or (run.time_limit and time.monotonic() - begun >= run.time_limit)
-                reason = self._together(SIGNAL if self._signal is not None else TIME_IS_UP if late else GO_ON)
-                if reason == SIGNAL or self._due(run.save_every, before):
-                    self.elapsed = before_call + time.monotonic() - begun
-                    self.save()
-                if reason == SIGNAL:
+                stop = self._together(SIGNAL if self._signal is not None else TIME_IS_UP if late else GO_ON)
+                if saves or (stop == SIGNAL and self._changed):
+                    save()
+                if stop == SIGNAL:
                     return self._signal or signal.SIGTERM
+            if self._drawn != plugin.clock and self.meter.so_far():
+                self._log()  # the last point, of what is left of an interval
             if self.last is None or self.last["clock"] != plugin.clock:
-                self._evaluate()
-            self.elapsed = before_call + time.monotonic() - begun
+                if self._changed:
+                    save()
+                self.trained = True
+                self._evaluate(needed=True)
             if self._changed:
-                self.save()
+                save()
             return None
         finally:
             for number, handler in previous.items():
@@ -212,6 +238,7 @@ class Loop:
             "best": self.best,
             "best_name": self._best_name,
             "last": self.last,
+            "owes": self._owes,
         }
         events = AppendOnly(self.events.path.name, self.events.length())
         tree = {"plugin": self.plugin.state(), "loop": loop, "events": events}
@@ -221,6 +248,7 @@ class Loop:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None:  # the second one does not wait
+            self.interrupted = True
             raise KeyboardInterrupt
         self._signal = number
         self.display.say(f"{signal.Signals(number).name}: saving after this step (once more to stop at once)")
@@ -236,24 +264,55 @@ class Loop:
         clock, now = self.plugin.clock, time.monotonic()
         self._point = means = self.meter.means()
         seconds, steps = now - self._logged_at[0], clock - self._logged_at[1]
-        self._logged_at = (now, clock)
-        self.events.scalars(means | {"time/steps_per_second": steps / seconds, "time/elapsed": self.elapsed}, clock)
+        self._logged_at, self._drawn = (now, clock), clock
+        self.events.scalars(
+            means | {"time/steps_per_second": steps / max(seconds, 1e-9), "time/elapsed": self.elapsed}, clock
+        )
 
-    def _evaluate(self) -> None:
+    def _evaluate(self, needed: bool = False) -> None:
+        """Evaluate and keep the best weights. What raises costs a warning, unless the evaluation is `needed` for the results."""
         clock = self.plugin.clock
+        try:
+            measured = dict(self.plugin.evaluate())
+            scalars, kept = self._numbers(measured)
+        except BaseException as failure:
+            if isinstance(failure, KeyboardInterrupt) and self.interrupted:
+                raise
+            # Workers that train together evaluate together: if one went on alone, the others would wait for it for ever.
+            if needed or self.run.strategy == "multiworker":
+                raise
+            words = reason(failure, self.spec) + keep_traceback(failure, self.folder.path / "traceback-evaluation.txt")
+            self.display.say(
+                f"warning: the evaluation at {clock:,} {self.spec.clock} failed, training goes on: {words}"
+            )
+            return
         self._changed = True
-        measured = dict(self.plugin.evaluate())
         self._check_tags(measured)
+        for tag, value in measured.items():
+            if tag.startswith(("samples/", "video/")):
+                self._draw(tag, value, clock)
+            elif isinstance(value, str):
+                self.events.text(tag, value, clock)
+        self.events.scalars(scalars, clock)
+        self.last = {"clock": clock, "values": kept}
+        score = scalars[self.spec.headline]
+        self.display.headline = f"{self.spec.headline} {score:.4g}"
+        self.display.say(f"{clock:,} {self.spec.clock}: {self.spec.headline} {score:.4g}")
+        if self.best is None or (score > self.best["value"] if self.spec.goal == "max" else score < self.best["value"]):
+            self.best = {"clock": clock, "value": score}
+            # The one before stays until the next whole checkpoint knows this one: a run killed until then resumes with it.
+            # A killed run may have left one of the same clock; then the name that `save` returns is another.
+            tree = {"plugin": self.plugin.state()}
+            self._best_name = checkpoint.save(self.folder.path, _best(clock), tree, weights_only=True).name
+
+    def _numbers(self, measured: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Any]]:
+        """Return an evaluation's scalars, and what of it is kept for the results; UsageError where one is no number."""
         scalars: dict[str, float] = {}
         kept: dict[str, Any] = {}
         for tag, value in measured.items():
-            if tag.startswith("samples/"):
-                images = np.asarray(value)
-                self.events.image(tag, images if images.ndim == 3 else grid(images), clock)
-            elif tag.startswith("video/"):
-                self.events.film(tag, np.asarray(value), clock)
-            elif isinstance(value, str):
-                self.events.text(tag, value, clock)
+            if tag.startswith(("samples/", "video/")):
+                continue
+            if isinstance(value, str):
                 kept[tag] = value
             elif np.ndim(value) == 0:
                 number = float(value)
@@ -262,22 +321,29 @@ class Loop:
                 scalars[tag] = kept[tag] = number
             else:
                 kept[tag] = np.asarray(value).tolist()
-        self.events.scalars(scalars, clock)
-        self.last = {"clock": clock, "values": kept}
         headline = self.spec.headline
         if headline not in scalars:
             raise UsageError(
                 f"plugin {self.spec.name!r} promises {headline} but evaluate() returned {', '.join(measured) or 'nothing'}"
             )
-        score = scalars[headline]
-        self.display.headline = f"{headline} {score:.4g}"
-        self.display.say(f"{clock:,} {self.spec.clock}: {headline} {score:.4g}")
-        if self.best is None or (score > self.best["value"] if self.spec.goal == "max" else score < self.best["value"]):
-            self.best = {"clock": clock, "value": score}
-            # The one before stays until the next whole checkpoint knows this one: a run killed until then resumes with it.
-            # A killed run may have left one of the same clock; then the name that `save` returns is another.
-            tree = {"plugin": self.plugin.state()}
-            self._best_name = checkpoint.save(self.folder.path, _best(clock), tree, weights_only=True).name
+        return scalars, kept
+
+    def _draw(self, tag: str, value: Any, clock: int) -> None:
+        """Write pictures [H, W, C] or [N, H, W, C], or a film [T, H, W, C]; what Pillow cannot encode costs a warning."""
+        try:
+            if tag.startswith("video/"):
+                self.events.film(tag, film(value), clock)
+            else:
+                pictures = np.asarray(value)
+                self.events.image(tag, pictures if pictures.ndim == 3 else grid(pictures), clock)
+        except Exception as error:
+            if (
+                isinstance(error, OSError) and error.errno is not None
+            ):  # the disk's; what Pillow raises is of many kinds
+                raise
+            array = isinstance(value, np.ndarray)
+            shape = f"shape {list(value.shape)}" if array else f"type {type(value).__name__}"
+            self.display.say(f"warning: {tag} of {shape} is left out, it cannot be encoded: {told(error)}")
 
     def _check_tags(self, tags: Mapping[str, Any]) -> None:
         for tag in unknown_tags(t for t in tags if t not in self._warned):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import shlex
 import shutil
 import signal
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from core.plugin import Context, Spec, build
 from experiments.catalogue import catalogue
 from experiments.configuration import FIXED_AT_START, RunConfig, as_dict, flags, parse, parse_values, read_yaml
 from experiments.folder import RunFolder
+from experiments.strangers import Interrupts, close, keep_traceback, reason
 
 __all__ = ["configured", "load_run", "make_plugin", "resume", "run"]
 
@@ -171,9 +170,12 @@ def _train(
     with _disk_errors(spec):
         folder.write_meta(status="running", experiment=spec.name, preset=label, seed=settings.seed, runtime=chosen)
     display = Display(label, spec.clock, settings.until, settings.time_limit)
+    python = _python()  # before an environment changes the working directory
+    again = f"{python} -m experiments resume {shlex.quote(str(folder.given))}"
     plugin: Any = None
     loop: Any = None
     scope = contextlib.ExitStack()
+    interrupts = scope.enter_context(Interrupts())
     try:
         scope.enter_context(place.strategy.scope() if place.strategy else contextlib.nullcontext())
         plugin = make_plugin(spec, config, settings, folder.files, display.say, place.strategy)
@@ -184,13 +186,13 @@ def _train(
             resumed = [*folder.read_meta().get("resumed", []), {"checkpoint": name, "argv": sys.argv}]
             folder.write_meta(resumed=resumed)
             folder.write_config(resuming)
-            display.say(f"resumed {folder.path} at {plugin.clock:,} {spec.clock}")
+            display.say(f"resumed {folder.given} at {plugin.clock:,} {spec.clock}")
         else:
             loop.begin(
                 _texts(folder, chosen),
                 {"experiment": label, "run.seed": settings.seed} | _flat(as_dict(config), spec.prefix),
             )
-            display.say(f"{spec.name} on {_field(config, spec.subject)}: {folder.path}")
+            display.say(f"{spec.name} on {_field(config, spec.subject)}: {folder.given}")
         if place.strategy is not None:
             display.say(f"{place.strategy.num_replicas_in_sync} replicas share every batch")
         if observe is not None:
@@ -198,28 +200,26 @@ def _train(
         stopped = loop.train()
         if stopped is None:
             loop.events.finished(True)
-    except KeyboardInterrupt:
+    except BaseException as failure:  # the run's folder must say why it ended, whatever a plugin raised
         display.close()
-        folder.write_meta(status="interrupted: stopped without saving")
-        display.say(
-            f"stopped without saving; resume from the last checkpoint: python -m experiments resume {folder.path}"
-        )
-        return 130
-    except Exception as failure:  # the run's folder must say why it ended, whatever a plugin raised
-        display.close()
-        reason = _reason(failure, spec)
+        if isinstance(failure, KeyboardInterrupt) and (interrupts.by_user or (loop is not None and loop.interrupted)):
+            folder.write_meta(status="interrupted: stopped without saving")
+            display.say(f"stopped without saving; resume from the last checkpoint: {again}")
+            return 130
+        why = reason(failure, spec)
+        hint = keep_traceback(failure, folder.path / "traceback.txt")
+        if loop is not None and loop.trained:
+            hint += f"; training is done and saved, and this evaluates it again: {again}"
         with contextlib.suppress(OSError):  # on a full disk the sentence below is all that can still be said
-            (folder.path / "traceback.txt").write_text(traceback.format_exc())
-            folder.write_meta(status=f"failed: {reason}")
+            folder.write_meta(status=f"failed: {why}")
             if loop is not None and hasattr(loop, "events"):
                 loop.events.finished(False)
-        hint = "" if isinstance(failure, UsageError) else f" (traceback in {folder.path / 'traceback.txt'})"
-        raise UsageError(reason + hint) from failure
+        raise UsageError(why + hint) from failure
     finally:
         display.close()
-        scope.close()
         if plugin is not None and hasattr(plugin, "close"):
-            plugin.close()
+            close(plugin, spec, display.say)
+        scope.close()
         if loop is not None and hasattr(loop, "events"):
             with contextlib.suppress(OSError):  # likewise: what could not be written was reported above
                 loop.events.close()
@@ -227,7 +227,7 @@ def _train(
     if stopped is not None:
         name = signal.Signals(stopped).name
         folder.write_meta(status=f"interrupted: {name}")
-        display.say(f"saved at {plugin.clock:,} {spec.clock}; go on with: python -m experiments resume {folder.path}")
+        display.say(f"saved at {plugin.clock:,} {spec.clock}; go on with: {again}")
         return 128 + stopped
     results = _results(spec, config, label, settings, folder, loop)
     with _disk_errors(spec):
@@ -244,9 +244,9 @@ def _train(
         }
         | values,
     )
-    display.say(f"results      {folder.path / 'results.json'}")
-    display.say(f"TensorBoard  {_python()} -m tensorboard.main --logdir {settings.folder}")
-    display.say(f"go on        {_python()} -m experiments resume {folder.path} --run.until {2 * settings.until}")
+    display.say(f"results      {folder.given / 'results.json'}")
+    display.say(f"TensorBoard  {python} -m tensorboard.main --logdir {shlex.quote(settings.folder)}")
+    display.say(f"go on        {again} --run.until {2 * settings.until}")
     return 0
 
 
@@ -327,16 +327,7 @@ def _disk_errors(spec: Spec) -> Iterator[None]:
     try:
         yield
     except OSError as failure:
-        raise UsageError(_reason(failure, spec)) from failure
-
-
-def _reason(failure: Exception, spec: Spec) -> str:
-    if isinstance(failure, UsageError):
-        return str(failure)
-    if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
-        where = f" {failure.filename!r}" if failure.filename else ""
-        return f"the disk refused to write{where}: {failure.strerror}; earlier checkpoints are whole, so free space and resume"
-    return f"plugin {spec.name!r} raised {type(failure).__name__}: {failure}".splitlines()[0]
+        raise UsageError(reason(failure, spec)) from failure
 
 
 # --- small helpers ----------------------------------------------------------------------------------------------------
@@ -435,11 +426,9 @@ def _texts(folder: RunFolder, chosen: dict[str, Any]) -> dict[str, str]:
 
 
 def _python() -> str:
-    return (
-        str(Path(sys.executable).relative_to(Path.cwd()))
-        if Path(sys.executable).is_relative_to(Path.cwd())
-        else "python"
-    )
+    """Return the interpreter as a word for a command to paste."""
+    here = Path(sys.executable).is_relative_to(Path.cwd())
+    return shlex.quote(str(Path(sys.executable).relative_to(Path.cwd()))) if here else "python"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import keyword
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,9 +88,11 @@ def new(argv: Sequence[str]) -> int:
     except OSError as error:
         raise UsageError(f"{str(path)!r} cannot be written: {error.strerror}") from error
     if package is not None:
-        print(f"install it:  python -m pip install --no-deps --no-build-isolation --editable {package}")
+        print(
+            f"install it:  python -m pip install --no-deps --no-build-isolation --editable {shlex.quote(str(package))}"
+        )
     print(f"train it:    python -m experiments.run {name}")
-    print(f"test it:     python -m pytest {test}")
+    print(f"test it:     python -m pytest {shlex.quote(str(test))}")
     return 0
 
 

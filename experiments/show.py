@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from core.disk import check_output, write_output
-from core.errors import UsageError, nearest
+from core.errors import UsageError, nearest, told
 from experiments.catalogue import catalogue
 from experiments.configuration import as_dict
 from experiments.run import _flat, _run_path, _take_option, load_run, make_plugin
+from experiments.strangers import close, reported
 
 __all__ = ["describe", "list_all", "play", "restored", "sample"]
 
@@ -67,12 +68,18 @@ def describe(argv: Sequence[str]) -> int:
 def play(argv: Sequence[str]) -> int:
     """An agent plays: prints its returns and writes a GIF. `<run folder> [--weights best|newest] [--out FILE] [--agent.*]`."""
     path, rest = _run_path(argv, "play")
-    out = _output(_take_option(rest, "--out"), path / "play.gif")
+    place, target = path.absolute(), _take_option(rest, "--out")  # an environment may change the working directory
+    out = _output(target, place / "play.gif")
     plugin, spec, which = restored(path, rest, "agent")
-    measured = plugin.evaluate()
-    plugin.close()
+    try:
+        with reported(spec, place, "play"):
+            measured = dict(plugin.evaluate())
+    finally:
+        close(plugin, spec, print)
     from rich.console import Console
 
+    from agents.evaluation import NO_FILM
+    from envs.film import film
     from experiments.console import closing_table
     from experiments.tensorboard import gif
 
@@ -81,11 +88,16 @@ def play(argv: Sequence[str]) -> int:
     shown = {k: v for k, v in measured.items() if isinstance(v, (int, float, str))}
     closing_table(Console(highlight=False), f"{spec.name}, {which}", shown)
     films = [value for tag, value in measured.items() if tag.startswith("video/")]
-    if films:
-        write_output(out, lambda file: file.write(gif(films[0])))
-        print(f"film: {out}")
+    why = str(measured.get("eval/protocol", "")).partition(NO_FILM)[2]
+    try:
+        encoded = gif(film(films[0])) if films else b""
+    except (UsageError, ValueError, TypeError, OSError) as error:
+        encoded, why = b"", told(error)
+    if encoded:
+        write_output(out, lambda file: file.write(encoded))
+        print(f"film: {target or path / 'play.gif'}")
     else:
-        print("this environment cannot be drawn, so there is no film")
+        print(f"no film: {why}" if why else "this environment cannot be drawn, so there is no film")
     return 0
 
 
@@ -108,36 +120,33 @@ def sample(argv: Sequence[str]) -> int:
     if len(named) > 1:
         raise UsageError(f"{' and '.join(named)} name two pictures; choose one")
     name = named[0][2:] if named else "samples"
-    out, each = _picture_output(target, path / f"{name}.png")
+    place = path.absolute()
+    out, each = _picture_output(target, place / f"{name}.png")
     plugin, spec, which = restored(path, [t for t in rest if t not in named], "generative")
-    drawn = {"samples": plugin.sample, **getattr(plugin, "pictures", {})}
-    if text is not None and hasattr(plugin, "sample_text"):
-        drawn["text"] = partial(plugin.sample_text, text)
-    if name not in drawn:
-        plugin.close()
-        others = [f"--{other}" for other in drawn if other != "samples"]
-        hint = nearest(named[0], others) if others else "it has samples only"
-        raise UsageError(f"{spec.name} draws no {name!r}; {hint}")
-    try:
-        images = drawn[name](n, seed)
-    except UsageError:
-        raise
-    except Exception as error:  # whatever a plugin's own code raises
-        first = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UsageError(f"plugin {spec.name!r} raised {first} when it drew {name}") from error
-    finally:
-        plugin.close()
-    from experiments.tensorboard import grid
+    from experiments.tensorboard import as_image, grid
 
+    try:
+        with reported(spec, place, "sample"):
+            drawn = {"samples": plugin.sample, **getattr(plugin, "pictures", {})}
+            if text is not None and hasattr(plugin, "sample_text"):
+                drawn["text"] = partial(plugin.sample_text, text)
+            if name not in drawn:
+                others = [f"--{other}" for other in drawn if other != "samples"]
+                hint = nearest(named[0], others) if others else "it has samples only"
+                raise UsageError(f"{spec.name} draws no {name!r}; {hint}")
+            images = drawn[name](n, seed)
+            pictures = [as_image(image) for image in images] if each else [as_image(grid(images))]
+    finally:
+        close(plugin, spec, print)
     if each:
         out.mkdir(exist_ok=True)
-        files = [out / f"{name}-{i:0{len(str(len(images) - 1))}d}.png" for i in range(len(images))]
-        for file, image in zip(files, images, strict=True):
-            _write_picture(image, file)
+        files = [out / f"{name}-{i:0{len(str(len(pictures) - 1))}d}.png" for i in range(len(pictures))]
+        for file, picture in zip(files, pictures, strict=True):
+            _write_picture(picture, file)
         print(f"{len(files)} {'samples' if name == 'samples' else f'pictures ({name})'} of {which}: {files[0]} ...")
         return 0
-    _write_picture(grid(images), out)
-    print(f"{f'{n} samples' if name == 'samples' else name} of {which}: {out}")
+    _write_picture(pictures[0], out)
+    print(f"{f'{n} samples' if name == 'samples' else name} of {which}: {target or path / f'{name}.png'}")
     return 0
 
 
@@ -158,16 +167,13 @@ def _picture_output(named: str | None, default: Path) -> tuple[Path, bool]:
     return out, False
 
 
-def _write_picture(image: Any, out: Path) -> None:
-    """Write [H, W, 1 or 3] uint8, as PNG where the file's name has no ending.
+def _write_picture(picture: Any, out: Path) -> None:
+    """Write one of Pillow's images, as PNG where the file's name has no ending.
 
     Raises UsageError where the format cannot hold it or the disk refuses.
     """
-    from PIL import Image
-
     from core.picture_files import check_picture, save_picture
 
-    picture = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
     kind = "" if out.suffix else "PNG"
     check_picture(out, picture.size, picture.mode, kind=kind)
     try:
@@ -177,7 +183,10 @@ def _write_picture(image: Any, out: Path) -> None:
 
 
 def restored(path: Path, rest: list[str], kind: str | None = None) -> tuple[Any, Any, str]:
-    """Return (plugin with the run's weights, spec, which weights); with `kind`, of such a plugin only."""
+    """Return (plugin with the run's weights, spec, which weights); with `kind`, of such a plugin only.
+
+    Raises UsageError where the run has none, ForeignError for what the plugin or its environment raises.
+    """
     from core import checkpoint
     from core.runtime import configure
 
@@ -193,8 +202,10 @@ def restored(path: Path, rest: list[str], kind: str | None = None) -> tuple[Any,
     if chosen is None:
         raise UsageError(f"{path} has no checkpoint yet")
     configure(device=settings.device, threads=settings.threads, precision=settings.precision)
-    plugin = make_plugin(spec, config, settings, path / "files", print)
-    checkpoint.load(chosen, {"plugin": plugin.state()}, weights_only=True)
+    path, chosen = path.absolute(), chosen.absolute()
+    with reported(spec, path, "restoring"):
+        plugin = make_plugin(spec, config, settings, path / "files", print)
+        checkpoint.load(chosen, {"plugin": plugin.state()}, weights_only=True)
     return plugin, spec, f"checkpoint {chosen.name}"
 
 
@@ -202,7 +213,7 @@ def _output(named: str | None, default: Path) -> Path:
     """Return the file to write: the one that the user named, if it can be made, or the default in the run's folder."""
     if named:
         check_output(Path(named))
-    return Path(named or default)
+    return Path(named).absolute() if named else default
 
 
 def _whole(text: str, name: str, least: int) -> int:

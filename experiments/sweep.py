@@ -19,6 +19,7 @@ import fcntl
 import itertools
 import json
 import re
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -267,7 +268,8 @@ def _train(plan: Plan, folder: Path, workers: int, address: str | None, *, retry
         print(f"failed   {plan.label(trial)}: {records[trial].get('why', '')} (log: {folder / 'logs' / trial}.log)")
     left = [trial for trial, record in records.items() if record.get("state") not in ("finished", "stopped", "failed")]
     if left or failed:
-        print(f"go on    python -m experiments sweep --resume {folder}" + (" --retry" if failed and not left else ""))
+        again = " --retry" if failed and not left else ""
+        print(f"go on    python -m experiments sweep --resume {shlex.quote(str(folder))}{again}")
     return 130 if left else 1 if failed else 0
 
 

@@ -30,7 +30,7 @@ from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util import tensor_util
 
-__all__ = ["GLOSSARY", "EventFile", "gif", "grid", "read_scalars", "read_texts", "unknown_tags"]
+__all__ = ["GLOSSARY", "EventFile", "as_image", "gif", "grid", "read_scalars", "read_texts", "unknown_tags"]
 
 GLOSSARY = {
     "rollout": "episodes played while training: returns as the environment gives them, lengths, batch sizes",
@@ -223,7 +223,7 @@ def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:
 
 def gif(frames: np.ndarray, frames_per_second: float = 30) -> bytes:
     """Return frames [T, H, W, C] uint8 as an animated GIF that repeats for ever."""
-    pictures = [Image.fromarray(frame.squeeze()) for frame in frames]
+    pictures = [as_image(frame) for frame in frames]
     output = io.BytesIO()
     duration = round(1000 / frames_per_second / 10) * 10  # the format counts hundredths of a second
     pictures[0].save(output, "GIF", save_all=True, append_images=pictures[1:], duration=max(duration, 20), loop=0)
@@ -232,8 +232,13 @@ def gif(frames: np.ndarray, frames_per_second: float = 30) -> bytes:
 
 def _png(picture: np.ndarray) -> bytes:
     output = io.BytesIO()
-    Image.fromarray(picture.squeeze() if picture.shape[-1] == 1 else picture).save(output, "PNG")
+    as_image(picture).save(output, "PNG")
     return output.getvalue()
+
+
+def as_image(array: np.ndarray) -> Image.Image:
+    """Return an array [H, W, C] uint8 as Pillow's image; only the axis of channels goes, a picture can be one pixel high."""
+    return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
 
 
 def _image_strings(width: int, height: int, encoded: bytes) -> list[bytes]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from agents.a3c.config import A3CConfig
 from agents.a3c.worker import Report, Worker, rmsprop
-from core.errors import UsageError
+from core.errors import UsageError, told
 
 __all__ = ["Backend", "Processes", "Threads"]
 
@@ -98,13 +98,14 @@ class Threads:
         shared = self._shared
         shared.target[0], shared.lr[0] = shared.done.sum() + updates, lr
         reports: list[Report] = [Report() for _ in self._workers]
-        failures: list[Exception] = []
+        failures: list[BaseException] = []
 
         def target(number: int) -> None:
             try:
                 reports[number] = work(self._workers[number], shared, number)
-            except Exception as error:  # noqa: BLE001 - raised again below, in the caller's thread
+            except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
                 failures.append(error)
+                shared.target[0] = 0  # the others stop after their update, too
 
         threads = [threading.Thread(target=target, args=(number,)) for number in range(len(self._workers))]
         for thread in threads:
@@ -144,6 +145,7 @@ class Processes:
         self._shared = Shared(lambda kind, size: context.RawArray(kind, size), len(initial), workers)
         self._shared.theta[:] = initial
         self._say = say
+        self._plays = config.env.id
         self._pipes: list[Connection | None] = []
         self._processes = []
         for number in range(workers):
@@ -191,9 +193,13 @@ class Processes:
         left = sum(pipe is not None for pipe in self._pipes)
         if not left:
             raise UsageError(
-                f"worker {number} ended with exit code {process.exitcode} and there is none left; resume the run"
+                f"worker {number} ended with exit code {process.exitcode} and there is none left (it played {self._plays!r}); "
+                "resume the run"
             )
-        self._say(f"warning: worker {number} ended with exit code {process.exitcode}; training goes on with {left}")
+        self._say(
+            f"warning: worker {number} ended with exit code {process.exitcode}; training goes on with {left} "
+            f"(it played {self._plays!r})"
+        )
 
     def weights(self) -> tuple[np.ndarray, np.ndarray]:
         return self._shared.theta.copy(), self._shared.g.copy()
@@ -263,10 +269,8 @@ def _serve(pipe: Connection, shared: Shared, config: A3CConfig, seed: int, numbe
                 answer = worker.state()
             elif verb == "load_state" and argument is not None:
                 worker.load_state(argument)
-        except UsageError as error:
-            answer = error
-        except Exception as error:  # noqa: BLE001 - raised again where it was asked for, as one that can be sent
-            answer = RuntimeError(f"{type(error).__name__}: {error}")
+        except BaseException as error:  # noqa: BLE001 - raised again where it was asked for, as one that can be sent
+            answer = error if isinstance(error, UsageError) else RuntimeError(f"{type(error).__name__}: {told(error)}")
             answer.add_note(f"in worker {number}:\n{traceback.format_exc()}")
         try:
             pipe.send(answer)

@@ -10,11 +10,11 @@ import numpy as np
 
 from agents.a3c.config import A3CConfig
 from agents.a3c.worker import Report, Worker, rmsprop
-from core.errors import UsageError
+from core.errors import UsageError, foreign
 
 try:
     import ray
-    from ray.exceptions import RayActorError
+    from ray.exceptions import RayActorError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 except ModuleNotFoundError as error:
     raise UsageError("backend ray needs the package ray: install pongan[ray], or use backend processes") from error
@@ -123,7 +123,7 @@ class Ray:
             answer = None
             if call is not None:
                 try:
-                    answer = ray.get(call)
+                    answer = _answer(call)
                 except RayActorError as error:
                     self._lost(number, error)
             answers.append(answer)
@@ -153,7 +153,7 @@ class Ray:
             (call,), _ = ray.wait(list(running))
             number = running.pop(call)
             try:
-                reports.append(ray.get(call))
+                reports.append(_answer(call))
             except RayActorError as error:
                 self._lost(number, error)
                 begun -= 1  # another worker makes this update
@@ -177,6 +177,15 @@ class Ray:
         self._workers, self._parameters = [], None
         if self._started_ray:
             ray.shutdown()
+
+
+def _answer(call: Any) -> Any:
+    """Return what a worker answers; what it raised comes as one sentence, as from a worker on this machine."""
+    try:
+        return ray.get(call)
+    except RayTaskError as error:
+        cause = error.cause
+        raise cause if isinstance(cause, UsageError) else foreign("an a3c worker", cause) from error
 
 
 def _check(address: str) -> None:

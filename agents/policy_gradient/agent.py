@@ -22,6 +22,7 @@ from gymnasium.spaces import Box, Discrete
 
 from agents.evaluation import evaluate
 from agents.exported import softmax_policy
+from agents.observations import highest
 from agents.policy_gradient.config import PolicyGradientConfig
 from core.errors import UsageError
 from core.losses.reinforcement import categorical_entropy, categorical_log_prob, policy_gradient, squared_error
@@ -70,7 +71,7 @@ class PolicyGradient:
         self.sparse = space.dtype == np.int8  # difference frames: about 40 of 6,400 pixels are not 0
         self.tabular = int(space.n) if isinstance(space, Discrete) else 0
         self.inputs = self.tabular or int(np.prod(space.shape))
-        self.scale = 1 / 255 if space.dtype == np.uint8 else 1.0
+        self.scale = 1 / highest(space) if space.dtype == np.uint8 else 1.0
 
         self.rng = np.random.default_rng(child(context.seed, "actions"))
         self.act_rng = np.random.default_rng(child(context.seed, "act"))  # of `act`, which is no part of training

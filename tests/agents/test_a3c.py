@@ -15,7 +15,7 @@ from agents.a3c.agent import A3C
 from agents.a3c.config import A3CConfig
 from agents.a3c.local import Processes
 from agents.a3c.worker import Network, Report, Worker, rmsprop
-from core.errors import UsageError
+from core.errors import ForeignError, UsageError
 from core.losses.reinforcement import (
     categorical_entropy,
     categorical_log_prob,
@@ -198,9 +198,40 @@ gymnasium.register("FailingWalk-v0", FailingWalk, max_episode_steps=20)
 """)
     monkeypatch.syspath_prepend(str(tmp_path))
     with agent(workers=1, backend="processes", env=EnvConfig("failing_walk:FailingWalk-v0")) as a:
-        with pytest.raises(RuntimeError, match="Failure: no light") as caught:
+        with pytest.raises(
+            ForeignError, match=r"'failing_walk:FailingWalk-v0' raised Failure in step 1 .*: no light"
+        ) as caught:
             a.step()
         assert "failing_walk.py" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("end", "says"), [("os._exit(5)", "exit code 5"), ("sys.exit(5)", "raised SystemExit in step 3")]
+)
+def test_an_environment_that_ends_its_worker_is_named(
+    end: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"leaving_{end[:2].replace('.', '')}"
+    (tmp_path / f"{name}.py").write_text(f"""
+import os, sys
+import gymnasium
+from envs.fakes import Walk
+
+class Leaving(Walk):
+    steps = 0
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 3:
+            {end}
+        return super().step(action)
+
+gymnasium.register("{name}-v0", Leaving, max_episode_steps=20)
+""")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    env = EnvConfig(f"{name}:{name}-v0")
+    with agent(workers=1, backend="processes", env=env) as a, pytest.raises(UsageError, match=says) as caught:
+        a.step()
+    assert f"'{name}:{name}-v0'" in str(caught.value)
 
 
 def test_resuming_several_workers_says_that_it_is_not_exact() -> None:

@@ -140,6 +140,14 @@ def test_log_points_are_means_over_the_interval(external: Path, cli, tmp_path: P
     assert read_scalars(only_run(tmp_path))["loss/x"] == [(5, 3.0), (10, 8.0), (15, 13.0), (20, 18.0)]
 
 
+def test_a_run_shorter_than_an_interval_draws_a_point(external: Path, cli, tmp_path: Path) -> None:
+    assert cli("run", "misbehaving", "--run.until", 4, "--run.folder", tmp_path)[0] == 0
+    scalars = read_scalars(only_run(tmp_path))
+    assert scalars["loss/x"] == [(4, 2.5)]
+    assert cli("resume", only_run(tmp_path))[0] == 0  # nothing is left to draw
+    assert read_scalars(only_run(tmp_path))["loss/x"] == [(4, 2.5)]
+
+
 def test_the_hparams_page_is_told_how_a_run_ended(external: Path, cli, tmp_path: Path) -> None:
     """A run that goes on has not ended: its earlier end is cut off with what else lies after the checkpoint."""
 
@@ -210,7 +218,7 @@ def test_a_resume_shows_nothing_twice(external: Path, cli, tmp_path: Path) -> No
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("how: raise", "how: not"))
     assert cli("resume", run, "--run.until", 22)[0] == 0
-    assert read_scalars(run)["loss/x"] == [(5, 3.0), (10, 8.0), (15, 13.0), (20, 18.0)]
+    assert read_scalars(run)["loss/x"] == [(5, 3.0), (10, 8.0), (15, 13.0), (20, 18.0), (22, 21.5)]
     assert len(list(run.glob("events.*"))) == 1
     assert json.loads((run / "results.json").read_text())["resumed"] == 1
     assert yaml.safe_load(config.read_text())["run"]["until"] == 22

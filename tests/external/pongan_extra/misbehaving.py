@@ -1,5 +1,7 @@
-"""A plugin whose behaviour is chosen by a flag: it raises, diverges, fills the disk or forgets its headline."""
+"""A plugin whose behaviour is chosen by a flag: it raises anywhere, diverges, fills the disk or forgets its headline."""
 
+import os
+import sys
 import time
 from dataclasses import dataclass
 
@@ -25,9 +27,9 @@ class MisbehavingConfig:
     """Failures."""
 
     how: str = "not"
-    """raise, nan, headline, state, tag, or not."""
+    """raise, nan, headline, state, tag, exit, interrupt, construct, evaluate, vanish, film, chdir, sample, close, or not."""
     at: int = 25
-    """Update at which it happens."""
+    """Update at which it happens; evaluations fail until then."""
     pause: float = 0.0
     """Seconds a step takes."""
 
@@ -35,6 +37,10 @@ class MisbehavingConfig:
 class Misbehaving:
     def __init__(self, config, context):
         self.config, self.clock, self.x = config, 0, np.zeros(3)
+        if config.how == "construct":
+            raise ConnectionError("\n   nobody answers\n")
+        if config.how == "chdir":
+            os.chdir("/")
 
     def step(self):
         time.sleep(self.config.pause)
@@ -42,6 +48,10 @@ class Misbehaving:
         now = self.clock == self.config.at
         if now and self.config.how == "raise":
             raise RuntimeError("the plugin's own words")
+        if now and self.config.how == "exit":
+            sys.exit()
+        if now and self.config.how == "interrupt":
+            raise KeyboardInterrupt
         return {
             "weird" if self.config.how == "tag" else "loss/x": float("nan")
             if now and self.config.how == "nan"
@@ -49,10 +59,17 @@ class Misbehaving:
         }
 
     def sample(self, n, seed=0):
+        if self.config.how == "sample":
+            sys.exit("no more pictures")
         return np.zeros((n, 8, 8, 1), np.uint8)
 
     def evaluate(self):
-        return {"eval/other" if self.config.how == "headline" else "eval/score": 1.0}
+        if self.config.how == "evaluate" and self.clock <= self.config.at:
+            raise RuntimeError("nothing to evaluate on")
+        if self.config.how == "vanish" and self.clock <= self.config.at:
+            os._exit(7)
+        film = {"video/x": np.zeros((3, 8, 8, 5), np.uint8)} if self.config.how == "film" else {}
+        return {"eval/other" if self.config.how == "headline" else "eval/score": 1.0, **film}
 
     def state(self):
         return {"x": object() if self.config.how == "state" and self.clock else self.x, "clock": self.clock}
@@ -61,4 +78,5 @@ class Misbehaving:
         self.x, self.clock = tree["x"], tree["clock"]
 
     def close(self):
-        pass
+        if self.config.how == "close":
+            raise ConnectionResetError("gone")
