@@ -154,7 +154,7 @@ def _picture_output(named: str | None, default: Path) -> tuple[Path, bool]:
     """Return (the file or folder to write to, whether each picture gets a file of its own), checked before the work."""
     if named is None:
         return default, False
-    out = Path(named).expanduser()
+    out = Path(named).expanduser().absolute()  # a plugin may change the folder on the way
     if (out.is_dir() or named.endswith("/")) and out != out.parent:
         if not out.parent.is_dir():
             raise UsageError(f"{named!r} cannot be made: there is no folder {str(out.parent)!r}")
