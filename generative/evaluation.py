@@ -98,11 +98,10 @@ class Evaluation:
     Pictures: eval/frechet, eval/kernel_distance, eval/precision, eval/recall over `count` samples and as many examples (all,
     if there are fewer); eval/novelty, the median distance in pixels of a sample to its nearest example over that of an example
     to its nearest other one: 1 for fresh pictures of the same kind, 0 for copies (left out where examples are equal, drawn anew
-    or more than 20,000); for digits eval/rarest_class and
-    eval/commonest_class, shares of the samples by what the digit classifier reads; for stacked-digits eval/modes and
-    eval/reverse_kl over the 1,000 modes. Mixtures: eval/modes, eval/high_quality, eval/reverse_kl, eval/mode_deviation. Both:
-    eval/distance, the headline: the Fréchet distance, and for mixtures reverse KL plus the share of samples that are not of
-    high quality.
+    or more than 20,000); for digits eval/rarest_class and eval/commonest_class, shares of the samples by what the digit
+    classifier reads; for stacked-digits eval/modes and eval/reverse_kl over the 1,000 modes. Mixtures: eval/modes,
+    eval/high_quality, eval/reverse_kl, eval/mode_deviation. Both: eval/distance, the headline: the Fréchet distance, and for
+    mixtures reverse KL plus the share of samples that are not of high quality.
 
     Raises UsageError for an extractor that does not exist or does not fit the data.
     """
@@ -132,33 +131,10 @@ class Evaluation:
         return features, Gaussian.of(features)
 
     @cached_property
-    def _apart(self) -> float:
-        """The median distance of an example to its nearest other one; 0 where novelty cannot be measured."""
-        if not isinstance(self.data, Pictures) or len(self.data) > SEARCHED:
-            return 0.0
-        some = np.random.default_rng(0).permutation(len(self.data))[:SEARCHING]  # the data may be sorted
-        rows = self.data.rows_at(some).reshape(len(some), -1)
-        apart = float(np.median(nearest_distances(rows, self._blocks(), itself=some)))
-        return (
-            apart if apart > rows.shape[1] ** 0.5 / 10 else 0.0
-        )  # a tenth of a grey level a pixel: float32 tells no less
-
-    def _blocks(self, mirrored: bool = False) -> Iterator[np.ndarray]:
-        """Yield all examples in blocks [M, H W C], and once more mirrored."""
-        assert isinstance(self.data, Pictures)
-        for start in range(0, len(self.data), BLOCK):
-            x = self.data.rows_at(np.arange(start, min(start + BLOCK, len(self.data))))
-            yield x.reshape(len(x), -1)
-            if mirrored:
-                yield x[:, :, ::-1].reshape(len(x), -1)
-
-    def _novelty(self, samples: np.ndarray) -> dict[str, float]:
-        if not self._apart:
-            return {}
-        assert isinstance(self.data, Pictures)
-        some = samples[:SEARCHING].reshape(min(len(samples), SEARCHING), -1)
-        nearest = nearest_distances(some, self._blocks(self.data.mirror))
-        return {"eval/novelty": float(np.median(nearest)) / self._apart}
+    def _novelty(self) -> _Novelty | None:
+        if isinstance(self.data, Pictures) and len(self.data) <= SEARCHED:
+            return _Novelty(self.data)
+        return None
 
     def of_pictures(self, sampler: Draws) -> dict[str, Any]:
         """Return the measures of whatever draws pictures of this data, and a picture."""
@@ -180,11 +156,12 @@ class Evaluation:
             "eval/protocol": f"{self.count:,} samples against {len(real):,} examples ({self.data.protocol}); "
             f"{self.extractor.protocol}; Fréchet distance with covariances over n - 1, kernel distance (x'y/D + 1)^3 in "
             f"blocks of at most 1,000, precision and recall with k = 3 over {some:,} of each",
-            **self._novelty(samples),
         }
-        if "eval/novelty" in measured:
-            assert isinstance(self.data, Pictures)
-            searched = f"; novelty of {min(len(samples), SEARCHING):,} samples among all {len(self.data):,} examples"
+        if self._novelty is not None and self._novelty.apart > 0:
+            measured["eval/novelty"] = self._novelty(samples[:SEARCHING])
+            searched = (
+                f"; novelty of {len(samples[:SEARCHING]):,} samples among all {len(self._novelty.data):,} examples"
+            )
             measured["eval/protocol"] = f"{measured['eval/protocol']}{searched}"
         if self.extractor.reads_digits and self.data.name.startswith(DIGITS):
             shares = np.bincount(logits.argmax(axis=1), minlength=10) / len(samples)
@@ -215,6 +192,34 @@ class Evaluation:
             "samples/points": _draw_points(points, data, sampler.judge)[None],
             "eval/protocol": f"{data.protocol}; {found.protocol}",
         }
+
+
+class _Novelty:
+    """How far samples are from the nearest picture learned from, relative to how far those are from each other.
+
+    `apart` is the median distance of an example to its nearest other one, 0 where pictures are too alike to tell.
+    """
+
+    def __init__(self, data: Pictures):
+        self.data = data
+        some = np.random.default_rng(0).permutation(len(data))[:SEARCHING]  # the data may be sorted
+        x = data.rows_at(some).reshape(len(some), -1)  # [S, H W C]
+        apart = float(np.median(nearest_distances(x, self._blocks(), itself=some)))
+        least = 0.1 * x.shape[1] ** 0.5  # a tenth of a grey level in every number: float32 tells no less
+        self.apart = apart if apart > least else 0.0
+
+    def __call__(self, samples: np.ndarray) -> float:
+        """Return the ratio for samples [S, H, W, C] uint8: 1 for fresh pictures of the same kind, 0 for copies."""
+        nearest = nearest_distances(samples.reshape(len(samples), -1), self._blocks(self.data.mirror))
+        return float(np.median(nearest)) / self.apart
+
+    def _blocks(self, mirrored: bool = False) -> Iterator[np.ndarray]:
+        """Yield all examples in blocks [M, H W C], if `mirrored` each block a second time left to right."""
+        for start in range(0, len(self.data), BLOCK):
+            x = self.data.rows_at(np.arange(start, min(start + BLOCK, len(self.data))))
+            yield x.reshape(len(x), -1)
+            if mirrored:
+                yield x[:, :, ::-1].reshape(len(x), -1)
 
 
 def _draw_points(points: np.ndarray, data: Mixture, judge: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

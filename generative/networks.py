@@ -123,9 +123,7 @@ def make_discriminator(
         h = keras.layers.ReLU()(h)
         places = h.shape[1] * h.shape[2]
         h = keras.layers.GlobalAveragePooling2D()(h)
-        if (
-            spectral == "divide"
-        ):  # the sum, as Miyato et al. have it: no later layer could make up for the mean's smaller scale
+        if spectral == "divide":  # the sum, as Miyato et al. have it: the mean's smaller scale could not be made up for
             h = keras.layers.Rescaling(places)(h)
     else:
         h = keras.layers.Flatten()(h)

@@ -175,19 +175,24 @@ def test_idx(tmp_path: Path, zipped: bool, count: int) -> None:
     raw = pack(struct.pack(">iiii", 2051, 5, 8, 8) + bytes(range(64)) * 5)
     labels = pack(struct.pack(">ii", 2049, 5) + bytes(5))
     for name, other, content in (("images-idx3", "labels-idx1", labels), ("labels-idx1", "images-idx3", raw)):
+        found = set()
         path = tmp_path / f"train-{name}-ubyte"
         (tmp_path / f"train-{other}-ubyte").write_bytes(content)
         for bad in damaged(raw if name.startswith("images") else labels, count, seed=3):
             path.write_bytes(bad)
-            sentence_or_data(lambda: open_data(DataConfig(f"mnist:{tmp_path}", size=8)).reference(4), path.name)
+            found.add(
+                sentence_or_data(lambda: open_data(DataConfig(f"mnist:{tmp_path}", size=8)).reference(4), path.name)
+            )
+        assert found == {"sentence", "data"}
 
 
 @pytest.mark.parametrize("count", many(2000))
 def test_cifar10(tmp_path: Path, count: int) -> None:
-    path, raw = tmp_path / "data_batch_1.bin", bytes(3073 * 3)
+    path, raw, found = tmp_path / "data_batch_1.bin", bytes(3073 * 3), set()
     for content in damaged(raw, count, seed=4):
         path.write_bytes(content)
-        sentence_or_data(lambda: open_data(DataConfig(f"cifar10:{path}")).reference(4), path.name)
+        found.add(sentence_or_data(lambda: open_data(DataConfig(f"cifar10:{path}")).reference(4), path.name))
+    assert found == {"sentence", "data"}
 
 
 @pytest.mark.parametrize("count", many(2000))
@@ -237,11 +242,13 @@ def test_captions_and_records(tmp_path: Path, count: int) -> None:
         (own / f"{i}.txt").write_text(f"größe {i}\nnumber {i}\n", encoding="utf-8")
     files = tmp_path / "files"
     open_captions(CaptionConfig(f"folder:{own}"), folder=files)
-    raw = (own / "3.txt").read_bytes()
+    raw, found = (own / "3.txt").read_bytes(), set()
     for content in damaged(raw, count, seed=6):
         (own / "3.txt").write_bytes(content)
-        sentence_or_data(lambda: open_captions(CaptionConfig(f"folder:{own}"), folder=files), "3.")
-    raw = (files / FILE).read_bytes()
+        found.add(sentence_or_data(lambda: open_captions(CaptionConfig(f"folder:{own}"), folder=files), "3."))
+    assert "sentence" in found
+    raw, found = (files / FILE).read_bytes(), set()
     for content in damaged(raw, count, seed=7):
         (files / FILE).write_bytes(content)
-        sentence_or_data(lambda: Record(files), FILE)
+        found.add(sentence_or_data(lambda: Record(files), FILE))
+    assert "sentence" in found

@@ -134,6 +134,20 @@ def scaled(x: tf.Tensor) -> Any:
     return pictures(np.asarray(x, np.float64) / 127.5 - 1)
 
 
+def compare_fresh(pair: Pair, x: np.ndarray) -> None:
+    """Compare one update for batches x [D's and, if it looks at real pictures, G's, B, ...]; G has noise of its own."""
+    model, options = pair.model, pair.options
+    key = tf.constant([model.noise_seed, 0], tf.int64)
+    z = [torch.tensor(np.asarray(model._noise(key * [1, 2] + [0, k]), np.float64)) for k in (0, 1)]
+    own = tf.random.experimental.stateless_fold_in(key, 1)
+    alpha = torch.tensor(np.asarray(tf.random.stateless_uniform((BATCH,), own), np.float64))
+    model._update(tf.constant(x), key)
+    fake = pair.torch_G(z[0]).detach()
+    pair.assert_equal("D", sum(peer.discriminator_objective(options, pair.torch_D, scaled(x[0]), fake, alpha)))
+    pair.copy("D")
+    pair.assert_equal("G", peer.generator_objective(options, pair.torch_D, scaled(x[-1]), pair.torch_G(z[1])))
+
+
 # the residual critic has no batch norm, as in its papers
 @pytest.mark.parametrize(
     ("name", "network"), [(r, n) for r in RAGAN for n in NETWORKS if (n, r[-10:]) != ("resnet", "batch norm")]
@@ -153,17 +167,7 @@ def test_ragan(attempt: Any, name: str, network: Any) -> None:
             latent=5,
         )
         model = RaGAN(config, context)
-        pair = Pair(model, model.C, model.C_optimizer, options)
-        x = model.stream.take(2)
-        key = tf.constant([model.noise_seed, 0], tf.int64)
-        z = [torch.tensor(np.asarray(model._noise(key * [1, 2] + [0, k]), np.float64)) for k in (0, 1)]
-        own = tf.random.experimental.stateless_fold_in(key, 1)
-        alpha = torch.tensor(np.asarray(tf.random.stateless_uniform((BATCH,), own), np.float64))
-        model._update(tf.constant(x), key)
-        fake = pair.torch_G(z[0]).detach()
-        pair.assert_equal("D", sum(peer.discriminator_objective(options, pair.torch_D, scaled(x[0]), fake, alpha)))
-        pair.copy("D")
-        pair.assert_equal("G", peer.generator_objective(options, pair.torch_D, scaled(x[1]), pair.torch_G(z[1])))
+        compare_fresh(Pair(model, model.C, model.C_optimizer, options), model.stream.take(2))
         model.close()
 
     attempt(check)
@@ -186,17 +190,7 @@ def test_wgan(attempt: Any, constraint: Any, network: Any) -> None:
             latent=5,
         )
         model = WGAN(config, context)
-        pair = Pair(model, model.f, model.f_optimizer, options)
-        x = model.stream.take(1)
-        key = tf.constant([model.noise_seed, 0], tf.int64)
-        z = [torch.tensor(np.asarray(model._noise(key * [1, 2] + [0, k]), np.float64)) for k in (0, 1)]
-        own = tf.random.experimental.stateless_fold_in(key, 1)
-        alpha = torch.tensor(np.asarray(tf.random.stateless_uniform((BATCH,), own), np.float64))
-        model._update(tf.constant(x), key)
-        fake = pair.torch_G(z[0]).detach()
-        pair.assert_equal("D", sum(peer.discriminator_objective(options, pair.torch_D, scaled(x[0]), fake, alpha)))
-        pair.copy("D")
-        pair.assert_equal("G", peer.generator_objective(options, pair.torch_D, scaled(x[0]), pair.torch_G(z[1])))
+        compare_fresh(Pair(model, model.f, model.f_optimizer, options), model.stream.take(1))
         model.close()
 
     attempt(check)
