@@ -10,14 +10,13 @@ import dataclasses
 import importlib
 import re
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from core.errors import UsageError, nearest
 
-__all__ = ["REGISTRY", "Context", "Spec", "Trainable", "build", "building", "canonical", "register"]
+__all__ = ["REGISTRY", "Context", "Spec", "Trainable", "build", "canonical", "register"]
 
 Kind = Literal["agent", "generative"]
 MEMBERS: dict[str, tuple[str, ...]] = {
@@ -132,24 +131,6 @@ class Spec:
 
 
 REGISTRY: dict[str, Spec] = {}
-_BUILDING: ContextVar[tuple[Context, list[str]] | None] = ContextVar("building", default=None)
-
-
-def building(name: str) -> tuple[Context, str] | None:
-    """Return (context, name of its own for something) of the plugin that `build` makes right now, None outside of it.
-
-    The first of a name has the name itself, the next ones have a number behind it: the same ones whenever the plugin is built. So
-    what is opened by name, as data are, finds in `context.folder` what it kept there.
-    """
-    current = _BUILDING.get()
-    if current is None:
-        return None
-    context, names = current
-    names.append(name)
-    count = names.count(name)
-    return context, name if count == 1 else f"{name}-{count}"
-
-
 _Config = TypeVar("_Config", bound=type)
 
 
@@ -182,8 +163,7 @@ def register(
 ) -> Callable[[_Config], _Config]:
     """Register a frozen configuration dataclass as the plugin `name`; the arguments are the fields of `Spec`.
 
-    Raises UsageError when the name is taken or malformed,
-    or the class is no frozen dataclass with defaults.
+    Raises UsageError when the name is taken or malformed, or the class is no frozen dataclass with defaults.
     """
 
     def decorate(config: _Config) -> _Config:
@@ -255,11 +235,7 @@ def build(spec: Spec, config: Any, context: Context) -> Any:
             f"plugin {spec.name!r} names build={spec.build!r}, but {module} has no {attribute!r}"
         ) from error
     members = MEMBERS[spec.kind]
-    token = _BUILDING.set((context, []))
-    try:
-        plugin = factory(config, context)
-    finally:
-        _BUILDING.reset(token)
+    plugin = factory(config, context)
     missing = [member for member in members if not hasattr(plugin, member)]
     if missing:
         raise UsageError(

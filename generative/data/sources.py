@@ -12,7 +12,6 @@ from PIL import Image
 
 from core.errors import UsageError
 from core.iterate import Order, ReadAhead
-from core.plugin import building
 from generative.data import files
 from generative.data.atari import atari_frames
 from generative.data.pictures import prepare, prepare_all, sides
@@ -178,12 +177,14 @@ class Stream:
             self._ahead.close()
 
 
-def open_data(config: DataConfig, say: Say = lambda line: None, folder: Path | None = None) -> Data:
+def open_data(
+    config: DataConfig, say: Say = lambda line: None, folder: Path | None = None, part: str = "pictures"
+) -> Data:
     """Return the data that `config` names; `say` gets one line about files that cannot be read.
 
-    A plugin's data are recorded in its scratch folder (`folder`, by default that of the plugin which is being built) and known
-    again from there: a picture that was added since is not used, and data that are gone or were changed are an error only when a
-    batch of them is asked for, so that a model can be drawn from without them.
+    A plugin gives `folder`, its context's: the data are recorded there, under the name `part`, and known again: a picture that
+    was added since is not used, and data that are gone or were changed are an error only when a batch of them is asked for, so
+    that a model can be drawn from without them. A plugin with several data names each.
 
     Raises UsageError for a path that is not there, a folder without a readable picture, a file of another format.
     """
@@ -199,9 +200,6 @@ def open_data(config: DataConfig, say: Say = lambda line: None, folder: Path | N
             raise UsageError("data.channels is 1; stacked-digits are colour pictures, choose 0 or 3")
         images, labels, protocol = _mnist5k(config)
         return StackedDigits(Pictures(config.source, protocol, prepare_all(images, config.sides, 1), labels))
-    built, part = building("pictures"), "pictures"
-    if folder is None and built is not None:
-        folder, part = built[0].folder, built[1]
     record = Record(folder)
     if head == "folder":
         known = folder_pictures(record, part, config.source, say)

@@ -38,7 +38,7 @@ class DCGAN:
     def __init__(self, config: DCGANConfig, context: Context):
         self.config, self.context = config, context
         check_batch(config.batch, context.strategy)
-        self.data = open_data(config.data, context.say)
+        self.data = open_data(config.data, context.say, context.folder)
         require(
             context.strategy is None or not config.minibatch_std,
             "minibatch_std compares the examples of a whole batch, which run.strategy splits; leave one out",

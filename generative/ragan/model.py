@@ -46,7 +46,7 @@ class RaGAN:
     def __init__(self, config: RaGANConfig, context: Context):
         self.config, self.context = config, context
         check_batch(config.batch, context.strategy)
-        self.data = open_data(config.data, context.say)
+        self.data = open_data(config.data, context.say, context.folder)
         self.noise_seed = child(context.seed, "noise")
         self.G = make_generator(self.data, config, context.seed)
         # the generator that is sampled

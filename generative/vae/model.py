@@ -43,7 +43,7 @@ class VAE:
     def __init__(self, config: VAEConfig, context: Context):
         self.config, self.context = config, context
         check_batch(config.batch, context.strategy)
-        data = open_data(config.data, context.say)
+        data = open_data(config.data, context.say, context.folder)
         if not isinstance(data, Pictures):
             require(False, f"data.source is {config.data.source!r}; vae needs a fixed set of pictures, e.g. mnist5k")
         assert isinstance(data, Pictures)

@@ -42,7 +42,7 @@ class WGAN:
     def __init__(self, config: WGANConfig, context: Context):
         self.config, self.context = config, context
         check_batch(config.batch, context.strategy)
-        self.data = open_data(config.data, context.say)
+        self.data = open_data(config.data, context.say, context.folder)
         self.noise_seed = child(context.seed, "noise")
         self.G = make_generator(self.data, config, context.seed)
         # the generator that is sampled

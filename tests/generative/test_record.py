@@ -14,7 +14,7 @@ from PIL import Image
 
 from core import checkpoint
 from core.errors import UsageError
-from core.plugin import Context, Spec, build
+from core.plugin import Context, build
 from experiments.catalogue import catalogue
 from experiments.run import _moved
 from generative.data.captions import open_captions
@@ -168,24 +168,13 @@ def test_a_damaged_record_is_one_sentence(tmp_path: Path, text: str) -> None:
 
 
 def test_two_data_of_one_plugin_have_records_of_their_own(tmp_path: Path) -> None:
-    sources = [f"folder:{fill(tmp_path / name, count)}" for name, count in (("a", 3), ("b", 5))]
-
-    @dataclasses.dataclass
-    class Two:
-        clock = 0
-        step = evaluate = state = load_state = close = sample = None
-
-        def __init__(self, config: object, context: Context):
-            self.sizes = [len(opened(source)) for source in sources]
-
-    spec = dataclasses.replace(catalogue().plugins["vae"], build=f"{__name__}:Two")
-    globals()["Two"] = Two
-    context = Context(seed=1, folder=tmp_path / "files")
-    assert build(spec, None, context).sizes == build(spec, None, context).sizes == [3, 5]
-    assert isinstance(spec, Spec) and set(json.loads((tmp_path / "files" / FILE).read_text())["parts"]) == {
-        "pictures",
-        "pictures-2",
-    }
+    sources = {name: f"folder:{fill(tmp_path / name, count)}" for name, count in (("a", 3), ("b", 5))}
+    for _ in range(2):
+        found = [
+            open_data(DataConfig(source), folder=tmp_path / "files", part=name) for name, source in sources.items()
+        ]
+        assert [len(data) for data in found if isinstance(data, Pictures)] == [3, 5]
+    assert set(json.loads((tmp_path / "files" / FILE).read_text())["parts"]) == {"a", "b"}
 
 
 # --- photographs and captions -------------------------------------------------------------------------------------------
