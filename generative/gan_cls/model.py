@@ -28,9 +28,10 @@ from core.optimizers import Adam
 from core.plugin import Context
 from core.seeds import child
 from generative.data import shapes
-from generative.data.captions import Batch, Examples, Splits, Words, open_captions
+from generative.data.captions import Batch, Examples, Splits, open_captions
 from generative.data.record import Record
 from generative.data.sources import Stream
+from generative.data.words import Words
 from generative.evaluation import as_input, as_pictures
 from generative.gan_cls.config import GANCLSConfig
 from generative.gan_cls.measures import Measures

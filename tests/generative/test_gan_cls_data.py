@@ -15,9 +15,10 @@ from PIL import Image
 
 from core.errors import UsageError
 from generative.data import shapes
-from generative.data.captions import Captioned, Examples, Splits, Words, open_captions, words_of
+from generative.data.captions import Captioned, Examples, Splits, open_captions
 from generative.data.settings import CaptionConfig
 from generative.data.shapes import COLOURS, PLACES, SEEN, SHAPES, SIZES, UNSEEN, Claim, Thing
+from generative.data.words import Words, words_of
 
 RED, GREEN, BLUE = (list(COLOURS).index(name) for name in ("red", "green", "blue"))
 CIRCLE, SQUARE, TRIANGLE = (SHAPES.index(name) for name in ("circle", "square", "triangle"))

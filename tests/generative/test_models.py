@@ -14,11 +14,8 @@ from PIL import Image
 from core.errors import UsageError
 from core.plugin import Context
 from generative.data.settings import DataConfig
-from generative.data.sources import Pictures, open_data
 from generative.dcgan.config import DCGANConfig
 from generative.dcgan.model import DCGAN
-from generative.evaluation import Evaluation
-from generative.networks import levels, make_discriminator, make_generator
 from generative.ragan.config import RaGANConfig
 from generative.ragan.model import RaGAN
 from generative.vae.config import VAEConfig
@@ -223,32 +220,6 @@ def test_any_size_from_16_up(context: Context, size: int) -> None:
     model.close()
 
 
-@pytest.mark.parametrize("network", ["dcgan", "sn", "resnet"])
-@pytest.mark.parametrize("shape", [(16, 16, 1), (28, 28, 3), (27, 40, 3), (64, 20, 1)])
-def test_networks_of_any_shape(network: Any, shape: tuple[int, int, int]) -> None:
-    data = Pictures("mine", "test pictures", np.zeros((4, *shape), np.uint8))
-    config = RaGANConfig(network=network, latent=3, width=2)
-    G = make_generator(data, config, seed=1)
-    D = make_discriminator(data, config, seed=1, batch_norm=False, spectral="divide")
-    assert G.output_shape == (None, *shape) and D.input_shape == (None, *shape) and D.output_shape == (None,)
-    pictures = np.asarray(G(np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32), training=True))
-    assert pictures.shape == (2, *shape) and np.abs(pictures).max() <= 1 and pictures.std() > 0
-    assert np.ptp(np.asarray(D(pictures))) > 0
-
-
-def test_levels_halve_until_the_smaller_side_has_at_most_four_pixels() -> None:
-    assert levels((16, 16)) == [(16, 16), (8, 8), (4, 4)]
-    assert levels((64, 64)) == [(64, 64), (32, 32), (16, 16), (8, 8), (4, 4)]
-    assert levels((27, 64)) == [(27, 64), (14, 32), (7, 16), (4, 8)]
-
-
-@pytest.mark.parametrize(("network", "filters"), [("dcgan", [4, 8, 16]), ("sn", [4, 4, 8, 8, 16, 16, 32])])
-def test_filters_double_with_every_level(network: Any, filters: list[int]) -> None:
-    data = Pictures("mine", "test pictures", np.zeros((4, 28, 28, 1), np.uint8))
-    D = make_discriminator(data, RaGANConfig(network=network, width=4), seed=1, batch_norm=False)
-    assert [layer.filters for layer in D.layers if isinstance(layer, keras.layers.Conv2D)] == filters
-
-
 def test_resize_convolution_and_minibatch_std(context: Context) -> None:
     model = eager(DCGAN(DCGANConfig(DIGITS, upsampling="resize", minibatch_std=True, **SMALL), context))
     assert any("Resize" in type(layer).__name__ for layer in model.G.layers)
@@ -276,62 +247,6 @@ def test_points_are_counted_and_drawn(context: Context, Model: Any, Config: Any)
     assert 0 <= measured["eval/modes"] <= 8 and "100 samples, 8 modes" in measured["eval/protocol"]
     assert model.sample(50).shape == (1, 400, 400, 3)
     model.close()
-
-
-def test_points_differ_even_where_all_units_of_the_generator_are_off() -> None:
-    G = make_generator(open_data(DataConfig("ring")), DCGANConfig(latent=2, hidden=8, layers=3), seed=1)
-    for layer in G.layers[1:-2]:
-        if layer.weights:
-            layer.bias.assign(np.full(8, -100))
-    points = np.asarray(G(np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)))
-    assert len(np.unique(points, axis=0)) == 50
-
-
-class Fixed:
-    """Pictures that are there already."""
-
-    def __init__(self, images: np.ndarray):
-        self.images = images
-
-    def sample(self, n: int, seed: int) -> np.ndarray:
-        return self.images[:n]
-
-
-def novelty(data: Any, images: np.ndarray, count: int = 60) -> Any:
-    return Evaluation(data, count).of_pictures(Fixed(images)).get("eval/novelty")
-
-
-def test_novelty_tells_copies_from_fresh_pictures() -> None:
-    digits = open_data(DataConfig("digits", size=16))
-    assert isinstance(digits, Pictures)
-    learned, fresh = digits.split(400)
-    assert 0.85 < novelty(learned, fresh.reference(400), 400) < 1.15
-    copies = learned.rows_at(np.arange(len(learned) - 1, len(learned) - 61, -1))  # also of what no measure refers to
-    assert novelty(learned, copies) == pytest.approx(0, abs=0.01)
-
-
-def test_novelty_sees_copies_of_mirrored_examples() -> None:
-    images = np.random.default_rng(0).integers(256, size=(60, 16, 16, 1), dtype=np.uint8)
-    for mirror, expected in ((True, 0.0), (False, 1.0)):
-        data = Pictures("mine", "test pictures", images, mirror=mirror)
-        assert novelty(data, images[:, :, ::-1]) == pytest.approx(expected, abs=0.1)
-
-
-def test_novelty_is_left_out_where_it_says_nothing() -> None:
-    same = Pictures("mine", "test pictures", np.full((60, 16, 16, 1), 7, np.uint8))
-    assert novelty(same, np.zeros((60, 16, 16, 1), np.uint8)) is None
-    stacked = open_data(DataConfig("stacked-digits"))
-    assert novelty(stacked, stacked.reference(60)) is None
-
-
-def test_digits_are_counted_by_class() -> None:
-    digits = open_data(DataConfig("mnist5k"))
-    assert isinstance(digits, Pictures)
-    zeros = digits.rows_at(np.flatnonzero(digits.labels == 0)[:60])
-    measured = Evaluation(digits, 60).of_pictures(Fixed(zeros))
-    assert measured["eval/rarest_class"] == 0 and measured["eval/commonest_class"] > 0.95
-    measured = Evaluation(digits, 200).of_pictures(Fixed(digits.reference(200)))
-    assert measured["eval/rarest_class"] > 0.07 and measured["eval/commonest_class"] < 0.13
 
 
 def test_step_sizes_of_both_networks_fall_by_the_clock(context: Context) -> None:
