@@ -32,9 +32,9 @@ from experiments.configuration import as_dict
 from experiments.run import configured
 from experiments.show import restored
 from experiments.tensorboard import grid
+from generative.adversarial.evaluation import Evaluation
 from generative.data.settings import DataConfig
 from generative.data.sources import Pictures, open_data
-from generative.evaluation import Evaluation
 
 __all__ = ["main"]
 

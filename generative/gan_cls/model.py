@@ -27,12 +27,12 @@ from core.losses.text_image import cosine_hinge, matching_discriminator
 from core.optimizers import Adam
 from core.plugin import Context
 from core.seeds import child
+from generative.adversarial.evaluation import as_input, as_pictures
 from generative.data import shapes
 from generative.data.captions import Batch, Examples, Splits, open_captions
 from generative.data.record import Record
 from generative.data.sources import Stream
 from generative.data.words import Words
-from generative.evaluation import as_input, as_pictures
 from generative.gan_cls.config import GANCLSConfig
 from generative.gan_cls.measures import Measures
 from generative.gan_cls.networks import discriminator_head, discriminator_trunk, generator, image_encoder

@@ -30,9 +30,9 @@ from core.losses.adversarial import (
 from core.optimizers import Adam, falling
 from core.plugin import Context
 from core.seeds import child
+from generative.adversarial.evaluation import Evaluation, Sampler, as_input
+from generative.adversarial.networks import Spectral, make_discriminator, make_generator
 from generative.data.sources import Stream, open_data
-from generative.evaluation import Evaluation, Sampler, as_input
-from generative.networks import Spectral, make_discriminator, make_generator
 from generative.ragan.config import RaGANConfig
 
 __all__ = ["RaGAN"]

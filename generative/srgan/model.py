@@ -30,10 +30,10 @@ from core.losses.relativistic import rasgan
 from core.metrics.image_quality import PROTOCOL, quality
 from core.plugin import Context
 from core.seeds import child
+from generative.adversarial.evaluation import as_input
 from generative.data.found import user_path
 from generative.data.pictures import BROKEN, reason
 from generative.data.sources import Stream
-from generative.evaluation import as_input
 from generative.srgan.config import SRGANConfig
 from generative.srgan.data import Crops, enlarge, measured_part, open_photos, shrink
 from generative.srgan.generator import make_generator
