@@ -19,7 +19,8 @@ from core.distributed import check_batch, on_replicas, share, share_of_mean
 from core.errors import require
 from core.layers.ema import follow
 from core.losses.adversarial import nonsaturating_generator, standard_discriminator
-from core.optimizers import Adam, falling
+from core.optim.config import OptimizerConfig
+from core.optim.optimizer import make_optimizer
 from core.plugin import Context
 from core.seeds import child
 from generative.adversarial.evaluation import Evaluation, Sampler, as_input, as_pictures
@@ -50,11 +51,16 @@ class DCGAN:
         self.D = make_discriminator(
             self.data, config, context.seed, batch_norm=True, minibatch_std=config.minibatch_std
         )
-        self.G_optimizer, self.D_optimizer = (
-            Adam(falling(config.lr, config.anneal, config.lr_end), config.beta1) for _ in range(2)
+        optimizer = OptimizerConfig(
+            "adam",
+            config.lr,
+            config.beta1,
+            lr_schedule="cosine" if config.anneal else "constant",
+            lr_steps=config.anneal,
+            lr_end=config.lr_end,
         )
-        self.G_optimizer.build(self.G.trainable_variables)
-        self.D_optimizer.build(self.D.trainable_variables)
+        self.G_optimizer = make_optimizer(optimizer, self.G.trainable_variables)
+        self.D_optimizer = make_optimizer(optimizer, self.D.trainable_variables)
         self.stream = Stream(self.data, config.batch, child(context.seed, "batches"))
         self.clock = 0
         self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)

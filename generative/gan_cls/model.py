@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from core.distributed import check_batch, on_replicas, share, share_of_mean, sum_of_replicas, whole_batch
+from core.distributed import check_batch, on_replicas, share, share_of_mean, whole_batch
 from core.errors import UsageError
 from core.layers.ema import follow
 from core.layers.text import text_encoder
 from core.losses.adversarial import nonsaturating_generator, zero_centred_penalty
 from core.losses.text_image import cosine_hinge, matching_discriminator
-from core.optimizers import Adam
+from core.optim.config import OptimizerConfig
+from core.optim.optimizer import make_optimizer
 from core.plugin import Context
 from core.seeds import child
 from generative.adversarial.evaluation import as_input, as_pictures
@@ -69,11 +70,11 @@ class GANCLS:
         )
         self.D_variables = self.D_trunk.trainable_variables + self.D_head.trainable_variables
         self.encoder_variables = self.T.trainable_variables + self.I.trainable_variables
-        self.G_optimizer, self.D_optimizer = (Adam(config.lr, config.beta1) for _ in range(2))
-        self.encoder_optimizer = Adam(config.encoder_lr)
-        self.G_optimizer.build(self.G.trainable_variables)
-        self.D_optimizer.build(self.D_variables)
-        self.encoder_optimizer.build(self.encoder_variables)
+        optimizer = OptimizerConfig("adam", config.lr, config.beta1)
+        self.G_optimizer = make_optimizer(optimizer, self.G.trainable_variables)
+        self.D_optimizer = make_optimizer(optimizer, self.D_variables)
+        encoders = OptimizerConfig(lr=config.encoder_lr, max_grad_norm=config.clip)
+        self.encoder_optimizer = make_optimizer(encoders, self.encoder_variables)
         self.clock = 0
         self._stream: Stream | None = None
         self._measures: Measures | None = None
@@ -140,10 +141,7 @@ class GANCLS:
             pictures = whole_batch(self.I(as_input(share(x)), training=True))  # [B, E]
             loss = cosine_hinge(pictures, v, false, self.config.margin, v_wrong)
             part = share_of_mean(loss)
-        gradient = tape.gradient(part, self.encoder_variables)
-        dense = [tf.convert_to_tensor(g) for g in gradient]  # the words' rows come apart, but the norm is over all
-        clipped, _ = tf.clip_by_global_norm(sum_of_replicas(dense), self.config.clip)
-        self.encoder_optimizer.apply([share_of_mean(g) for g in clipped], self.encoder_variables)
+        self.encoder_optimizer.apply(tape.gradient(part, self.encoder_variables), self.encoder_variables)
         return loss
 
     def update(

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -27,7 +26,8 @@ from core.losses.adversarial import (
     standard_discriminator,
     zero_centred_penalty,
 )
-from core.optimizers import Adam, falling
+from core.optim.config import OptimizerConfig
+from core.optim.optimizer import make_optimizer
 from core.plugin import Context
 from core.seeds import child
 from generative.adversarial.evaluation import Evaluation, Sampler, as_input
@@ -55,19 +55,22 @@ class RaGAN:
         self.C = make_discriminator(
             self.data, config, context.seed, batch_norm=config.norm == "batch", spectral=spectral
         )
-        self.G_optimizer, self.C_optimizer = self._make_optimizer(1), self._make_optimizer(config.d_steps)
-        self.G_optimizer.build(self.G.trainable_variables)
-        self.C_optimizer.build(self.C.trainable_variables)
+        optimizer = OptimizerConfig(
+            "adam",
+            config.lr,
+            config.beta1,
+            config.beta2,
+            lr_schedule="cosine" if config.anneal else "constant",
+            lr_steps=config.anneal,
+            lr_end=config.lr_end,
+        )
+        self.G_optimizer = make_optimizer(optimizer, self.G.trainable_variables)
+        self.C_optimizer = make_optimizer(optimizer, self.C.trainable_variables, config.d_steps)
         self.stream = Stream(self.data, config.batch, child(context.seed, "batches"))
         self.clock = 0
         self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)
         self.sampler = Sampler(self.data, self.average, self.C, config.latent)
         self.evaluation = Evaluation(self.data, config.eval_samples, config.extractor)
-
-    def _make_optimizer(self, steps_per_update: int) -> keras.optimizers.Optimizer:
-        config = self.config
-        lr = falling(config.lr, config.anneal * steps_per_update, config.lr_end)
-        return Adam(lr, config.beta1, config.beta2)
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,12 @@ from generative.data.settings import DataConfig
 
 __all__ = ["WGANConfig"]
 
-OWN = {"clip": ("rmsprop", 5e-4), "gp": ("adam", 2e-3), "sn": ("adam", 2e-3), "sn-reg": ("adam", 2e-3)}
+OWN: dict[str, tuple[Literal["rmsprop", "adam"], float]] = {
+    "clip": ("rmsprop", 5e-4),
+    "gp": ("adam", 2e-3),
+    "sn": ("adam", 2e-3),
+    "sn-reg": ("adam", 2e-3),
+}
 """Optimiser of each constraint's paper; step size for narrow networks, ten to twenty times the paper's for its wide ones."""
 
 
@@ -112,7 +117,7 @@ class WGANConfig:
         require(0 <= self.ema < 1, f"ema is {self.ema}; it must lie in [0, 1)")
 
     @property
-    def chosen_optimizer(self) -> str:
+    def chosen_optimizer(self) -> Literal["rmsprop", "adam"]:
         """The optimiser, `auto` resolved."""
         return OWN[self.constraint][0] if self.optimizer == "auto" else self.optimizer
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -25,7 +24,8 @@ from core.distributed import check_batch, on_replicas, share, share_of_mean
 from core.layers.ema import follow
 from core.layers.spectral import power_iterate, sigma_penalty, sigmas
 from core.losses.adversarial import critic_gradient_penalty, wasserstein_critic, wasserstein_generator
-from core.optimizers import Adam, RMSprop, falling
+from core.optim.config import OptimizerConfig
+from core.optim.optimizer import make_optimizer
 from core.plugin import Context
 from core.seeds import child
 from generative.adversarial.evaluation import Evaluation, Sampler, as_input
@@ -51,20 +51,24 @@ class WGAN:
         # gp needs a critic of single examples, batch norm would undo the bound that sn sets; the other two need it (README)
         batch_norm = config.constraint in ("clip", "sn-reg")
         self.f = make_discriminator(self.data, config, context.seed, batch_norm=batch_norm, spectral=spectral)
-        self.G_optimizer, self.f_optimizer = self._make_optimizer(1), self._make_optimizer(config.critic_steps)
-        self.G_optimizer.build(self.G.trainable_variables)
-        self.f_optimizer.build(self.f.trainable_variables)
+        optimizer = OptimizerConfig(
+            config.chosen_optimizer,
+            config.chosen_lr,
+            config.beta1,
+            beta2=0.9,
+            rho=0.9,
+            epsilon=1e-8,
+            lr_schedule="cosine" if config.anneal else "constant",
+            lr_steps=config.anneal,
+            lr_end=config.lr_end,
+        )
+        self.G_optimizer = make_optimizer(optimizer, self.G.trainable_variables)
+        self.f_optimizer = make_optimizer(optimizer, self.f.trainable_variables, config.critic_steps)
         self.stream = Stream(self.data, config.batch, child(context.seed, "batches"))
         self.clock = 0
         self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)
         self.sampler = Sampler(self.data, self.average, self.f, config.latent)
         self.evaluation = Evaluation(self.data, config.eval_samples, config.extractor)
-
-    def _make_optimizer(self, steps_per_update: int) -> keras.optimizers.Optimizer:
-        lr = falling(self.config.chosen_lr, self.config.anneal * steps_per_update, self.config.lr_end)
-        if self.config.chosen_optimizer == "rmsprop":  # Keras adds epsilon inside the square root
-            return RMSprop(lr, rho=0.9, epsilon=1e-8)
-        return Adam(lr, self.config.beta1, beta_2=0.9, epsilon=1e-8)
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
 

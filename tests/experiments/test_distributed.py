@@ -48,8 +48,8 @@ SRGAN = (*SRGAN, "--model.batch", 4, "--model.stage-one", 4, "--model.stage-two"
 # With seed 1 the outputs of D for fakes cancel to a mean of 0.1, of which 1e-5 is less than rounding leaves.
 SRGAN = (*SRGAN, "--run.seed", 2)
 SOFT_ADAM = (
-    "import runpy; from core import optimizers; start = optimizers.Adam.__init__;"
-    "optimizers.Adam.__init__ = lambda self, *args, **kwargs: start(self, *args, **{**kwargs, 'epsilon': 1e-2});"
+    "import dataclasses, runpy; from core.optim.optimizer import Optimizer; start = Optimizer.__init__;"
+    "Optimizer.__init__ = lambda self, config, *rest: start(self, dataclasses.replace(config, epsilon=1e-2), *rest);"
     "runpy.run_module('experiments', run_name='__main__', alter_sys=True)"
 )
 """The launcher with another epsilon: Adam divides a gradient by its size, so what rounding leaves of one that is nearly 0 would
@@ -274,6 +274,45 @@ assert np.abs(expected).max() > 0.01
     assert not failure, failure
 
 
+def test_the_optimiser_of_two_devices_is_that_of_one() -> None:
+    """Accumulated, clipped over the whole batch, decayed and on a schedule: each device has half of every gradient."""
+    failure = on_two_devices("""
+import keras
+from core.distributed import on_replicas, share_of_mean
+from core.optim.config import OptimizerConfig
+from core.optim.optimizer import make_optimizer
+gradients = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+common = dict(lr=0.1, lr_schedule="linear", lr_steps=8, weight_decay=0.1, accumulate=2, max_grad_norm=0.5)
+
+def trained(config):
+    w = keras.Variable([1.0, -2.0, 0.5])
+    optimizer = make_optimizer(config, [w])
+
+    def update(g):
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync == 2:  # unlike halves of 2 g, whose sum is the gradient of one
+            g = tf.where(context.replica_id_in_sync_group == 0, 3 * g, -g)
+        optimizer.apply([share_of_mean(g)], [w])
+        return tf.reduce_sum(w.value)
+
+    step = tf.function(lambda g: on_replicas(update, g))
+    for g in gradients:
+        step(tf.constant(g))
+    assert np.asarray(optimizer.iterations) == 6
+    return [np.asarray(v) for v in (w, *optimizer.variables)]
+
+for name in ("adam", "adamw", "radam", "rmsprop", "sgd"):
+    config = OptimizerConfig(name, momentum=0.9 if name in ("rmsprop", "sgd") else 0.0, **common)
+    alone = trained(config)
+    with strategy.scope():
+        shared = trained(config)
+    assert abs(alone[0] - [1.0, -2.0, 0.5]).max() > 1e-3
+    for a, b in zip(alone, shared, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-7, err_msg=name)
+""")
+    assert not failure, failure
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "model", [(*RAGAN, "--model.loss", "rasgan"), GAN_CLS, (*SRGAN, "--model.stage-one", 0)], ids=str
@@ -290,7 +329,7 @@ with strategy.scope():
 names = [name for name in alone.state() if name.endswith("optimizer") and int(getattr(alone, name).iterations) > 0]
 assert "G_optimizer" in names and len(names) > 1
 for name in names:
-    ours, expected = (getattr(model, name)._momentums for model in (shared, alone))
+    ours, expected = (getattr(model, name).slots["momentum"] for model in (shared, alone))
     size = max(np.abs(m).max() for m in map(np.asarray, expected))
     assert size > 0, name
     for a, b in zip(ours, expected, strict=True):

@@ -77,7 +77,7 @@ def test_wgan_clips_every_weight_and_takes_n_critic_batches(context: Context) ->
     assert model.stream.position == 3
     assert max(np.abs(w).max() for w in weights(model.f)) == pytest.approx(0.01)
     assert int(model.f_optimizer.iterations) == 3 and int(model.G_optimizer.iterations) == 1
-    assert type(model.f_optimizer).__name__ == "RMSprop"
+    assert model.f_optimizer.config.name == "rmsprop"
     assert float(model.f_optimizer.learning_rate) == pytest.approx(5e-4)
     model.close()
 
@@ -256,8 +256,8 @@ def test_step_sizes_of_both_networks_fall_by_the_clock(context: Context) -> None
     for _ in range(5):
         model.step()
         seen.append([float(o.learning_rate) for o in (model.G_optimizer, model.f_optimizer)])
-    np.testing.assert_allclose(*np.transpose(seen), rtol=1e-5)
-    np.testing.assert_allclose(np.transpose(seen)[0][[1, 3, 4]], [5.5e-3, 1e-3, 1e-3], rtol=1e-5)
+    assert np.array_equal(*np.transpose(seen))
+    np.testing.assert_allclose(np.transpose(seen)[0][[0, 2, 4]], [1e-2, 5.5e-3, 1e-3], rtol=1e-5)
     model.close()
 
 
