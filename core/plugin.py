@@ -123,6 +123,8 @@ class Spec:
     of a generative model where it reads KIND:PATH."""
     distributed: bool = False
     """True when it trains under `Context.strategy` as on one device, its batch shared out (see core/distributed.py)."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Dotted configuration fields that have had another name: old name -> new one."""
 
     @property
     def prefix(self) -> str:
@@ -160,6 +162,7 @@ def register(
     commands: Mapping[str, str] | None = None,
     places: tuple[str, ...] = (),
     distributed: bool = False,
+    renamed: Mapping[str, str] | None = None,
 ) -> Callable[[_Config], _Config]:
     """Register a frozen configuration dataclass as the plugin `name`; the arguments are the fields of `Spec`.
 
@@ -210,6 +213,7 @@ def register(
             commands=dict(commands or {}),
             places=places,
             distributed=distributed,
+            renamed=dict(renamed or {}),
         )
         return config
 
