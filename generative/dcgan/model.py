@@ -10,6 +10,7 @@ One update, in the notation of the papers:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from core.distributed import check_batch, on_replicas, share, share_of_mean
 from core.errors import require
 from core.layers.ema import follow
 from core.losses.adversarial import nonsaturating_generator, standard_discriminator
-from core.optim.config import OptimizerConfig
 from core.optim.optimizer import make_optimizer
 from core.plugin import Context
 from core.seeds import child
@@ -51,16 +51,10 @@ class DCGAN:
         self.D = make_discriminator(
             self.data, config, context.seed, batch_norm=True, minibatch_std=config.minibatch_std
         )
-        optimizer = OptimizerConfig(
-            "adam",
-            config.lr,
-            config.beta1,
-            lr_schedule="cosine" if config.anneal else "constant",
-            lr_steps=config.anneal,
-            lr_end=config.lr_end,
+        self.G_optimizer = make_optimizer(config.optimizer, self.G.trainable_variables)
+        self.D_optimizer = make_optimizer(
+            replace(config.optimizer, lr=config.optimizer.lr * config.d_lr_ratio), self.D.trainable_variables
         )
-        self.G_optimizer = make_optimizer(optimizer, self.G.trainable_variables)
-        self.D_optimizer = make_optimizer(optimizer, self.D.trainable_variables)
         self.stream = Stream(self.data, config.batch, child(context.seed, "batches"))
         self.clock = 0
         self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)

@@ -11,6 +11,7 @@ One update (Algorithms 1 and 2 of the paper), with L(r, f) the loss of C(x_r), C
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,6 @@ from core.losses.adversarial import (
     standard_discriminator,
     zero_centred_penalty,
 )
-from core.optim.config import OptimizerConfig
 from core.optim.optimizer import make_optimizer
 from core.plugin import Context
 from core.seeds import child
@@ -55,17 +55,12 @@ class RaGAN:
         self.C = make_discriminator(
             self.data, config, context.seed, batch_norm=config.norm == "batch", spectral=spectral
         )
-        optimizer = OptimizerConfig(
-            "adam",
-            config.lr,
-            config.beta1,
-            config.beta2,
-            lr_schedule="cosine" if config.anneal else "constant",
-            lr_steps=config.anneal,
-            lr_end=config.lr_end,
+        self.G_optimizer = make_optimizer(config.optimizer, self.G.trainable_variables)
+        self.C_optimizer = make_optimizer(
+            replace(config.optimizer, lr=config.optimizer.lr * config.d_lr_ratio),
+            self.C.trainable_variables,
+            config.d_steps,
         )
-        self.G_optimizer = make_optimizer(optimizer, self.G.trainable_variables)
-        self.C_optimizer = make_optimizer(optimizer, self.C.trainable_variables, config.d_steps)
         self.stream = Stream(self.data, config.batch, child(context.seed, "batches"))
         self.clock = 0
         self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)

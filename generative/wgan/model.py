@@ -15,6 +15,7 @@ One update (Algorithm 1 of the paper):
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from core.distributed import check_batch, on_replicas, share, share_of_mean
 from core.layers.ema import follow
 from core.layers.spectral import power_iterate, sigma_penalty, sigmas
 from core.losses.adversarial import critic_gradient_penalty, wasserstein_critic, wasserstein_generator
-from core.optim.config import OptimizerConfig
 from core.optim.optimizer import make_optimizer
 from core.plugin import Context
 from core.seeds import child
@@ -51,19 +51,12 @@ class WGAN:
         # gp needs a critic of single examples, batch norm would undo the bound that sn sets; the other two need it (README)
         batch_norm = config.constraint in ("clip", "sn-reg")
         self.f = make_discriminator(self.data, config, context.seed, batch_norm=batch_norm, spectral=spectral)
-        optimizer = OptimizerConfig(
-            config.chosen_optimizer,
-            config.chosen_lr,
-            config.beta1,
-            beta2=0.9,
-            rho=0.9,
-            epsilon=1e-8,
-            lr_schedule="cosine" if config.anneal else "constant",
-            lr_steps=config.anneal,
-            lr_end=config.lr_end,
+        self.G_optimizer = make_optimizer(config.optimizer, self.G.trainable_variables)
+        self.f_optimizer = make_optimizer(
+            replace(config.optimizer, lr=config.optimizer.lr * config.d_lr_ratio),
+            self.f.trainable_variables,
+            config.critic_steps,
         )
-        self.G_optimizer = make_optimizer(optimizer, self.G.trainable_variables)
-        self.f_optimizer = make_optimizer(optimizer, self.f.trainable_variables, config.critic_steps)
         self.stream = Stream(self.data, config.batch, child(context.seed, "batches"))
         self.clock = 0
         self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)

@@ -42,18 +42,17 @@ RAGAN = ("ragan", *WGAN[1:], "--model.d-steps", 2, "--model.norm", "spectral", "
 GAN_CLS = ("gan-cls", "--model.data.pictures", 40, "--model.data.captions", 2, "--model.batch", 8, "--model.latent", 3)
 GAN_CLS = (*GAN_CLS, "--model.g-width", 8, "--model.d-width", 16, "--model.word-units", 4, "--model.text-units", 6)
 GAN_CLS = (*GAN_CLS, "--model.reduced", 4, "--model.eval-pictures", 8, "--model.encoder-epochs", 1, "--model.ema", 0.9)
-GAN_CLS = (*GAN_CLS, "--model.encoder", "alongside", "--model.clip", 0.1, "--model.gan-int", 1, "--model.r1", 1.0)
+GAN_CLS = (*GAN_CLS, "--model.encoder", "alongside", "--model.gan-int", 1, "--model.r1", 1.0)
+ENCODERS = "--model.encoder-optimizer"
+GAN_CLS = (*GAN_CLS, f"{ENCODERS}.max-grad-norm", 0.1, f"{ENCODERS}.epsilon", 1e-2)
 SRGAN = ("srgan", "--model.blocks", 1, "--model.width", 4, "--model.ends", 3, "--model.d-width", 1, "--model.crop", 64)
 SRGAN = (*SRGAN, "--model.batch", 4, "--model.stage-one", 4, "--model.stage-two", 4, "--model.eval-side", 48)
 # With seed 1 the outputs of D for fakes cancel to a mean of 0.1, of which 1e-5 is less than rounding leaves.
 SRGAN = (*SRGAN, "--run.seed", 2)
-SOFT_ADAM = (
-    "import dataclasses, runpy; from core.optim.optimizer import Optimizer; start = Optimizer.__init__;"
-    "Optimizer.__init__ = lambda self, config, *rest: start(self, dataclasses.replace(config, epsilon=1e-2), *rest);"
-    "runpy.run_module('experiments', run_name='__main__', alter_sys=True)"
-)
-"""The launcher with another epsilon: Adam divides a gradient by its size, so what rounding leaves of one that is nearly 0 would
-move a weight as far as a real gradient does, and after a few updates cover what a wrong share of the batch does."""
+SRGAN = (*SRGAN, "--model.pixel-optimizer.epsilon", 1e-2)
+SOFT = ("--model.optimizer.epsilon", 1e-2)
+"""Adam divides a gradient by its size, so what rounding leaves of one that is nearly 0 would move a weight as far as a real
+gradient does, and after a few updates cover what a wrong share of the batch does."""
 SHORT = ("--run.until", 8, "--run.log-every", 2, "--run.eval-every", 0, "--run.save-every", 4)
 
 
@@ -72,7 +71,7 @@ def start(*words: object, worker: int | None = None, hosts: list[int] | None = N
     if hosts is not None:
         cluster = {"worker": [f"localhost:{port}" for port in hosts]}
         env["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": worker}})
-    command = [sys.executable, "-c", SOFT_ADAM, *map(str, words)]
+    command = [sys.executable, "-m", "experiments", *map(str, words)]
     return subprocess.Popen(command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -91,8 +90,8 @@ def assert_same_curves(one: Path, two: Path, atol: float = 0.0) -> None:
 
 
 def check_two_workers(model: tuple, tmp_path: Path) -> None:
-    processes = [start("run", *model, *SHORT, "--run.folder", tmp_path / "one")]
-    processes += two_workers("run", *model, *SHORT, "--run.folder", tmp_path / "two")
+    processes = [start("run", *model, *SOFT, *SHORT, "--run.folder", tmp_path / "one")]
+    processes += two_workers("run", *model, *SOFT, *SHORT, "--run.folder", tmp_path / "two")
     for process in processes:
         _, err = process.communicate(timeout=280)
         assert process.returncode == 0, err[-3000:]

@@ -12,6 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from core.errors import UsageError
+from core.optim.config import OptimizerConfig
 from core.plugin import Context
 from generative.data.settings import DataConfig
 from generative.dcgan.config import DCGANConfig
@@ -84,7 +85,18 @@ def test_wgan_clips_every_weight_and_takes_n_critic_batches(context: Context) ->
 
 @pytest.mark.parametrize("constraint", ["gp", "sn", "sn-reg"])
 def test_wgan_constraints(context: Context, constraint: Any) -> None:
-    model = eager(WGAN(WGANConfig(DIGITS, constraint=constraint, critic_steps=2, lr=1e-3, **SMALL), context))
+    model = eager(
+        WGAN(
+            WGANConfig(
+                DIGITS,
+                constraint=constraint,
+                critic_steps=2,
+                optimizer=OptimizerConfig(lr=1e-3, beta1=0.0, beta2=0.9),
+                **SMALL,
+            ),
+            context,
+        )
+    )
     scalars = {tag: float(value) for tag, value in model.step().items()}
     assert (scalars["loss/penalty"] > 0) == (constraint != "sn")
     assert {f"critic/sigma_{i}" for i in range(3)} < scalars.keys()
@@ -95,7 +107,9 @@ def test_wgan_constraints(context: Context, constraint: Any) -> None:
 
 
 def test_wgan_critic_with_spectral_norm_is_lipschitz(context: Context) -> None:
-    config = WGANConfig(**RING, constraint="sn", layers=2, turn=20, lr=1e-2)
+    config = WGANConfig(
+        **RING, constraint="sn", layers=2, turn=20, optimizer=OptimizerConfig(lr=1e-2, beta1=0.0, beta2=0.9)
+    )
     model = WGAN(config, context)
     for _ in range(5):
         model.step()
@@ -163,7 +177,10 @@ def test_averaged_generator_follows(context: Context) -> None:
 
 
 def test_vae_climbs_the_bound_on_digits(context: Context) -> None:
-    model = VAE(VAEConfig(DataConfig("digits"), held_out=100, hidden=64, latent=4, turn=50, lr=3e-3), context)
+    model = VAE(
+        VAEConfig(DataConfig("digits"), held_out=100, hidden=64, latent=4, turn=50, optimizer=OptimizerConfig(lr=3e-3)),
+        context,
+    )
     first = {tag: float(v) for tag, v in model.step().items()}
     for _ in range(6):
         last = {tag: float(v) for tag, v in model.step().items()}
@@ -250,13 +267,14 @@ def test_points_are_counted_and_drawn(context: Context, Model: Any, Config: Any)
 
 
 def test_step_sizes_of_both_networks_fall_by_the_clock(context: Context) -> None:
-    settings: dict[str, Any] = {**SMALL, "lr": 1e-2, "anneal": 4, "lr_end": 0.1, "critic_steps": 3}
+    falling = OptimizerConfig(lr=1e-2, lr_schedule="cosine", lr_steps=4, lr_end=0.1)
+    settings: dict[str, Any] = {**SMALL, "optimizer": falling, "d_lr_ratio": 4.0, "critic_steps": 3}
     model = eager(WGAN(WGANConfig(DIGITS, **settings), context))
     seen = []
     for _ in range(5):
         model.step()
         seen.append([float(o.learning_rate) for o in (model.G_optimizer, model.f_optimizer)])
-    assert np.array_equal(*np.transpose(seen))
+    np.testing.assert_allclose(*(np.transpose(seen) * [[4], [1]]), rtol=1e-6)
     np.testing.assert_allclose(np.transpose(seen)[0][[0, 2, 4]], [1e-2, 5.5e-3, 1e-3], rtol=1e-5)
     model.close()
 
@@ -296,7 +314,7 @@ def test_pictures_below_16_pixels(context: Context, Model: Any, Config: Any) -> 
         (lambda: DCGANConfig(batch=0), "batch is 0"),
         (lambda: DCGANConfig(real_label=0.3), "real_label is 0.3"),
         (lambda: DCGANConfig(kernel=1), "kernel is 1; it must be at least 2"),
-        (lambda: DCGANConfig(lr_end=0.1), "lr_end is 0.1; it needs anneal"),
+        (lambda: DCGANConfig(d_lr_ratio=0), "d_lr_ratio is 0"),
         (lambda: WGANConfig(clip=0), "clip is 0"),
         (lambda: RaGANConfig(norm="batch", r1=1), "norm is 'batch', which mixes"),
         (lambda: RaGANConfig(norm="none", r1=1, penalty_end=0.1), "penalty_end is 0.1; it needs penalty_anneal"),
