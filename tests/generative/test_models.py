@@ -39,7 +39,16 @@ def moved(before: list[np.ndarray], model: Any) -> bool:
 
 def eager(model: Any) -> Any:
     """Run updates without tracing, which takes far longer than one update of a tiny network."""
-    model._turn = model._run_turn
+    step = model.step
+
+    def untraced() -> Any:
+        tf.config.run_functions_eagerly(True)
+        try:
+            return step()
+        finally:
+            tf.config.run_functions_eagerly(False)
+
+    model.step = untraced
     return model
 
 
@@ -54,10 +63,10 @@ def context(tmp_path: Path) -> Context:
 def test_dcgan_shares_the_generators_forward_pass(context: Context) -> None:
     """One forward pass gives what two would: D's step, then G's with the same z through the updated D, worked out apart."""
     model, twin = (DCGAN(DCGANConfig(DIGITS, **SMALL), context) for _ in range(2))
-    x = tf.constant(model.stream.take(1)[0])
-    key = tf.constant([model.noise_seed, 0], tf.int64)
+    x = tf.constant(model.game.stream.take(1)[0])
+    key = tf.constant([model.game.noise_seed, 0], tf.int64)
     x_real = tf.cast(x, tf.float32) / 127.5 - 1
-    model._update(x_real, key)
+    model._step_both(x_real, key)
 
     z = tf.random.stateless_normal((4, 3), key)
     with tf.GradientTape() as tape:
@@ -75,7 +84,7 @@ def test_dcgan_shares_the_generators_forward_pass(context: Context) -> None:
 def test_wgan_clips_every_weight_and_takes_n_critic_batches(context: Context) -> None:
     model = eager(WGAN(WGANConfig(DIGITS, constraint="clip", critic_steps=3, **SMALL), context))
     model.step()
-    assert model.stream.position == 3
+    assert model.game.stream.position == 3
     assert max(np.abs(w).max() for w in weights(model.f)) == pytest.approx(0.01)
     assert int(model.f_optimizer.iterations) == 3 and int(model.G_optimizer.iterations) == 1
     assert model.f_optimizer.config.name == "rmsprop"
@@ -114,7 +123,7 @@ def test_wgan_critic_with_spectral_norm_is_lipschitz(context: Context) -> None:
     for _ in range(5):
         model.step()
     x, y = np.random.default_rng(0).normal(size=(2, 500, 2)).astype(np.float32)
-    slopes = np.abs(model.sampler.judge(x) - model.sampler.judge(y)) / np.linalg.norm(x - y, axis=1)
+    slopes = np.abs(model.game.sampler.judge(x) - model.game.sampler.judge(y)) / np.linalg.norm(x - y, axis=1)
     assert slopes.max() < 1.1  # 1 with the exact largest singular values
     model.close()
 
@@ -124,7 +133,7 @@ def test_ragan_uses_fresh_examples_for_the_generator(context: Context, loss: Any
     model = eager(RaGAN(RaGANConfig(**RING, loss=loss, norm="spectral", d_steps=2, r1=0.1, r2=0.1, gp=1.0), context))
     before_G, before_C = weights(model.G), weights(model.C)
     scalars = {tag: float(value) for tag, value in model.step().items()}
-    assert model.stream.position == 3 and scalars["loss/penalty"] > 0
+    assert model.game.stream.position == 3 and scalars["loss/penalty"] > 0
     assert moved(before_G, model.G) and moved(before_C, model.C)
     model.close()
 
@@ -151,7 +160,9 @@ def test_power_iteration_runs_once_per_discriminator_update(context: Context, mo
     calls = []
     monkeypatch.setattr(module, "power_iterate", lambda network: calls.append(network))
     model = RaGAN(RaGANConfig(**RING, norm="spectral", d_steps=3), context)
-    model._update(tf.constant(model.stream.take(4)), tf.constant([0, 0], tf.int64))  # eager: every iteration is a call
+    model._update(
+        tf.constant(model.game.stream.take(4)), tf.constant([0, 0], tf.int64)
+    )  # eager: every iteration is a call
     assert calls == [model.C] * 3
     model.close()
 
@@ -161,8 +172,8 @@ def test_turn_changes_no_number(context: Context) -> None:
     for _ in range(5):
         one.step()
     five.step()
-    assert one.clock == five.clock == 5 and one.stream.position == five.stream.position
-    for a, b in zip(weights(one.average), weights(five.average), strict=True):
+    assert one.clock == five.clock == 5 and one.game.stream.position == five.game.stream.position
+    for a, b in zip(weights(one.game.average), weights(five.game.average), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
     one.close(), five.close()
 
@@ -171,7 +182,7 @@ def test_averaged_generator_follows(context: Context) -> None:
     model = eager(DCGAN(DCGANConfig(DIGITS, ema=0.9, **SMALL), context))
     start = weights(model.G)
     model.step()
-    for average, old, new in zip(weights(model.average), start, weights(model.G), strict=True):
+    for average, old, new in zip(weights(model.game.average), start, weights(model.G), strict=True):
         np.testing.assert_allclose(average, 0.1 * old + 0.9 * new, atol=1e-6)  # min(0.9, 1 / 10) of the old at t = 0
     model.close()
 
@@ -248,8 +259,8 @@ def test_interpolation_and_arithmetic(context: Context) -> None:
     model = DCGAN(DCGANConfig(DIGITS, **SMALL), context)
     assert model.interpolate(64, 0).shape == (64, 16, 16, 1)
     assert model.arithmetic(5, 0).shape == (1, 5 * 16, 4 * 16, 1)
-    z = np.asarray(model.sampler.noise(15, 0)).reshape(5, 3, 3)
-    last = model.sampler.generate(z[:, 0] - z[:, 1] + z[:, 2])
+    z = np.asarray(model.game.sampler.noise(15, 0)).reshape(5, 3, 3)
+    last = model.game.sampler.generate(z[:, 0] - z[:, 1] + z[:, 2])
     picture = model.arithmetic(5, 0)[0].reshape(5, 16, 4, 16)[:, :, 3]
     np.testing.assert_allclose(picture, np.round((np.asarray(last)[..., 0] + 1) * 127.5), atol=1)
     model.close()
