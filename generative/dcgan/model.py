@@ -32,7 +32,7 @@ class DCGAN:
     """The model; on ring and grid perceptrons take the place of the convolutional networks."""
 
     def __init__(self, config: DCGANConfig, context: Context):
-        self.config, self.context = config, context
+        self.config = config
         require(
             context.strategy is None or not config.minibatch_std,
             "minibatch_std compares the examples of a whole batch, which run.strategy splits; leave one out",

@@ -40,7 +40,7 @@ class RaGAN:
     """The model; on ring and grid perceptrons take the place of the convolutional networks."""
 
     def __init__(self, config: RaGANConfig, context: Context):
-        self.config, self.context = config, context
+        self.config = config
         spectral: Spectral = "divide" if config.norm == "spectral" else "watch"
         batch_norm = config.norm == "batch"
         self.game = game = Game(config, context, batch_norm=batch_norm, spectral=spectral, d_steps=config.d_steps)

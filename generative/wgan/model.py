@@ -39,7 +39,7 @@ class WGAN:
     """The model; on ring and grid perceptrons take the place of the convolutional networks."""
 
     def __init__(self, config: WGANConfig, context: Context):
-        self.config, self.context = config, context
+        self.config = config
         spectral: Spectral = "divide" if config.constraint == "sn" else "watch"
         # gp needs a critic of single examples, batch norm would undo the bound that sn sets; the other two need it (README)
         batch_norm = config.constraint in ("clip", "sn-reg")

@@ -232,7 +232,7 @@ def test_a_run_folder_whose_settings_are_gone(run: Path, tmp_path: Path) -> None
 
 
 def test_settings_of_wrong_types_are_one_sentence(tmp_path: Path) -> None:
-    for settings in ("width: x", "crop: [1]", "lr: null", "&a [*a]"):
+    for settings in ("width: x", "crop: [1]", "pixel_weight: null", "&a [*a]"):
         (tmp_path / "config.yaml").write_text(f"experiment: srgan\nmodel: {{{settings}}}")
         with pytest.raises(UsageError) as caught:
             Upscaler.of_run(tmp_path)
