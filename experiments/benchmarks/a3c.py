@@ -24,15 +24,11 @@ BACKENDS = ("threads", "processes", "ray")
 def rate(preset: str, backend: str, seconds: float) -> float:
     """Return environment steps per second, all workers together, while they learn."""
     from core.runtime import configure
-    from experiments.catalogue import catalogue
-    from experiments.configuration import RunConfig, parse, read_yaml
-    from experiments.run import make_plugin
+    from experiments.run import configured, make_plugin
 
-    spec, found = catalogue().find(preset)
-    assert found is not None
-    config = parse(spec, [(preset, read_yaml(found.path))], ["--agent.backend", backend], prog=preset, usage="").agent
+    spec, _, config, settings = configured([preset, "--agent.backend", backend])
     configure(device="cpu")
-    agent = make_plugin(spec, config, RunConfig(), Path(tempfile.mkdtemp()), lambda line: None)
+    agent = make_plugin(spec, config, settings, Path(tempfile.mkdtemp()), lambda line: None)
     begun = time.perf_counter()
     while time.perf_counter() - begun < 4:  # workers started, functions traced
         agent.step()

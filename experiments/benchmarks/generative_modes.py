@@ -21,7 +21,8 @@ from PIL import Image, ImageDraw
 from core.runtime import configure
 from experiments.benchmarks.generative_runs import Variant, spread, train_missing
 from experiments.catalogue import catalogue
-from experiments.configuration import parse, read_yaml
+from experiments.configuration import parse
+from experiments.run import configured
 
 __all__ = ["main"]
 
@@ -77,10 +78,8 @@ def _variant(name: str, mixture: str, updates: int) -> Variant:
     """Return a combination with its configuration and the generator's updates."""
     title = f"{name} | {mixture}"
     if name in PRESETS:
-        spec, preset = catalogue().find(PRESETS[name].format(mixture=mixture))
-        assert preset is not None
-        whole = parse(spec, [(preset.name, read_yaml(preset.path))], [], prog=name, usage="")
-        return Variant(title, spec.name, whole.model, whole.run.until)
+        spec, _, config, chosen = configured([PRESETS[name].format(mixture=mixture)])
+        return Variant(title, spec.name, config, chosen.until)
     plugin, settings = COMBINATIONS[name]
     spec, _ = catalogue().find(plugin)
     steps = 5 if plugin == "wgan" else 1

@@ -98,14 +98,11 @@ def original(seconds: float) -> tuple[int, float]:
 def preset(name: str, seconds: float) -> tuple[int, float]:
     """Run one of our presets for at least `seconds` and return (environment steps, seconds)."""
     from core.runtime import configure
-    from experiments.catalogue import catalogue
-    from experiments.configuration import RunConfig, parse, read_yaml
-    from experiments.run import make_plugin
+    from experiments.run import configured, make_plugin
 
-    spec, found = catalogue().find(name)
-    config = parse(spec, [(name, read_yaml(found.path))] if found else [], [], prog=name, usage="").agent
+    spec, _, config, settings = configured([name])
     configure()
-    agent = make_plugin(spec, config, RunConfig(), Path(tempfile.mkdtemp()), lambda line: None)
+    agent = make_plugin(spec, config, settings, Path(tempfile.mkdtemp()), lambda line: None)
 
     def batch() -> int:
         begun = agent.clock

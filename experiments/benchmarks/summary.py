@@ -14,6 +14,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from experiments.benchmarks.plan import Measurement, plan
 from experiments.catalogue import catalogue
 
 __all__ = ["main", "summary"]
@@ -21,19 +22,6 @@ __all__ = ["main", "summary"]
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 MARKS = "<!-- learning results -->", "<!-- end of learning results -->"
-TARGETS = {  # mean over seeds of the final weights' evaluation
-    "pong-35-minutes": ">= 18 within 35 minutes",
-    "policy-gradient-cartpole": ">= 475",
-    "dqn-cartpole": ">= 475 at 50k steps",
-    "dqn-acrobot": ">= -90 at 100k",
-    "dqn-lunarlander": ">= 200 at 500k",
-    "dqn-pong": ">= 18 within 1.5M",
-    "actor-critic-cartpole": "500 at 500k",
-    "actor-critic-acrobot": ">= -85 at 500k",
-    "actor-critic-lunarlander": ">= 200 at 1M",
-    "actor-critic-cartpole-online": "",
-    "a3c-bipedalwalker": "",
-}
 
 
 def summary() -> str:
@@ -42,22 +30,25 @@ def summary() -> str:
         "| results | learned from | clock | mean +- std | target | seeds x episodes | minutes a seed |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    others = sorted(name for name in catalogue().presets if name not in TARGETS)
-    for name, target in {**TARGETS, **dict.fromkeys(others, "")}.items():
-        file = HERE / "results" / f"{name}.json"
-        if not file.exists():
-            continue
-        rows: list[dict[str, Any]] = json.loads(file.read_text())
-        finals = [row["final"] for row in rows]
-        figure = ".1f" if rows[0]["episodes"] else ".4g"  # returns, and measures of any size
-        spread = f" +- {statistics.stdev(finals):{figure}}" if len(rows) > 1 else ""
-        count = f"{len(rows)} x {rows[0]['episodes']}" if rows[0]["episodes"] else f"{len(rows)}"
-        minutes = [row["minutes"] for row in rows]
-        lines.append(
-            f"| [`{name}`](experiments/benchmarks/results/{name}.md) | {_subject(rows[0]['config'])} "
-            f"| {max(row['clock'] for row in rows):,} | {statistics.mean(finals):{figure}}{spread} | {target} "
-            f"| {count} | {statistics.median(minutes):.1f} |"
-        )
+    for preset, entries in plan().items():
+        spec, _ = catalogue().find(preset)
+        for entry in entries or (Measurement(),):  # an empty list: measured when it was named
+            name = entry.name or preset
+            file = HERE / "results" / f"{name}.json"
+            if not file.exists():
+                continue
+            rows: list[dict[str, Any]] = json.loads(file.read_text())
+            finals = [row["final"] for row in rows]
+            figure = ".1f" if rows[0]["episodes"] else ".4g"  # returns, and measures of any size
+            spread = f" +- {statistics.stdev(finals):{figure}}" if len(rows) > 1 else ""
+            count = f"{len(rows)} x {rows[0]['episodes']}" if rows[0]["episodes"] else f"{len(rows)}"
+            minutes = [row["minutes"] for row in rows]
+            target = entry.judged(spec, statistics.mean(finals), max(minutes))
+            lines.append(
+                f"| [`{name}`](experiments/benchmarks/results/{name}.md) | {_subject(rows[0]['config'])} "
+                f"| {max(row['clock'] for row in rows):,} | {statistics.mean(finals):{figure}}{spread} | {target} "
+                f"| {count} | {statistics.median(minutes):.1f} |"
+            )
     return "\n".join(lines)
 
 
