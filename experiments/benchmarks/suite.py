@@ -12,7 +12,6 @@ nothing after it, `experiments.benchmarks.summary` fills the READMEs.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import statistics
 import subprocess
@@ -22,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from core.errors import UsageError, nearest, require
-from experiments.benchmarks import learning, summary
+from experiments.benchmarks import learning, report, summary
 from experiments.benchmarks.plan import Measurement, plan
 from experiments.run import configured
 
@@ -85,10 +84,9 @@ def _entries(entries: Sequence[Measurement], seeds: int) -> list[Measurement]:
 def _line(preset: str, entries: Sequence[Measurement]) -> str:
     spec, _, _, settings = configured([preset])
     runs = sum(entry.seeds for entry in entries)
-    file = learning.RESULTS / f"{preset}.json"
     took = "not measured here"
-    if file.exists():
-        minutes = statistics.median(row["minutes"] for row in json.loads(file.read_text()) if "minutes" in row)
+    if (report.RESULTS / f"{preset}.json").exists():
+        minutes = statistics.median(row["minutes"] for row in report.read(preset)["measured"]["rows"])
         took = f"{minutes:.1f} minutes each when last measured"
     return f"{preset:32s} {runs} runs of {settings.until:,} {spec.clock}, {took}"
 

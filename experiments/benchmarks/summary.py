@@ -8,19 +8,18 @@ files of `results/` that it names: `<!-- result: NAME -->` ... `<!-- end of resu
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 from pathlib import Path
 from typing import Any
 
+from experiments.benchmarks import report
 from experiments.benchmarks.plan import Measurement, plan
 from experiments.catalogue import catalogue
 
 __all__ = ["main", "summary"]
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
+ROOT = Path(__file__).parent.parent.parent
 MARKS = "<!-- learning results -->", "<!-- end of learning results -->"
 
 
@@ -34,19 +33,17 @@ def summary() -> str:
         spec, _ = catalogue().find(preset)
         for entry in entries or (Measurement(),):  # an empty list: measured when it was named
             name = entry.name or preset
-            file = HERE / "results" / f"{name}.json"
-            if not file.exists():
+            if not (report.RESULTS / f"{name}.json").exists():
                 continue
-            rows: list[dict[str, Any]] = json.loads(file.read_text())
+            rows: list[dict[str, Any]] = report.read(name)["measured"]["rows"]
             finals = [row["final"] for row in rows]
-            figure = ".1f" if rows[0]["episodes"] else ".4g"  # returns, and measures of any size
-            spread = f" +- {statistics.stdev(finals):{figure}}" if len(rows) > 1 else ""
+            spread = report.spread(finals, ".1f" if rows[0]["episodes"] else ".4g")  # returns, and measures of any size
             count = f"{len(rows)} x {rows[0]['episodes']}" if rows[0]["episodes"] else f"{len(rows)}"
             minutes = [row["minutes"] for row in rows]
             target = entry.judged(spec, statistics.mean(finals), max(minutes))
             lines.append(
                 f"| [`{name}`](experiments/benchmarks/results/{name}.md) | {_subject(rows[0]['config'])} "
-                f"| {max(row['clock'] for row in rows):,} | {statistics.mean(finals):{figure}}{spread} | {target} "
+                f"| {max(row['clock'] for row in rows):,} | {spread} | {target} "
                 f"| {count} | {statistics.median(minutes):.1f} |"
             )
     return "\n".join(lines)
@@ -65,7 +62,7 @@ def filled(text: str) -> str:
     """Return a README with the results that it names; ones that have not been measured stay empty."""
 
     def fill(mark: re.Match[str]) -> str:
-        file = HERE / "results" / f"{mark[1]}.md"
+        file = report.RESULTS / f"{mark[1]}.md"
         body = f"{file.read_text().strip()}\n" if file.exists() else ""
         return f"<!-- result: {mark[1]} -->\n{body}<!-- end of result -->"
 
