@@ -27,6 +27,7 @@ from experiments.tensorboard import read_scalars
 
 __all__ = ["layout", "main", "trained"]
 
+PACKAGES = ("tensorflow", "keras", "numpy", "gymnasium", "ale-py")
 MODULE = "experiments.benchmarks.learning"  # also where the suite calls it
 
 
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     words += ["--threshold", f"{arguments.threshold:g}"] if arguments.threshold else []
     words += ["--within", *(f"{minutes:g}" for minutes in arguments.within)] if arguments.within else []
     words += ["--flags", *arguments.flags] if arguments.flags else []
-    report = Report(MODULE, arguments.name or arguments.preset, layout, words=words)
+    report = Report(MODULE, arguments.name or arguments.preset, layout, words=words, packages=PACKAGES)
     runs = [
         trained(arguments.preset, seed, arguments.folder, arguments.flags) for seed in range(1, arguments.seeds + 1)
     ]

@@ -56,6 +56,7 @@ def main() -> None:
             f"{run} stands at {int(its):,} updates, {arguments.runs[0]} at {int(newest):,}; seeds of one configuration are "
             "compared at the same update, so resume the one that is behind",
         )
+    report = Report(__spec__.name, arguments.name, layout)
     _, _, photos = open_photos(config.source, arguments.test, 1_000 if arguments.test else config.held_out, print)
     pairs = {}
     for photo in photos:
@@ -79,8 +80,8 @@ def main() -> None:
         m: {p: [quality(pairs[p][0], image) for image in images] for p, images in by_photo.items()}
         for m, by_photo in large.items()
     }
-    report = Report(__spec__.name, arguments.name, layout)
-    report.keep({"measured": measured, "minutes": [_minutes(run, config.stage_one) for run in arguments.runs]})
+    minutes = [_minutes(run, config.stage_one) for run in arguments.runs]
+    report.keep({"measured": measured, "minutes": minutes, "protocol": PROTOCOL})
     report.write()
     if not arguments.test:
         rows = []
@@ -115,7 +116,7 @@ def layout(numbers: dict[str, Any]) -> list[Part]:
     note = (
         f"Stage one beats bicubic by {spread(gains, '.3f')} dB Y-PSNR (target: at least 0.8 within 60 minutes), after "
         f"{spread([m[0] for m in numbers['minutes']], '.1f')} minutes of training; both stages took "
-        f"{spread([m[1] for m in numbers['minutes']], '.1f')}. {len(seeds)} seed{'s' * (len(seeds) > 1)}. {PROTOCOL}."
+        f"{spread([m[1] for m in numbers['minutes']], '.1f')}. {len(seeds)} seed{'s' * (len(seeds) > 1)}. {numbers['protocol']}."
     )
     photos = [f"{photo}, PSNR Y" for photo in measured["bicubic"]]
     return [Table(["what", *photos, *(f"mean {column}" for column in COLUMNS.values())], rows), note]

@@ -13,6 +13,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from core.disk import write_atomically
 from experiments.benchmarks import report
 from experiments.benchmarks.plan import Measurement, plan
 from experiments.catalogue import catalogue
@@ -74,9 +75,9 @@ def main() -> None:
     top = ROOT / "README.md"
     before, rest = top.read_text().split(MARKS[0])
     _, after = rest.split(MARKS[1])
-    top.write_text(f"{before}{MARKS[0]}\n{summary()}\n{MARKS[1]}{after}")
+    write_atomically(top, f"{before}{MARKS[0]}\n{summary()}\n{MARKS[1]}{after}")
     for readme in (top, *ROOT.glob("agents/*/README.md"), *ROOT.glob("generative/*/README.md")):
-        readme.write_text(filled(readme.read_text()))
+        write_atomically(readme, filled(readme.read_text()))
     print(summary())
 
 
