@@ -197,11 +197,12 @@ def layout(measured: dict[str, Any]) -> list[Part]:
         ratio = "" if name == "ours" else f"{statistics.median(b / a for a, b in turns):.2f}"
         nll = spread(measured["nll"][name], ".2f")
         rows.append([titles[name], nll, f"{statistics.median(seconds):.3f}", ratio])
+    seeds = measured["rounds"]
     note = (
         f"784-{HIDDEN}-{LATENT}-{HIDDEN}-784, mnist5k binarised at one half, 4,500 digits for training, {HELD_OUT} held out, "
         f"{measured['epochs']} epochs of batch {BATCH}, Adam 1e-3, importance-weighted estimate with {DRAWS} draws, "
-        f"{measured['rounds']} seeds, epochs of the contenders in alternation. Targets: equal within 1 nat, at least twice as "
-        "fast."
+        f"{seeds} seed{'s' * (seeds > 1)}, epochs of the contenders in alternation. Targets: equal within 1 nat, at least "
+        "twice as fast."
     )
     columns = ["what", "-log p(x), nats", "seconds per epoch, median", "faster than it, median of epochs"]
     return [Table(columns, rows), note]

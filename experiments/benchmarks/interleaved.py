@@ -42,8 +42,9 @@ def interleave(
             command = [sys.executable, "-m", module, "--worker", *words, "--seconds", str(seconds)]
             done = subprocess.run(command, capture_output=True, text=True)
             if not done.returncode:
-                rows[name]["rates"].append(float(done.stdout.splitlines()[-1]))
-                print(f"round {number + 1}: {name} {rows[name]['rates'][-1]:,.4g}/s", flush=True)
+                rate = float(done.stdout.splitlines()[-1])
+                rows[name]["rates"].append(rate)
+                print(f"round {number + 1}: {name} {rate:,.{0 if rate >= 100 else 3}f}/s", flush=True)
             elif tolerant:
                 rows[name] = {
                     "seconds": seconds,

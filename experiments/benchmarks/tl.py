@@ -232,9 +232,10 @@ def measure(ours: Call, naive: Call, rounds: int) -> tuple[float, float]:
 def layout(measured: dict[str, Any]) -> list[Part]:
     """Return the table, a row a contest."""
     rows = [[r["what"], f"{r['ms']:.2f}", f"{r['naive_ms']:.2f}", f"{r['ratio']:.2f}"] for r in measured["rows"]]
+    rounds = measured["rounds"]
     note = (
-        f"`core.tl` beside TensorLayer's algorithms written naively: median of {measured['rounds']} rounds, both sides in turns. "
-        "A ratio within 5 % of 1 is noise: there both sides wait for the same library call or copy."
+        f"`core.tl` beside TensorLayer's algorithms written naively: median of {rounds} round{'s' * (rounds > 1)}, both sides in "
+        "turns. A ratio within 5 % of 1 is noise: there both sides wait for the same library call or copy."
     )
     return [Table(["what", "core.tl (ms)", "naive (ms)", "naive / core.tl"], rows), note]
 
