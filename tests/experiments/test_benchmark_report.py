@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ from typing import Any
 import pytest
 
 from core.errors import UsageError
-from experiments.benchmarks import dqn_speed, generative_speed, interleaved, peers, report
+from experiments.benchmarks import actor_critic, dqn_speed, generative_speed, interleaved, peers, report
 from experiments.benchmarks.report import Page, Part, Report, Table
-from tests.conftest import ROOT
 
 
 def layout(measured: dict[str, Any]) -> list[Part]:
@@ -175,13 +173,10 @@ def test_a_missing_peer_is_told_before_anything_is_measured(monkeypatch: pytest.
         peers.need("torch")
 
 
-def test_our_side_is_built_and_measured_by_the_benchmarks_own_command() -> None:
-    words = ["--worker", "cartpole", "float32", "--seconds", "0.2"]
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.benchmarks.actor_critic", *words], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout.splitlines()[-1]) > 100
+def test_our_side_is_built_and_measured_by_a_worker(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["actor_critic", "--worker", "cartpole", "float32", "--seconds", "0.2"])
+    actor_critic.main()
+    assert float(capsys.readouterr().out.splitlines()[-1]) > 100
 
 
 def test_a_speed_of_some_contenders_has_their_rows() -> None:

@@ -20,6 +20,7 @@ from core import checkpoint
 from core.plugin import Context
 from experiments.catalogue import catalogue
 from experiments.configuration import RunConfig, as_dict, flags, parse
+from experiments.run import configured
 from experiments.tensorboard import read_scalars
 from tests.conftest import ROOT, only_run
 
@@ -66,10 +67,9 @@ def test_both_spellings_of_a_flag() -> None:
 
 @pytest.mark.parametrize("preset", sorted(catalogue().presets))
 def test_every_preset_is_valid_and_says_what_it_is(preset: str) -> None:
-    spec, found = catalogue().find(preset.replace("-", "_").upper())
-    config = parse(spec, [(preset, yaml.safe_load(found.path.read_text()))], [], prog="x", usage="")
-    assert getattr(config, spec.prefix) != spec.config()
-    assert len(found.summary) > 20
+    spec, label, config, _ = configured([preset.replace("-", "_").upper()])
+    assert label == preset and config != spec.config()
+    assert len(catalogue().presets[preset].summary) > 20
 
 
 def test_every_flag_has_its_help(cli) -> None:
