@@ -44,7 +44,7 @@ class Trainable(Protocol):
         """Run one turn of the training loop (at most about 0.2 s) and return scalars by tag.
 
         A scalar may be a float, a tensor that nobody has waited for yet, or an array: each entry counts as one
-        observation of the mean over the log interval. Tags start with a name from `experiments.tensorboard.GLOSSARY`.
+        observation of the mean over the log interval. Tags start with a name from `experiments.launcher.events.GLOSSARY`.
         """
         ...
 
@@ -116,11 +116,13 @@ class Spec:
     """Configuration of the contract test (seconds, one worker, smallest data), by dotted field name."""
     run: Mapping[str, Any]
     """Defaults for `--run.*` that suit this plugin's clock, e.g. {"until": 100_000, "log_every": 1_000}."""
-    commands: Mapping[str, str]
-    """Verbs that only this plugin has: name -> `module:function`, called as `function(run_folder_and_flags)`."""
+    verbs: Mapping[str, str]
+    """Verbs that only this plugin has: name -> module with `Flags` and `main`, see `experiments/launcher/verbs.py`."""
     places: tuple[str, ...] = ()
     """Dotted configuration fields that say where files lie, which may move while the run stays the same; by default the subject
     of a generative model where it reads KIND:PATH."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Dotted configuration fields that had another name: old -> new; the new one may be the launcher's, e.g. run.until."""
     distributed: bool = False
     """True when it trains under `Context.strategy` as on one device, its batch shared out (see core/distributed.py)."""
 
@@ -157,8 +159,9 @@ def register(
     paper: str = "",
     tiny: Mapping[str, Any] | None = None,
     run: Mapping[str, Any] | None = None,
-    commands: Mapping[str, str] | None = None,
+    verbs: Mapping[str, str] | None = None,
     places: tuple[str, ...] = (),
+    renamed: Mapping[str, str] | None = None,
     distributed: bool = False,
 ) -> Callable[[_Config], _Config]:
     """Register a frozen configuration dataclass as the plugin `name`; the arguments are the fields of `Spec`.
@@ -207,8 +210,9 @@ def register(
             subject=subject,
             tiny=dict(tiny or {}),
             run=dict(run or {}),
-            commands=dict(commands or {}),
+            verbs=dict(verbs or {}),
             places=places,
+            renamed=dict(renamed or {}),
             distributed=distributed,
         )
         return config

@@ -24,9 +24,11 @@ BACKENDS = ("threads", "processes", "ray")
 def rate(preset: str, backend: str, seconds: float) -> float:
     """Return environment steps per second, all workers together, while they learn."""
     from core.runtime import configure
-    from experiments.catalogue import catalogue
-    from experiments.configuration import RunConfig, parse, read_yaml
-    from experiments.run import make_plugin
+    from experiments.launcher.catalogue import catalogue
+    from experiments.launcher.flags import parse
+    from experiments.launcher.restore import make_plugin
+    from experiments.launcher.settings import RunConfig
+    from experiments.launcher.yaml_file import read_yaml
 
     spec, found = catalogue().find(preset)
     assert found is not None

@@ -50,9 +50,10 @@ def contenders(task: str) -> dict[str, str]:
 def pongan(task: str, precision: str, seconds: float) -> float:
     """Return steps per second of our agent."""
     from core.runtime import configure
-    from experiments.catalogue import catalogue
-    from experiments.configuration import RunConfig, parse
-    from experiments.run import make_plugin
+    from experiments.launcher.catalogue import catalogue
+    from experiments.launcher.flags import parse
+    from experiments.launcher.restore import make_plugin
+    from experiments.launcher.settings import RunConfig
 
     spec, _ = catalogue().find("actor-critic")
     config = parse(spec, [], OURS[task].split(), prog=spec.name, usage="").agent

@@ -291,22 +291,23 @@ def frozenlake(seeds: int, folder: str) -> None:
     from core import checkpoint
     from core.runtime import configure
     from experiments.benchmarks.learning import trained
-    from experiments.run import load_run, make_plugin
+    from experiments.launcher.experiment import StoredRun
+    from experiments.launcher.restore import make_plugin
 
     runs = [trained("dqn-frozenlake", seed, folder, []) for seed in range(1, seeds + 1)]
     configure()
     lines = ["| seed | exact success probability | 100 episodes | steps |", "| --- | --- | --- | --- |"]
     rows = []
     for run in runs:
-        spec, config, settings = load_run(run, [])
-        agent = make_plugin(spec, config, settings, run / "files", lambda line: None)
+        stored = StoredRun.of([str(run)])
+        agent = make_plugin(stored.spec, stored.config, stored.settings, run / "files", lambda line: None)
         checkpoint.load(checkpoint.numbered(run)[0], {"plugin": agent.state()}, weights_only=True)
         policy = np.asarray(agent.model(np.eye(16, dtype=np.float32))).argmax(axis=1)
         results = json.loads((run / "results.json").read_text())
         exact = success_probability(policy)
-        rows.append({"seed": settings.seed, "exact": exact, "policy": policy.tolist()})
+        rows.append({"seed": stored.settings.seed, "exact": exact, "policy": policy.tolist()})
         played, clock = results["headline"]["final"], results["clock"]["value"]
-        lines.append(f"| {settings.seed} | {exact:.4f} | {played:.2f} | {clock:,} |")
+        lines.append(f"| {stored.settings.seed} | {exact:.4f} | {played:.2f} | {clock:,} |")
         agent.close()
     exacts = [row["exact"] for row in rows]
     spread = statistics.stdev(exacts) if len(exacts) > 1 else 0.0

@@ -25,8 +25,9 @@ from core import checkpoint
 from core.errors import UsageError, require
 from core.runtime import configure
 from experiments.benchmarks.gan_cls_reader import TESTED, measure
-from experiments.run import load_run, make_plugin
-from experiments.tensorboard import read_scalars
+from experiments.launcher.events import read_scalars
+from experiments.launcher.experiment import StoredRun
+from experiments.launcher.restore import make_plugin
 from generative.data import shapes
 from generative.gan_cls.measures import Measures
 from generative.gan_cls.model import ROWS
@@ -59,7 +60,8 @@ def main() -> None:
 
 
 def _measured(path: Path, first: bool) -> dict[str, Any]:
-    spec, config, settings = load_run(path, [])
+    run = StoredRun.of([str(path)])
+    spec, config = run.spec, run.config
     if spec.name != "gan-cls" or config.data.source != "captioned-shapes":
         raise UsageError(
             f"{path} holds {spec.name!r} on {getattr(config, spec.subject.split('.')[0])}; gan-cls is measured"
@@ -67,7 +69,7 @@ def _measured(path: Path, first: bool) -> dict[str, Any]:
     whole = checkpoint.numbered(path)
     require(bool(whole), f"{path} has no checkpoint yet")
     newest = whole[0]
-    model = make_plugin(spec, config, settings, path / "files", print)
+    model = make_plugin(spec, config, run.settings, path / "files", print)
     checkpoint.load(newest, {"plugin": model.state()}, weights_only=True)
     measures = Measures(model.data, count=10**6)
     draws = [measures(model.draw, model.embed_text, model.embed_images, seed) for seed in DRAWS]
@@ -76,10 +78,10 @@ def _measured(path: Path, first: bool) -> dict[str, Any]:
         _draw_sheet(model)
     model.close()
     return {
-        "seed": settings.seed,
+        "seed": run.settings.seed,
         "updates": int(newest.name[:12]),
         "minutes": read_scalars(path)["time/elapsed"][-1][1] / 60,
-        "precision": settings.precision,
+        "precision": run.settings.precision,
         **{tag.removeprefix("eval/"): value for tag, value in figures.items()},
         "protocol": measures.protocol,
     }
@@ -136,6 +138,6 @@ def _draw_sheet(model: Any) -> None:
 
 
 if __name__ == "__main__":
-    from experiments.console import exit_with
+    from experiments.launcher.console import exit_with
 
     exit_with(main)

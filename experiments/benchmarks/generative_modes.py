@@ -20,8 +20,9 @@ from PIL import Image, ImageDraw
 
 from core.runtime import configure
 from experiments.benchmarks.generative_runs import Variant, spread, train_missing
-from experiments.catalogue import catalogue
-from experiments.configuration import parse, read_yaml
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.flags import parse
+from experiments.launcher.yaml_file import read_yaml
 
 __all__ = ["main"]
 

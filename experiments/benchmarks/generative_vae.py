@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from core.runtime import configure
-from experiments.configuration import RunConfig
+from experiments.launcher.settings import RunConfig
 from generative.data.settings import DataConfig
 from generative.data.sources import Pictures, open_data
 
@@ -91,8 +91,8 @@ class Ours(Trained):
     """The plugin `vae`, as the launcher builds it."""
 
     def __init__(self, seed: int):
-        from experiments.catalogue import catalogue
-        from experiments.run import make_plugin
+        from experiments.launcher.catalogue import catalogue
+        from experiments.launcher.restore import make_plugin
         from generative.vae.config import VAEConfig
 
         spec, _ = catalogue().find("vae")

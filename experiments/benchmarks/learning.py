@@ -23,10 +23,10 @@ from typing import Any
 import yaml
 
 from core.plugin import Spec
-from experiments.catalogue import catalogue
-from experiments.configuration import as_dict
-from experiments.run import configured
-from experiments.tensorboard import read_scalars
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.events import read_scalars
+from experiments.launcher.experiment import Experiment
+from experiments.launcher.flags import as_dict
 
 __all__ = ["main", "trained"]
 
@@ -88,7 +88,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def trained(preset: str, seed: int, folder: str, flags: list[str]) -> Path:
     """Return the finished run of this preset, seed and configuration, training it if there is none."""
-    spec, _, config, _ = configured([preset, *flags])
+    experiment = Experiment.of([preset, *flags])
+    spec, config = experiment.spec, experiment.config
     before = set(Path(folder).glob(f"{preset}/*/*"))
     command = ["run", preset, "--run.seed", str(seed), "--run.folder", folder, *flags]
     for run in sorted(before):
@@ -155,6 +156,6 @@ def _draw(
 
 
 if __name__ == "__main__":
-    from experiments.console import exit_with
+    from experiments.launcher.console import exit_with
 
     exit_with(main)

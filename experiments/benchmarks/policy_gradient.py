@@ -98,9 +98,11 @@ def original(seconds: float) -> tuple[int, float]:
 def preset(name: str, seconds: float) -> tuple[int, float]:
     """Run one of our presets for at least `seconds` and return (environment steps, seconds)."""
     from core.runtime import configure
-    from experiments.catalogue import catalogue
-    from experiments.configuration import RunConfig, parse, read_yaml
-    from experiments.run import make_plugin
+    from experiments.launcher.catalogue import catalogue
+    from experiments.launcher.flags import parse
+    from experiments.launcher.restore import make_plugin
+    from experiments.launcher.settings import RunConfig
+    from experiments.launcher.yaml_file import read_yaml
 
     spec, found = catalogue().find(name)
     config = parse(spec, [(name, read_yaml(found.path))] if found else [], [], prog=name, usage="").agent

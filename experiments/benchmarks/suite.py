@@ -20,8 +20,8 @@ from collections.abc import Sequence
 
 from core.errors import UsageError, nearest, require
 from experiments.benchmarks import learning, summary
-from experiments.catalogue import catalogue
-from experiments.run import configured
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.experiment import Experiment
 
 __all__ = ["main"]
 
@@ -102,7 +102,8 @@ def _calls(preset: str, seeds: int) -> list[list[str]]:
 
 
 def _line(preset: str, seeds: int) -> str:
-    spec, _, _, settings = configured([preset])
+    experiment = Experiment.of([preset])
+    spec, settings = experiment.spec, experiment.settings
     runs = sum(int(call[call.index("--seeds") + 1]) for call in _calls(preset, seeds))
     file = learning.RESULTS / f"{preset}.json"
     took = "not measured here"
@@ -113,6 +114,6 @@ def _line(preset: str, seeds: int) -> str:
 
 
 if __name__ == "__main__":
-    from experiments.console import exit_with
+    from experiments.launcher.console import exit_with
 
     exit_with(main)

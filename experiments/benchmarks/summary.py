@@ -14,7 +14,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from experiments.catalogue import catalogue
+from experiments.launcher.catalogue import catalogue
 
 __all__ = ["main", "summary"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core import plugin
-from experiments.catalogue import catalogue
+from experiments.launcher.catalogue import catalogue
 from tests.external.install import install
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from core.errors import UsageError
 from experiments.benchmarks import learning, suite, summary
-from experiments.catalogue import catalogue
+from experiments.launcher.catalogue import catalogue
 from tests.conftest import ROOT
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.catalogue import catalogue
-from experiments.tensorboard import read_scalars
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.events import read_scalars
 from tests.conftest import only_run
 from tests.contract import check_contract
 from tests.events import read
@@ -61,9 +62,20 @@ def test_a_generative_model_trains_and_draws(external: Path, cli, tmp_path: Path
     assert picture.shape == (24, 24) and picture.std() > 20
 
 
-def test_its_commands_become_verbs(external: Path, cli) -> None:
-    code, out, _ = cli("greedy-table", "a", "--b")
-    assert code == 0 and out == "greedy-table a --b\n"
+def test_its_verbs_are_found_by_plugin_and_by_entry_point(external: Path, cli, tmp_path: Path) -> None:
+    assert cli("run", "tabular-q-quick", "--run.folder", tmp_path / "r")[0] == 0
+    run = only_run(tmp_path / "r")
+    code, out, err = cli("greedy-table", run, "--states", 4)
+    assert code == 0 and re.fullmatch(r"greedy-table( [0-3]){4}\n", out), err
+    code, _, err = cli("greedy-table", run, "--state", 4)
+    assert code == 2 and "no flag '--state'; did you mean '--states'" in err
+    code, out, _ = cli("last-words", "--loud", "good", "bye")
+    assert code == 0 and out == "GOOD BYE\n"
+    code, out, _ = cli("--help")
+    assert code == 0 and "The greedy action of every state of a run of tabular-q. (tabular-q)" in out
+    assert "last-words  Say something. (package pongan-extra)" in out and "silent      a verb of package" in out
+    code, _, err = cli("silent")
+    assert code == 2 and "the verb 'silent' of package pongan-extra is there but broken: ModuleNotFoundError" in err
 
 
 def test_unknown_tags_warn(external: Path, cli, tmp_path: Path) -> None:

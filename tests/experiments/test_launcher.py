@@ -18,9 +18,10 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from core import checkpoint
 from core.plugin import Context
-from experiments.catalogue import catalogue
-from experiments.configuration import RunConfig, as_dict, flags, parse
-from experiments.tensorboard import read_scalars
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.events import read_scalars
+from experiments.launcher.flags import as_dict, flags, parse
+from experiments.launcher.settings import RunConfig
 from tests.conftest import ROOT, only_run
 
 CATCH = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import scaffold
+from experiments.verbs import new as scaffold
 from tests.conftest import ROOT
 
 
@@ -62,7 +62,7 @@ def test_inside_the_repository_it_goes_where_the_others_are(
     ("arguments", "sentence"),
     [
         (["agnet", "x"], "did you mean 'agent'?"),
-        (["agent"], "usage: python -m experiments new"),
+        (["agent"], "Missing from pongan new: NAME"),
         (["agent", "2fast"], "must be letters, digits and single hyphens"),
         (["agent", "a/b"], "must be letters, digits and single hyphens"),
         (["agent", "Actor_Critic"], "the name 'actor-critic' is already taken"),

@@ -11,6 +11,11 @@ pixel-gaussian = pongan_extra.gaussian_config:GaussianConfig
 misbehaving = pongan_extra.misbehaving
 broken = pongan_extra.broken
 duplicate = pongan_extra.duplicate
+
+[pongan.verbs]
+last-words = pongan_extra.last_words
+silent = pongan_extra.silent
+play = pongan_extra.last_words
 """
 
 

@@ -314,8 +314,8 @@ def test_sample_draws_what_the_text_says(cli, tmp_path: Path) -> None:
         assert picture.width >= 3 * 64 and picture.mode == "RGB"
     code, _, err = cli("sample", run, "--text", "a large mauve circle")
     assert code == 2 and "'mauve'" in err
-    code, _, err = cli("sample", run, "--text", text, "--interpolate")
-    assert code == 2 and "--text and --interpolate" in err
+    code, _, err = cli("sample", run, "--text", text, "--picture", "interpolate")
+    assert code == 2 and "--text and --picture name two pictures" in err
     for change, word in ((("--model.encoder", "befor"), "before"), (("--model.margin", 3), "margin is 3")):
         code, _, err = cli("run", "gan-cls", *change)
         assert code == 2 and word in err

@@ -16,7 +16,7 @@ from PIL import Image
 from core.errors import UsageError
 from core.metrics.image_quality import quality
 from core.plugin import Context
-from experiments.catalogue import catalogue
+from experiments.launcher.catalogue import catalogue
 from generative.data.pictures import BROKEN
 from generative.srgan import config as config_module
 from generative.srgan.config import SRGANConfig

@@ -1,4 +1,4 @@
-"""A launcher that stops with its parent: `python -m experiments.trial PARENT run ...` is `python -m experiments run ...`.
+"""A launcher that stops with its parent: `python -m experiments.sweeps.trial PARENT run ...` is `python -m experiments run ...`.
 
 When whoever started it dies, by SIGKILL even, it gets SIGTERM, which saves: no trial of a sweep trains on unobserved.
 """

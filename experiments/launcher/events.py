@@ -5,8 +5,6 @@ Needs TensorBoard's protocol buffers only, no TensorFlow.
 
 from __future__ import annotations
 
-import io
-import math
 import os
 import sys
 import time
@@ -15,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
 from tensorboard.compat.tensorflow_stub import errors
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New
@@ -30,7 +27,9 @@ from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util import tensor_util
 
-__all__ = ["GLOSSARY", "EventFile", "as_image", "gif", "grid", "read_scalars", "read_texts", "unknown_tags"]
+from experiments.launcher.images import gif, png
+
+__all__ = ["GLOSSARY", "EventFile", "read_scalars", "read_texts", "unknown_tags"]
 
 GLOSSARY = {
     "rollout": "episodes played while training: returns as the environment gives them, lengths, batch sizes",
@@ -102,7 +101,7 @@ class EventFile:
         """Write one picture [H, W, C] uint8."""
         height, width = picture.shape[:2]
         self._strings(
-            tag, _image_strings(width, height, _png(picture)), image_metadata.create_summary_metadata("", ""), step
+            tag, _image_strings(width, height, png(picture)), image_metadata.create_summary_metadata("", ""), step
         )
 
     def film(self, tag: str, frames: np.ndarray, step: int, frames_per_second: float = 30) -> None:
@@ -203,42 +202,6 @@ def _summaries(run: Path, plugin: str) -> Iterator[tuple[int, Any]]:
             for value in event.summary.value:
                 if value.metadata.plugin_data.plugin_name == plugin:
                     yield event.step, value
-
-
-def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:
-    """Return images [N, H, W, C] as one picture [rows*H, columns*W, C], row by row; as square as possible by default."""
-    if images.ndim != 4:
-        raise ValueError(f"images have shape {list(images.shape)}; [N, H, W, C] is needed")
-    count, height, width, channels = images.shape
-    columns = columns or math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    padded = np.zeros((rows * columns, height, width, channels), images.dtype)
-    padded[:count] = images
-    return (
-        padded.reshape(rows, columns, height, width, channels)
-        .swapaxes(1, 2)
-        .reshape(rows * height, columns * width, channels)
-    )
-
-
-def gif(frames: np.ndarray, frames_per_second: float = 30) -> bytes:
-    """Return frames [T, H, W, C] uint8 as an animated GIF that repeats for ever."""
-    pictures = [as_image(frame) for frame in frames]
-    output = io.BytesIO()
-    duration = round(1000 / frames_per_second / 10) * 10  # the format counts hundredths of a second
-    pictures[0].save(output, "GIF", save_all=True, append_images=pictures[1:], duration=max(duration, 20), loop=0)
-    return output.getvalue()
-
-
-def _png(picture: np.ndarray) -> bytes:
-    output = io.BytesIO()
-    as_image(picture).save(output, "PNG")
-    return output.getvalue()
-
-
-def as_image(array: np.ndarray) -> Image.Image:
-    """Return an array [H, W, C] uint8 as Pillow's image; only the axis of channels goes, a picture can be one pixel high."""
-    return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
 
 
 def _image_strings(width: int, height: int, encoded: bytes) -> list[bytes]:

@@ -28,11 +28,11 @@ from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining, TrialSch
 import experiments
 from core import checkpoint
 from core.errors import UsageError
-from experiments.configuration import as_dict
-from experiments.folder import RunFolder
-from experiments.run import configured
-from experiments.sweep import Axis, Plan, read_record, write_record
-from experiments.tensorboard import read_scalars
+from experiments.launcher.events import read_scalars
+from experiments.launcher.experiment import Experiment
+from experiments.launcher.flags import as_dict
+from experiments.launcher.folder import RunFolder
+from experiments.sweeps.plan import Axis, Plan, read_record, write_record
 
 __all__ = ["Trial", "train"]
 
@@ -44,7 +44,8 @@ HOME = Path(experiments.__file__).resolve().parent.parent
 
 def train(plan: Plan, folder: Path, todo: Sequence[str], workers: int, address: str | None) -> None:
     """Bring the trials `todo` to their end, `workers` at a time; what became of each is in its record."""
-    spec, _, _, settings = configured(plan.words(todo[0], folder))
+    first = Experiment.of(plan.words(todo[0], folder))
+    spec, settings = first.spec, first.settings
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the runs' own event files are the record
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # paths in the settings are those of the user's folder
@@ -216,8 +217,8 @@ class Trial(tune.Trainable):
         # A number that Ray drew may be one of numpy's, which JSON does not know.
         self.values = {key: getattr(value, "item", lambda value=value: value)() for key, value in values.items()}
         self.plan = Plan(**yaml.safe_load((self.sweep / "sweep.yaml").read_text()))
-        spec, _, _, settings = configured(self.plan.words(self.name, self.sweep, self.values))
-        self.headline, self.until = spec.headline, settings.until
+        experiment = Experiment.of(self.plan.words(self.name, self.sweep, self.values))
+        self.headline, self.until = experiment.spec.headline, experiment.settings.until
         self.process: subprocess.Popen[bytes] | None = None
         self.last: tuple[int, float] | None = None  # the newest point that was reported
         record = read_record(self.sweep, self.name)
@@ -287,13 +288,13 @@ class Trial(tune.Trainable):
             if self.cores and "--run.threads" not in self.plan.flags:
                 words += ["--run.threads", str(max((os.cpu_count() or 1) // self.cores, 1))]
         else:
-            _, _, _, settings = configured(self.plan.words(self.name, self.sweep, self.values))
+            settings = Experiment.of(self.plan.words(self.name, self.sweep, self.values)).settings
             words = ["resume", str(self.run), "--run.time-limit", str(settings.time_limit)]
         self._log.parent.mkdir(exist_ok=True)
         write_record(self.sweep, self.name, state="running", values=self.values, why="")
         with open(self._log, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "experiments.trial", str(os.getpid()), *words],
+                [sys.executable, "-m", "experiments.sweeps.trial", str(os.getpid()), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -343,11 +344,11 @@ class Trial(tune.Trainable):
         taken = {path.name for place in (old.parent, self.sweep / "replaced") for path in place.glob(f"{name}*")}
         new = old.with_name(name if name not in taken else f"{name}-{len(taken)}")  # forked again at the same clock
         shutil.copytree(Path(checkpoint_dir) / "run", new)
-        spec, _, config, settings = configured(self.plan.words(self.name, self.sweep, self.values))
+        experiment = Experiment.of(self.plan.words(self.name, self.sweep, self.values))
         values = RunFolder.read_config(old)
         varied = {key.removeprefix("run."): key for key in self.values if key.startswith("run.")}
-        values[spec.prefix] = as_dict(config)
-        values["run"] |= {name: value for name, value in as_dict(settings).items() if name in varied}
+        values[experiment.spec.prefix] = as_dict(experiment.config)
+        values["run"] |= {name: value for name, value in as_dict(experiment.settings).items() if name in varied}
         (new / "config.yaml").write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
         meta = RunFolder.meta(new) | {
             "forked": {"checkpoint": about["checkpoint"], "from": about["trial"], "values": about["values"]},

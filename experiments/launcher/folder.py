@@ -21,7 +21,7 @@ from typing import Any
 
 from core.disk import write_atomically
 from core.errors import UsageError
-from experiments.configuration import read_yaml
+from experiments.launcher.yaml_file import read_yaml
 
 __all__ = ["RunFolder"]
 
@@ -173,7 +173,7 @@ def _provenance() -> dict[str, Any]:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parent.parent.parent
 
     def git(*arguments: str) -> str | None:
         try:

@@ -1,4 +1,4 @@
-"""`sweep`: many settings and seeds of one experiment. Every trial is an ordinary run, trained by a process of its own.
+"""What a sweep is: many settings and seeds of one experiment. Every trial is an ordinary run, trained by a process of its own.
 
     sweeps/<name>/<date-time>/
         sweep.yaml       the plan: what every trial is
@@ -19,9 +19,8 @@ import fcntl
 import itertools
 import json
 import re
-import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,31 +30,15 @@ import numpy as np
 
 from core.disk import write_atomically
 from core.errors import UsageError, nearest, require
-from core.plugin import Spec
-from experiments.catalogue import catalogue
-from experiments.compare import NOT_COMPARED, compare
-from experiments.configuration import RunConfig, flags, read_yaml
-from experiments.run import _only_settings, _take_option, configured
+from experiments.comparison import NOT_COMPARED
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.experiment import Experiment
+from experiments.launcher.flags import known_flags
+from experiments.launcher.yaml_file import read_yaml
 
-__all__ = ["Axis", "Plan", "make_plan", "read_record", "sweep", "write_record"]
+__all__ = ["Axis", "Plan", "counted", "locked", "make_plan", "new_folder", "read_plan", "read_record", "write_record"]
 
-USAGE = (
-    "sweep NAME [--seeds N] [--grid KEY=A,B ...] [--random N] [--workers N] [--asha | --pbt] [--ray-address ADDRESS] "
-    "[--folder DIR] [flags of every run], or sweep --resume FOLDER [--workers N] [--ray-address ADDRESS] [--retry]"
-)
 OURS = ("run.seed", "run.folder", "run.tag")  # settings that tell the runs of a sweep apart
-FLAGS = (
-    "--seeds",
-    "--grid",
-    "--random",
-    "--workers",
-    "--asha",
-    "--pbt",
-    "--ray-address",
-    "--folder",
-    "--resume",
-    "--retry",
-)
 RANGE = re.compile(r"(?P<low>[^:,]+?)\.\.(?P<high>[^:,]+?)(?P<log>:log)?")
 TRIES = 100  # draws for each point of --random
 DRAW_SEED = 0  # of --random: the same command makes the same plan
@@ -139,7 +122,7 @@ class Plan:
         return [self.name, *self.flags, *own, *place]
 
     def parsed_axes(self) -> list[Axis]:
-        return [Axis.parse(text, _known(catalogue().find(self.name)[0])) for text in self.axes]
+        return [Axis.parse(text, known_flags(catalogue().find(self.name)[0])) for text in self.axes]
 
     def label(self, trial: str) -> str:
         """Return what a trial is, for people."""
@@ -150,11 +133,10 @@ class Plan:
 def make_plan(name: str, rest: Sequence[str], grid: Sequence[str], seeds: int, draws: int, scheduler: str) -> Plan:
     """Return the plan of a sweep after checking every trial's configuration; UsageError before anything has started."""
     spec, _ = catalogue().find(name)
-    known = _known(spec)
+    known = known_flags(spec)
     axes = [Axis.parse(text, known) for text in grid]
-    twice = [key for key, count in _counted(axis.key for axis in axes) if count > 1]
+    twice = [key for key, count in counted(axis.key for axis in axes) if count > 1]
     require(not twice, f"--grid names {', '.join(twice)} twice; list all its values in one")
-    _only_settings(rest, "sweep", FLAGS)
     for word in rest:
         key = word.partition("=")[0].removeprefix("--").replace("-", "_")
         if key in OURS:
@@ -168,11 +150,11 @@ def make_plan(name: str, rest: Sequence[str], grid: Sequence[str], seeds: int, d
     )
     require(not draws or bool(axes), "--random draws points of the grid; name what to vary with --grid")
     require(scheduler != "pbt" or bool(axes), "--pbt changes settings while training; name them with --grid")
-    configured([name, *rest])
+    Experiment.of([name, *rest])
     for axis in axes:  # one by one, so that a sentence names the culprit
         for value in axis.values or (str(round(axis.low)) if axis.whole else str(axis.low),):
             try:
-                configured([name, *rest, "--" + axis.key, *value.split()])
+                Experiment.of([name, *rest, "--" + axis.key, *value.split()])
             except UsageError as error:
                 raise UsageError(f"--grid {axis.key}={value}: {error}") from error
     if draws:
@@ -191,7 +173,7 @@ def make_plan(name: str, rest: Sequence[str], grid: Sequence[str], seeds: int, d
     plan = Plan(name, list(rest), scheduler, list(grid), {f"t{i:03d}": entry for i, entry in enumerate(entries, 1)})
     for trial in list(plan.trials)[::seeds]:  # the seed does not matter here
         try:
-            *_, settings = configured(plan.words(trial, Path("sweep")))
+            settings = Experiment.of(plan.words(trial, Path("sweep"))).settings
         except UsageError as error:
             raise UsageError(f"trial {plan.label(trial)}: {error}") from error
         if scheduler != "none" and not 0 < settings.eval_every < settings.until:
@@ -202,89 +184,8 @@ def make_plan(name: str, rest: Sequence[str], grid: Sequence[str], seeds: int, d
     return plan
 
 
-def sweep(argv: Sequence[str]) -> int:
-    """Plan or go on with a sweep, train its trials, print the comparison. Returns 1 when a trial failed."""
-    rest = list(argv)
-    if {"-h", "--help"} & {*rest[:2]}:
-        print(f"usage: python -m experiments {USAGE}")
-        return 0
-    resumed, address = _take_option(rest, "--resume"), _take_option(rest, "--ray-address")
-    workers = _whole(_take_option(rest, "--workers"), "--workers", 2 if address is None else 10_000)
-    if resumed is not None:
-        retry = _take_switch(rest, "--retry")
-        require(not rest, f"a sweep goes on as it was planned; {rest[0] if rest else ''!r} would change it")
-        folder = Path(resumed)
-        if not (folder / "sweep.yaml").is_file():
-            raise UsageError(
-                f"{resumed!r} is no sweep's folder: it has no sweep.yaml; sweeps look like sweeps/NAME/DATE-TIME"
-            )
-        plan = _read_plan(folder / "sweep.yaml")
-        return _train(plan, folder.resolve(), workers, address, retry=retry)
-    if not rest or rest[0].startswith("-"):
-        raise UsageError(f"usage: python -m experiments {USAGE}")
-    seeds, draws = (
-        _whole(_take_option(rest, "--seeds"), "--seeds", 1),
-        _whole(_take_option(rest, "--random"), "--random", 0),
-    )
-    root = _take_option(rest, "--folder") or "sweeps"
-    grid = []
-    while (axis := _take_option(rest, "--grid")) is not None:
-        grid.append(axis)
-    asha, pbt = _take_switch(rest, "--asha"), _take_switch(rest, "--pbt")
-    require(not (asha and pbt), "--asha stops trials and --pbt keeps all of them; choose one")
-    plan = make_plan(rest[0], rest[1:], grid, seeds, draws, "asha" if asha else "pbt" if pbt else "none")
-    _trainer()
-    folder = _new_folder(Path(root) / plan.name)
-    import yaml
-
-    write_atomically(folder / "sweep.yaml", yaml.safe_dump(dataclasses.asdict(plan), sort_keys=False))
-    return _train(plan, folder, workers, address, retry=False)
-
-
-def _train(plan: Plan, folder: Path, workers: int, address: str | None, *, retry: bool) -> int:
-    train = _trainer()
-    with _locked(folder):
-        states = {trial: read_record(folder, trial).get("state", "waiting") for trial in plan.trials}
-        over = {"finished", "stopped"} | (set() if retry else {"failed"})
-        todo = [trial for trial, state in states.items() if state not in over]
-        done = len(states) - len(todo)
-        print(
-            f"{len(states)} trials"
-            + (f", {done} of them done" if done else "")
-            + f", {min(workers, max(len(todo), 1))} at a time: {folder}"
-        )
-        if todo:
-            train(plan, folder, todo, workers, address)
-    records = {trial: read_record(folder, trial) for trial in plan.trials}
-    if any(record.get("run") for record in records.values()):
-        try:
-            compare([str(folder / "runs"), "--plot", str(folder / "compare.png"), "--csv", str(folder / "compare.csv")])
-        except UsageError as error:  # e.g. no trial has come to its first evaluation
-            print(f"no comparison: {error}")
-    count = _counted(record.get("state", "waiting") for record in records.values())
-    print("trials   " + ", ".join(f"{number} {state}" for state, number in count))
-    failed = [trial for trial, record in records.items() if record.get("state") == "failed"]
-    for trial in failed:
-        print(f"failed   {plan.label(trial)}: {records[trial].get('why', '')} (log: {folder / 'logs' / trial}.log)")
-    left = [trial for trial, record in records.items() if record.get("state") not in ("finished", "stopped", "failed")]
-    if left or failed:
-        again = " --retry" if failed and not left else ""
-        print(f"go on    python -m experiments sweep --resume {shlex.quote(str(folder))}{again}")
-    return 130 if left else 1 if failed else 0
-
-
-def _trainer() -> Callable[..., None]:
-    """Return the function that trains trials; UsageError where Ray is not installed."""
-    try:
-        from experiments.trials import train
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] != "ray":
-            raise
-        raise UsageError("sweep needs Ray Tune: install pongan[ray]") from error
-    return train
-
-
-def _read_plan(file: Path) -> Plan:
+def read_plan(file: Path) -> Plan:
+    """Return the plan in a sweep.yaml; UsageError where it is none."""
     values = read_yaml(file)
     fields = [field.name for field in dataclasses.fields(Plan)]
     wrong = [name for name in values if name not in fields]
@@ -315,34 +216,16 @@ def write_record(folder: Path, trial: str, **changes: Any) -> None:
 # --- small helpers ------------------------------------------------------------------------------------------------------
 
 
-def _known(spec: Spec) -> dict[str, Any]:
-    return {f"{spec.prefix}.{name}": kind for name, kind in flags(spec.config).items()} | {
-        f"run.{name}": kind for name, kind in flags(RunConfig).items()
-    }
-
-
-def _counted(items: Any) -> list[tuple[str, int]]:
+def counted(items: Iterable[str]) -> list[tuple[str, int]]:
+    """Return (item, how often it is there), in order of appearance."""
     counts: dict[str, int] = {}
     for item in items:
         counts[item] = counts.get(item, 0) + 1
     return list(counts.items())
 
 
-def _whole(text: str | None, name: str, default: int) -> int:
-    if text is None:
-        return default
-    require(text.isdigit() and int(text) >= 1, f"{name} is {text!r}; it must be a whole number of at least 1")
-    return int(text)
-
-
-def _take_switch(words: list[str], name: str) -> bool:
-    present = name in words
-    if present:
-        words.remove(name)
-    return present
-
-
-def _new_folder(parent: Path) -> Path:
+def new_folder(parent: Path) -> Path:
+    """Make a folder for a sweep, named after the time; UsageError when the disk refuses."""
     stem, attempt = time.strftime("%Y%m%d-%H%M%S"), 0
     while True:
         folder = parent / (f"{stem}-{attempt}" if attempt else stem)
@@ -358,7 +241,7 @@ def _new_folder(parent: Path) -> Path:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold the sweep's folder, so that two processes never train its trials."""
     with open(folder / ".lock", "w") as lock:
         try:

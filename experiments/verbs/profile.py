@@ -1,4 +1,4 @@
-"""`profile`: where the time of a training step goes, as a table, and a trace for TensorBoard's profile page.
+"""Where the time of a training step goes.
 
 An alarm interrupts the training every few milliseconds and looks at its stack. A thread could not: it would get the interpreter
 mostly where the training waits or computes in native code, and hardly ever see its Python code. The profile knows rooms, not
@@ -14,20 +14,16 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from types import CodeType, FrameType
 from typing import Any
 
-from core.errors import UsageError, require
-from experiments.run import _only_settings, _take_option, run
+from core.errors import require
+from experiments.launcher.experiment import Experiment
+from experiments.launcher.training import start
 
-__all__ = ["Sampler", "profile"]
+__all__ = ["Flags", "Sampler", "main"]
 
-USAGE = "profile NAME [--seconds S] [--warm-up S] [--trace STEPS] [flags of the run]"
-FLAGS = {
-    "--seconds": "how long to sample (20)",
-    "--warm-up": "seconds to let pass before (5): the first steps build TensorFlow's functions",
-    "--trace": "steps for TensorBoard's trace, between warm-up and sampling (10; 0: no trace)",
-}
 PERIOD = 0.003  # seconds between two alarms
 ENVIRONMENT = ("envs", "gymnasium", "ale_py", "Box2D", "pygame")
 DATA = ("generative.data", "core.replay", "core.sum_tree", "core.iterate", "PIL")
@@ -192,35 +188,38 @@ class Sampler:
         return sorted(functions.items(), key=lambda item: -item[1])[:HOT]
 
 
-def profile(argv: Sequence[str]) -> int:
-    """Train for a few seconds and print the table; the run stays as an ordinary folder with the trace in it."""
+@dataclass(frozen=True)
+class Flags:
+    """Train for a few seconds and print where the time of a training step goes.
+
+    The run stays as an ordinary folder, with a trace for TensorBoard's profile page in it.
+    """
+
+    seconds: float = 20.0
+    """How long to sample."""
+    warm_up: float = 5.0
+    """Seconds to let pass before: the first steps build TensorFlow's functions."""
+    trace: int = 10
+    """Steps for TensorBoard's trace, between warm-up and sampling; 0 for no trace."""
+
+    def __post_init__(self) -> None:
+        for name in ("seconds", "warm_up", "trace"):
+            value, flag = getattr(self, name), "--" + name.replace("_", "-")
+            require(0 <= value < float("inf"), f"{flag} is {value:g}; it must be 0 or more, and finite")
+
+
+def main(experiment: Experiment, flags: Flags) -> int:
     require(
         threading.current_thread() is threading.main_thread(),
         "profile was called in a thread; it works only in the main thread, the one that an alarm interrupts",
     )
-    rest = list(argv)
-    if rest[:1] in (["-h"], ["--help"]):
-        print(
-            f"usage: python -m experiments {USAGE}\n",
-            *(f"  {flag:10s} {text}" for flag, text in FLAGS.items()),
-            sep="\n",
-        )
-        print("\nFlags of the run, as --run.seed, have a dot: `profile NAME --help` prints them.")
-        return 0
-    if not rest or rest[0].startswith("-"):
-        raise UsageError(f"usage: python -m experiments {USAGE}")
-    seconds = _number(_take_option(rest, "--seconds") or "20", "--seconds")
-    warm_up = _number(_take_option(rest, "--warm-up") or "5", "--warm-up")
-    traced = int(_number(_take_option(rest, "--trace") or "10", "--trace"))
-    _only_settings(rest, "profile", FLAGS)
-    watch = _Watch(seconds, warm_up, traced)
-    given = {word.partition("=")[0].replace("_", "-") for word in rest}
-    for flag, value in (("--run.eval-every", "0"), ("--run.save-every", "0"), ("--run.tag", "profile")):
-        if flag not in given:
-            rest += [flag, value]
+    given = {word.partition("=")[0].replace("_", "-") for word in experiment.words}
+    quiet: dict[str, Any] = {"eval_every": 0, "save_every": 0, "tag": "profile"}
+    changed = {name: value for name, value in quiet.items() if f"--run.{name.replace('_', '-')}" not in given}
+    watch = _Watch(flags.seconds, flags.warm_up, flags.trace)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})  # also in all threads that begin from here on
     try:
-        code = run(rest, watch.begin)
+        code = start(replace(experiment, settings=replace(experiment.settings, **changed)), watch.begin)
     finally:
         watch.stop()
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
@@ -355,12 +354,3 @@ def _module(frame: FrameType) -> str:
 
 def _within(module: str, packages: Sequence[str]) -> bool:
     return any(module == package or module.startswith(package + ".") for package in packages)
-
-
-def _number(text: str, name: str) -> float:
-    try:
-        number = float(text)
-    except ValueError as error:
-        raise UsageError(f"{name} is {text!r}; it must be a number") from error
-    require(0 <= number < float("inf"), f"{name} is {text}; it must be 0 or more, and finite")
-    return number

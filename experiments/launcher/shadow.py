@@ -12,8 +12,8 @@ OURS = ("core", "envs", "agents", "generative")
 
 
 def check() -> None:
-    """Exit with code 2 and one sentence when one of our packages is not the one beside this file."""
-    home = Path(__file__).resolve().parent.parent
+    """Exit with code 2 and one sentence when one of our packages is not the one beside the package `experiments`."""
+    home = Path(__file__).resolve().parent.parent.parent
     for name in OURS:
         found = importlib.util.find_spec(name)
         places = [Path(p).resolve() for p in found.submodule_search_locations or []] if found else []

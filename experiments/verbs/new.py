@@ -1,4 +1,4 @@
-"""`new`: a plugin to start from, in this repository or as a package of its own."""
+"""A plugin to start from."""
 
 from __future__ import annotations
 
@@ -6,39 +6,50 @@ import importlib.util
 import keyword
 import re
 import shlex
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional
 
 import core
-from core.errors import UsageError, nearest
+from core.errors import UsageError, nearest, require
 from core.plugin import canonical
-from experiments.catalogue import catalogue
-from experiments.run import _take_option
+from experiments.launcher.catalogue import catalogue
 
-__all__ = ["new"]
+__all__ = ["Flags", "main"]
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent.parent / "templates"
 REPOSITORY = Path(core.__file__).parent.parent
-USAGE = "new agent|generative NAME [--package FOLDER]"
 KINDS = {
     "agent": ("agents", "agent"),
     "generative": ("generative", "model"),
 }  # kind -> (package, name of the main file)
 
 
-def new(argv: Sequence[str]) -> int:
-    """Write a working plugin: `new agent NAME` into this repository, `--package FOLDER` as an installable package."""
-    rest = list(argv)
-    if {"-h", "--help"} & {*rest}:
-        print(f"usage: python -m experiments {USAGE}")
-        return 0
-    package = _take_option(rest, "--package")
-    if len(rest) != 2 or rest[0] not in KINDS:
-        wrong = f"; {nearest(rest[0], KINDS)}" if rest and rest[0] not in KINDS else ""
-        raise UsageError(f"usage: python -m experiments {USAGE}{wrong}")
-    kind, name = rest[0], canonical(rest[1])
+@dataclass(frozen=True)
+class Flags:
+    """Write a working plugin: into this repository, or with --package as an installable package of its own."""
+
+    kind: Annotated[Positional[str], tyro.conf.arg(metavar="KIND")]
+    """agent or generative."""
+    name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")]
+    """Its name: letters, digits and hyphens."""
+    package: str = ""
+    """Folder of the package to make."""
+
+    def __post_init__(self) -> None:
+        require(self.kind in KINDS, f"the kind is {self.kind!r}; {nearest(self.kind, KINDS)}")
+
+
+def main(flags: Flags) -> None:
+    package = flags.package or None
+    kind, name = flags.kind, canonical(flags.name)
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        raise UsageError(f"plugin name {rest[1]!r} must be letters, digits and single hyphens, starting with a letter")
+        raise UsageError(
+            f"plugin name {flags.name!r} must be letters, digits and single hyphens, starting with a letter"
+        )
     found = catalogue()
     if name in found.plugins or name in found.presets:
         raise UsageError(f"the name {name!r} is already taken; `list` shows all names")
@@ -46,7 +57,7 @@ def new(argv: Sequence[str]) -> int:
     module = name.replace("-", "_")
     if keyword.iskeyword(module):
         raise UsageError(
-            f"plugin name {rest[1]!r} is a word of Python's own, which no module can be called; choose another"
+            f"plugin name {flags.name!r} is a word of Python's own, which no module can be called; choose another"
         )
     if package is not None and importlib.util.find_spec(module) is not None:
         raise UsageError(
@@ -93,7 +104,6 @@ def new(argv: Sequence[str]) -> int:
         )
     print(f"train it:    python -m experiments.run {name}")
     print(f"test it:     python -m pytest {shlex.quote(str(test))}")
-    return 0
 
 
 def _with_import_in_place(text: str, dotted: str) -> str:

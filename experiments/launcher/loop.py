@@ -18,15 +18,15 @@ from core.checkpoint import AppendOnly, DamagedCheckpoint
 from core.errors import UsageError, told
 from core.plugin import Spec
 from envs.film import film
-from experiments.configuration import RunConfig
-from experiments.console import Display
-from experiments.folder import RunFolder
-from experiments.strangers import keep_traceback, reason
-from experiments.tensorboard import GLOSSARY, EventFile, grid, unknown_tags
+from experiments.launcher.console import Display
+from experiments.launcher.events import GLOSSARY, EventFile, unknown_tags
+from experiments.launcher.folder import RunFolder
+from experiments.launcher.images import grid
+from experiments.launcher.settings import KEPT, RunConfig
+from experiments.launcher.strangers import keep_traceback, reason
 
 __all__ = ["Loop", "Meter", "NonFinite"]
 
-KEPT = 3  # whole checkpoints
 GO_ON, TIME_IS_UP, SIGNAL = range(3)  # reasons to stop, in rising strength
 PENDING = 1_000  # scalars that may wait as tensors
 

@@ -1,4 +1,4 @@
-"""`export`: a run's model as a SavedModel that needs TensorFlow and nothing of ours, with a model card beside it."""
+"""A run's model as a SavedModel with its card."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import tyro
 
 from core.errors import UsageError
 from core.plugin import Spec
-from experiments.folder import RunFolder
-from experiments.run import _run_path, _take_option
-from experiments.strangers import close, reported
+from experiments.launcher.events import read_scalars, read_texts
+from experiments.launcher.experiment import StoredRun
+from experiments.launcher.folder import RunFolder
+from experiments.launcher.restore import restored
+from experiments.launcher.strangers import close, reported
 
-__all__ = ["concrete_functions", "example_inputs", "export", "save"]
+__all__ = ["Flags", "NoConversion", "concrete_functions", "example_inputs", "main", "save"]
 
-USAGE = "export <run folder> -o FOLDER [--weights best|newest] [--onnx] [--run.device cpu]"
 TOLERANCE = 1e-5  # between the live model and the saved one, relative to the largest output
 ONNX_TOLERANCE = 5e-3  # of another runtime that rounds differently: one of a picture's 256 levels
 BATCH, SIDE = 2, 16  # of example inputs: the batch, and every other axis that is free
@@ -33,32 +36,37 @@ class NoConversion(UsageError):
     """tf2onnx or onnxruntime cannot do with a function what was asked."""
 
 
-def export(argv: Sequence[str]) -> int:
-    """Save what the plugin's `exportable` returns, load it again, compare it with the live model, and write the card."""
-    if {"-h", "--help"} & {*argv}:
-        print(f"usage: python -m experiments {USAGE}")
-        return 0
-    path, rest = _run_path(argv, "export", USAGE)
-    place = path.absolute()  # an environment may change the working directory
-    out = _take_option(rest, "-o") or _take_option(rest, "--out")
-    weights = _take_option(rest, "--weights") or "best"
-    onnx = "--onnx" in rest
-    rest = [word for word in rest if word != "--onnx"]
-    if onnx and not all(importlib.util.find_spec(name) for name in ("tf2onnx", "onnxruntime")):
+@dataclass(frozen=True)
+class Flags:
+    """Save a run's model as a SavedModel that needs TensorFlow and nothing of ours, with a model card beside it.
+
+    The saved model is loaded again and compared with the live one before its folder appears.
+    """
+
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])]
+    """Folder to make."""
+    weights: Literal["best", "newest"] = "best"
+    """The best by the headline metric, or the newest."""
+    onnx: bool = False
+    """Write NAME.onnx too; needs pongan[onnx]."""
+
+
+def main(run: StoredRun, flags: Flags) -> None:
+    spec, place = run.spec, run.path.absolute()  # an environment may change the working directory
+    if flags.onnx and not all(importlib.util.find_spec(name) for name in ("tf2onnx", "onnxruntime")):
         raise UsageError("--onnx needs tf2onnx and onnxruntime: install pongan[onnx]")
-    if out is None or (rest and not rest[0].startswith("--run.")):
-        raise UsageError(f"usage: python -m experiments {USAGE}" + (f"; {rest[0]!r} is none of these" if rest else ""))
-    folder = Path(out).absolute()
-    if Path(out).name in ("", ".."):
-        raise UsageError(f"{out!r} cannot be written: `export` makes a new folder; name one")
+    others = [flag for name, flag in run.given.items() if not name.startswith("run.")]
+    if others:
+        raise UsageError(f"export takes only --run.* flags beside its own; {others[0]!r} would make it another model")
+    folder = Path(flags.out).absolute()
+    if Path(flags.out).name in ("", ".."):
+        raise UsageError(f"{flags.out!r} cannot be written: `export` makes a new folder; name one")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{out!r} exists already; `export` overwrites nothing")
+        raise UsageError(f"{flags.out!r} exists already; `export` overwrites nothing")
 
     import tensorflow as tf
 
-    from experiments.show import restored
-
-    plugin, spec, which = restored(path, ["--weights", weights, *rest])
+    plugin, which = restored(run, flags.weights)
     try:
         if not hasattr(plugin, "exportable"):
             raise UsageError(
@@ -68,20 +76,19 @@ def export(argv: Sequence[str]) -> int:
             functions = dict(plugin.exportable())
             concrete = concrete_functions(functions, spec)
         try:
-            converted, apart, failure = _write(place, folder, spec, which, functions, concrete, onnx)
+            converted, apart, failure = _write(place, folder, spec, which, functions, concrete, flags.onnx)
         except (OSError, tf.errors.OpError) as error:
             reason = error.strerror if isinstance(error, OSError) else error.message
-            raise UsageError(f"{out!r} cannot be written: {reason}") from error
+            raise UsageError(f"{flags.out!r} cannot be written: {reason}") from error
     finally:
         close(plugin, spec, print)
     for name, function in concrete.items():
         print(f"{name}: {_listed(_inputs(function))} -> {_listed(function.structured_outputs)}")
     for name, difference in converted.items():
         print(f"{name}.onnx, equal within {difference:.1g}")
-    print(f"{which} as a SavedModel, equal to the live model within {apart:.1g}: {out}")
+    print(f"{which} as a SavedModel, equal to the live model within {apart:.1g}: {flags.out}")
     if failure is not None:
-        raise UsageError(f"{failure}; the SavedModel is in {out!r}, without ONNX") from failure
-    return 0
+        raise UsageError(f"{failure}; the SavedModel is in {flags.out!r}, without ONNX") from failure
 
 
 def _write(
@@ -314,8 +321,6 @@ def _card(
 
 def _measured(path: Path, spec: Spec, which: str) -> list[str]:
     """Return the lines on the evaluation of the exported weights, or on the last before them."""
-    from experiments.tensorboard import read_scalars, read_texts
-
     clock = int(re.findall(r"\d{12}", which)[0])
     points = {tag: [p for p in curve if p[0] <= clock] for tag, curve in read_scalars(path).items()}
     curves = {tag: curve for tag, curve in points.items() if curve and tag.startswith("eval/")}

@@ -1,4 +1,4 @@
-"""`compare`: runs side by side, grouped by configuration, with intervals over seeds; `tensorboard`: the same in TensorBoard."""
+"""Runs side by side, grouped by configuration, with intervals over seeds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import csv
 import io
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +16,13 @@ import numpy as np
 
 from core.disk import check_output, write_output
 from core.errors import UsageError, nearest
-from experiments.catalogue import catalogue
-from experiments.folder import RunFolder
-from experiments.run import _flat, _take_option
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.folder import RunFolder
+from experiments.launcher.yaml_file import flattened
 from experiments.statistics import area, bootstrap_interval, interquartile_mean
 
-__all__ = ["Group", "Run", "compare", "furthest", "remarks", "tensorboard"]
+__all__ = ["NOT_COMPARED", "Group", "Run", "find_runs", "furthest", "grouped", "read_run", "remarks", "report"]
 
-USAGE = "compare [RUN or folder of runs ...] [--metric TAG] [--csv [FILE]] [--html [FILE]] [--plot FILE]"
 FEW = 3  # differing settings that fit into a label
 NO_RUNS = ("replaced", "ray")  # folders of a sweep: what pbt put aside, and Ray's own
 NOT_COMPARED = (
@@ -118,23 +116,19 @@ class Group:
         }
 
 
-def compare(argv: Sequence[str]) -> int:
-    """Print a table of the runs, write its curves as a PNG, and on request the numbers as CSV and all of it as HTML."""
+def report(
+    places: Sequence[str], *, metric: str = "", plot_file: str = "compare.png", csv_file: str = "", html_file: str = ""
+) -> None:
+    """Print a table of the runs at or below `places`, write its curves as a PNG, and where named CSV and an HTML page.
+
+    `metric` is by default the headline that all of them share. Raises UsageError where there is nothing to compare or a file
+    cannot be written.
+    """
     from rich.console import Console
 
-    rest = list(argv)
-    if {"-h", "--help"} & {*rest}:
-        print(f"usage: python -m experiments {USAGE}")
-        return 0
-    csv_file, html_file = (_take_file(rest, f"--{name}", f"compare.{name}") for name in ("csv", "html"))
-    metric = _take_option(rest, "--metric")
-    plot_file = _take_option(rest, "--plot") or "compare.png"
-    unknown = [word for word in rest if word.startswith("-")]
-    if unknown:
-        raise UsageError(f"compare knows no flag {unknown[0]!r}; usage: {USAGE}")
     for file in filter(None, (plot_file, csv_file, html_file)):
         check_output(Path(file))
-    found = find_runs(rest or ["runs"])
+    found = find_runs(places)
     tag = metric or headline(found)
     runs = [run for path in found if (run := read_run(path, tag)) is not None]
     if not runs:
@@ -163,7 +157,6 @@ def compare(argv: Sequence[str]) -> int:
         html = page.export_html().replace("</body>", f"{image}</body>")
         write_output(Path(html_file), lambda file: file.write(html.encode()))
         print(f"page     {html_file}")
-    return 0
 
 
 def as_table(groups: Sequence[Group], tag: str) -> Any:
@@ -210,23 +203,6 @@ def differences(groups: Sequence[Group]) -> list[Any]:
     return tables
 
 
-def tensorboard(argv: Sequence[str]) -> int:
-    """Open TensorBoard on a folder of runs: `tensorboard [FOLDER] [TensorBoard's own flags]`."""
-    rest = list(argv)
-    if {"-h", "--help"} & {*rest}:
-        print(
-            "usage: python -m experiments tensorboard [FOLDER] [flags of TensorBoard; `tensorboard --helpfull` lists them]"
-        )
-        return 0
-    folder = rest.pop(0) if rest and not rest[0].startswith("-") else "runs"
-    if rest and not rest[0].startswith("-"):
-        raise UsageError(
-            f"tensorboard takes one folder, and {rest[0]!r} is a second; give one that has all the runs below it"
-        )
-    find_runs([folder])
-    os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", "--logdir", folder, *rest])
-
-
 def find_runs(places: Sequence[str]) -> list[Path]:
     """Return the run folders at or below the given places, without those that sweeps put aside; UsageError when one has none."""
     found: dict[Path, None] = {}
@@ -258,7 +234,7 @@ def headline(paths: Sequence[Path]) -> str:
 
 def read_run(path: Path, tag: str) -> Run | None:
     """Read one run; None, said on stderr, when it has no point of `tag` yet."""
-    from experiments.tensorboard import read_scalars
+    from experiments.launcher.events import read_scalars
 
     config = RunFolder.read_config(path)
     scalars = read_scalars(path)
@@ -269,7 +245,7 @@ def read_run(path: Path, tag: str) -> Run | None:
     settings: dict[str, Any] = {}
     for part, values in config.items():
         if isinstance(values, dict):
-            settings |= _flat({k: v for k, v in values.items() if part != "run" or k not in NOT_COMPARED}, part)
+            settings |= flattened({part: {k: v for k, v in values.items() if part != "run" or k not in NOT_COMPARED}})
     meta = RunFolder.meta(path)
     timed, seconds = scalars.get("time/elapsed", [(0, 0.0)])[-1]
     if not seconds:  # the run was over before its first line
@@ -372,17 +348,6 @@ def draw(groups: Sequence[Group], tag: str) -> bytes:
     figure.savefig(output, format="png")
     plt.close(figure)
     return output.getvalue()
-
-
-def _take_file(words: list[str], name: str, default: str) -> str | None:
-    """Remove `name FILE`, `name=FILE` or `name` alone, which means `default`; None where it is not given."""
-    place = words.index(name) if name in words else None
-    if place is not None:
-        after = words[place + 1] if place + 1 < len(words) else "-"
-        if after.startswith("-") or Path(after).is_dir():  # a flag, or a folder of runs
-            words.pop(place)
-            return default
-    return _take_option(words, name)
 
 
 def _configuration(run: Run) -> str:
