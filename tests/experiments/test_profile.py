@@ -212,12 +212,12 @@ def test_handler_and_timer_from_before_come_back() -> None:
 def test_profile_refuses_another_thread() -> None:
     said: list[str] = []
 
-    def call() -> None:
+    def elsewhere() -> None:
         with pytest.raises(UsageError) as error:
             call("profile", ["dqn"])
         said.append(str(error.value))
 
-    thread = threading.Thread(target=call)
+    thread = threading.Thread(target=elsewhere)
     thread.start()
     thread.join()
     assert "works only in the main thread" in said[0]
@@ -273,7 +273,7 @@ def test_an_agent(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "usage: pongan profile NAME"),
+        (["--seconds", "5"], "usage: pongan profile NAME"),
         (["dqn", "--seconds", "long"], "--seconds is 'long'; it must be a number"),
         (["dqn", "--warm-up=-1"], "it must be 0 or more"),
         (["dqn", "--trace", "inf"], "--trace is 'inf'; it must be a whole number"),
