@@ -21,7 +21,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from core.tl._common import InvalidInput, require
+from core.tl.errors import InvalidInput, require
 
 __all__ = [
     "assign_params",

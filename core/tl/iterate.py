@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from core.tl._common import random_source, require
+from core.tl.errors import require
+from core.tl.randomness import Rng, random_source
 
 __all__ = ["minibatches", "ptb_iterator", "seq_minibatches", "seq_minibatches2"]
 
@@ -21,7 +22,7 @@ def minibatches(
     allow_dynamic_batch_size: bool = False,
     shuffle: bool = False,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
 ) -> Pairs:
     """Walk once through examples and their labels.
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from core.tl._common import python_integer, random_source, require
+from core.tl.errors import require
+from core.tl.randomness import Rng, python_integer, random_source
 
 __all__ = [
     "SimpleVocabulary",
@@ -47,7 +48,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-Rng = np.random.Generator | None
 Tokenizer = Callable[[Any], list[bytes]]
 
 _WORD_SPLIT = re.compile(b"([.,!?\"':;)(])")

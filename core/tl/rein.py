@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from core.tl._common import random_source, require
+from core.tl.errors import require
+from core.tl.randomness import Rng, random_source
 
 __all__ = ["choice_action_by_probs", "cross_entropy_reward_loss", "discount_episode_rewards", "log_weight"]
 
@@ -107,7 +108,7 @@ def choice_action_by_probs(
     probs: Sequence[float] | np.ndarray = (0.5, 0.5),
     action_list: Sequence[Any] | None = None,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
 ) -> Any:
     """Draw one action.
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from core.tl._common import require
+from core.tl.errors import require
+from core.tl.randomness import Rng
 
 __all__ = [
     "class_balancing_oversample",
@@ -129,7 +130,7 @@ def get_random_int(
     *,
     min: int | None = None,
     max: int | None = None,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
 ) -> list[int]:
     """Random integers, both limits included.
 

@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from core.tl import prepro
-from core.tl._common import in_threads, require
-from core.tl._pixels import stretch_to_uint8
+from core.tl.errors import require
+from core.tl.prepro.pixels import stretch_to_uint8
+from core.tl.prepro.threads import in_threads
 
 __all__ = [
     "CNN2d",

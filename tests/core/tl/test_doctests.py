@@ -17,7 +17,7 @@ import pytest
 from core import tl
 from tests.golden import run_golden
 
-MODULES = [f"core.tl.{module.name}" for module in pkgutil.iter_modules(tl.__path__)]
+MODULES = ["core.tl", *(module.name for module in pkgutil.walk_packages(tl.__path__, "core.tl."))]
 PUBLIC = ("activation", "cost", "files", "iterate", "layers", "nlp", "prepro", "rein", "utils", "visualize")
 GENERATIONS = json.loads((pathlib.Path(run_golden.__file__).parent / "signatures.json").read_text())
 
@@ -39,10 +39,13 @@ LEFT_OUT = {
 def test_examples_run(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("core.tl").addHandler(logging.NullHandler())
     module = importlib.import_module(name)
-    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-    for example in doctest.DocTestFinder().find(module):
-        runner.run(example)
+    finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    made = [f for f in vars(module).values() if getattr(f, "__module__", "") == name and hasattr(f, "__signature__")]
+    for source in (module, *made):  # in a module doctest finds only what stands there
+        for example in finder.find(source, None if source is module else f"{name}.{source.__name__}", module):
+            runner.run(example)
     assert runner.failures == 0, capfd.readouterr().out
+    assert runner.tries >= len(made)
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from core import tl
-from core.tl import _keypoints
+from core.tl.prepro import opencv
 
 IMAGE = np.random.default_rng(0).random([12, 10, 3])
 GREY = IMAGE[:, :, :1]
@@ -350,7 +350,7 @@ def test_warping_and_resizing_are_opencvs(dtype: str, channels: tuple[int, ...])
         h, w = x.shape[:2]
         new_h, new_w = map(int, rng.integers(1, 60, 2))
         theirs = cv2.resize(x, (new_w, new_h), interpolation=cv2.INTER_AREA).reshape(new_h, new_w, *channels)
-        np.testing.assert_allclose(_keypoints._resize(x, new_w, new_h), theirs, tolerance, tolerance)
+        np.testing.assert_allclose(opencv.resize_area(x, new_w, new_h), theirs, tolerance, tolerance)
         if int(cv2.__version__.split(".")[0]) >= 5 and dtype != "float64":
             continue  # OpenCV 5 no longer rounds positions to 1/32 of a pixel
         matrix = np.eye(3) + rng.uniform(-0.4, 0.4, [3, 3])
@@ -366,7 +366,7 @@ def test_warping_and_resizing_are_opencvs(dtype: str, channels: tuple[int, ...])
 def test_enlarging_stays_within_the_neighbours(dtype: str, size: tuple[int, int]) -> None:
     ramp = np.broadcast_to(np.arange(10, dtype=dtype) * 20, (12, 10))
     scale = (size[0] / 12, size[1] / 10)
-    resized = _keypoints._resize(ramp, size[1], size[0])
+    resized = opencv.resize_area(ramp, size[1], size[0])
     assert resized.dtype == dtype
     assert resized.shape == size
     assert (np.diff(resized[0].astype(float)) >= 0).all()

@@ -43,7 +43,7 @@ def test_short_names() -> None:
     assert tl.act.lrelu is tl.act.leaky_relu
 
 
-@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.py")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted(FOLDER.rglob("*.py")), ids=lambda file: file.name)
 def test_nothing_prints_and_nothing_unpickles(file: pathlib.Path) -> None:
     tree = ast.parse(file.read_text())
     calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}

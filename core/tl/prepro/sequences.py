@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core.tl._common import require
+from core.tl.errors import require
 
 __all__ = [
     "pad_sequences",
