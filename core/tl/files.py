@@ -76,8 +76,8 @@ def save_npz(save_list: Sequence[Any] | None = None, name: str = "model.npz", se
     [(2, 3), (3,)]
     """
     arrays = tf_variables_to_numpy([] if save_list is None else list(save_list))
-    if len({(a.shape, a.dtype) for a in arrays}) == 1:
-        _write_npz(name, {"params": np.stack(arrays)})
+    if len({(a.shape, a.dtype) for a in arrays}) <= 1:
+        _write_npz(name, {"params": np.asarray(arrays)})
     else:
         _write_npz(name, {f"params_{i}": a for i, a in enumerate(arrays)})
 

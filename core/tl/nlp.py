@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from core.tl.errors import require
+from core.tl.errors import EmptyInput, require
 from core.tl.randomness import Rng, python_integer, random_source
 
 __all__ = [
@@ -75,6 +75,7 @@ def generate_skip_gram_batch(
 
     Raises:
         ValueError, AssertionError: a size breaks these rules.
+        IndexError: no words.
 
     >>> words, neighbours, index = generate_skip_gram_batch([1, 2, 3, 4, 5], 4, num_skips=2, skip_window=1)
     >>> words.tolist(), sorted(neighbours[:2, 0].tolist()), index
@@ -85,6 +86,8 @@ def generate_skip_gram_batch(
     require(
         num_skips <= 2 * skip_window, f"a window of {skip_window} has no {num_skips} neighbours: num_skips is too large"
     )
+    if len(data) == 0:
+        raise EmptyInput("generate_skip_gram_batch needs at least one word")
     batch = np.empty(batch_size, dtype=np.int32)
     labels = np.empty((batch_size, 1), dtype=np.int32)
     span = 2 * skip_window + 1

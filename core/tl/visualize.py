@@ -117,7 +117,7 @@ def save_images(images: np.ndarray, size: Sequence[int], image_path: str = "_tem
         image_path: the file; its ending says the format.
 
     Raises:
-        ValueError, AssertionError: another shape, or too small a grid.
+        ValueError, AssertionError: no images, another shape, or too small a grid.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -134,8 +134,9 @@ def save_images(images: np.ndarray, size: Sequence[int], image_path: str = "_tem
     )
     rows, columns = size
     n, h, w, _ = images.shape
+    require(n >= 1, "save_images needs at least one image")
     require(n <= rows * columns, f"{n} images do not fit into a grid of {rows} x {columns}")
-    low, high = images.min(initial=0), images.max(initial=0)
+    low, high = images.min(), images.max()
     if high <= 1 and -1 <= low < 0:
         images = ((images + 1) * 127.5).astype(np.uint8)
     elif high <= 1 and low >= 0:
@@ -376,7 +377,8 @@ def tsne_embedding(
 def _draw_grid(images: np.ndarray, second: float, saveable: bool, name: str, fig_idx: int, wide: bool = False) -> None:
     """Images [n, row, col, 1 or 3] in a grid that is nearly square, higher than wide unless ``wide``."""
     require(images.ndim == 4 and images.shape[3] in (1, 3), f"images must be [n, row, col, 1 or 3], not {images.shape}")
-    short = max(1, int(np.sqrt(len(images))))
+    require(len(images) >= 1, "there is no image to draw")
+    short = int(np.sqrt(len(images)))
     long = int(np.ceil(len(images) / short))
     figure = _figure(saveable, fig_idx)
     for i, image in enumerate(images, start=1):

@@ -108,11 +108,15 @@ def affine_transform_keypoints(coords_list: Sequence[Any], transform_matrix: np.
     Returns:
         One array [points, 2] per person.
 
+    Raises:
+        ValueError: a person without points.
+
     >>> affine_transform_keypoints([[(1, 2), (3, 4)]], np.diag([2, 1, 1]))[0].tolist()
     [[2, 2], [6, 4]]
     """
     moved = []
     for points in coords_list:
+        require(np.ndim(points) == 2, f"a person must be points [(x, y), ...], not {points!r}")
         xy = np.asarray(points).T  # [2, points]
         homogeneous = np.insert(xy, 2, 1, axis=0)
         moved.append((np.asarray(transform_matrix) @ homogeneous)[:2].T)
@@ -412,6 +416,7 @@ zoom_multi = multi(
     1.0
     """,
     each=_zoom_of_several,
+    needs_image="never",
 )
 
 

@@ -53,6 +53,7 @@ brightness_multi = multi(
     >>> brightness_multi(np.full([2, 1, 1, 1], 0.25), gamma=0.5).ravel().tolist()
     [0.5, 0.5]
     """,
+    needs_image="never",
 )
 
 

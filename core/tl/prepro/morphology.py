@@ -56,7 +56,7 @@ def pt2map(list_points: Sequence[Any] | None = None, size: tuple[int, int] = (10
         raise ValueError("list_points must be a list of points [row, col], not None")
     image = np.zeros(size)
     for entry in list_points:
-        for point in entry if np.ndim(entry[0]) > 0 else [entry]:
+        for point in entry if len(entry) == 0 or np.ndim(entry[0]) > 0 else [entry]:
             image[int(np.round(point[0])), int(np.round(point[1]))] = val
     return image
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, Literal, ParamSpec
 
 import numpy as np
 
+from core.tl.errors import EmptyInput
 from core.tl.randomness import Repeated
 
 __all__ = ["Images", "multi", "stack"]
@@ -25,6 +26,7 @@ def multi(
     *,
     each: Callable[..., np.ndarray] | None = None,
     required: str = "",
+    needs_image: Literal["always", "when random", "never"] = "always",
 ) -> Callable[Concatenate[Images, P], Any]:
     """Make the ``_multi`` form of a distortion, with the parameters of its single form.
 
@@ -37,6 +39,7 @@ def multi(
         description: the first lines of the docstring, and its example.
         each: what is called for each image instead of ``single``, where TensorLayer's two forms differ.
         required: a parameter without a default, though it has one in ``single``.
+        needs_image: when no images at all raise EmptyInput, as in TensorLayer; else the result is an empty array.
 
     Returns:
         The function; its result is [n, ...], or a list if the images differ in shape.
@@ -56,6 +59,9 @@ def multi(
     def form(*args: Any, **kwargs: Any) -> Any:
         arguments = signature.bind(*args, **kwargs).arguments
         images, rng = arguments.pop("x"), Repeated(arguments.pop("rng", None))
+        looks_at_first = needs_image == "always" or (needs_image == "when random" and arguments.get("is_random"))
+        if looks_at_first and len(images) == 0:
+            raise EmptyInput(f"{name} needs at least one image")
         results = []
         for image in images:
             rng.rewind()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.tl.errors import require
+from core.tl.errors import require, require_pixels
 
 __all__ = ["affine_transform_cv2", "resize_area"]
 
@@ -42,6 +42,7 @@ def affine_transform_cv2(
     flags = INTER_AREA if flags is None else flags
     if flags not in (INTER_NEAREST, INTER_LINEAR, INTER_AREA):
         raise ValueError(f"flags must be 0 (nearest), 1 (linear) or 3 (area), not {flags!r}")
+    require_pixels(x)
     rows, cols = x.shape[:2]
     bits = 0 if flags == INTER_NEAREST else 5  # of the fraction of a position
     col_fixed, row_fixed = _fixed_point_positions(np.asarray(transform_matrix, float), rows, cols, bits)

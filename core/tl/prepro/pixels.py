@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from scipy import linalg
 
-from core.tl.errors import require
+from core.tl.errors import require, require_pixels
 from core.tl.prepro.multi import multi
 from core.tl.randomness import Rng, random_source, uniform
 
@@ -157,7 +157,7 @@ def get_zca_whitening_principal_components_img(X: np.ndarray) -> np.ndarray:
     >>> get_zca_whitening_principal_components_img(np.eye(4).reshape(4, 2, 2, 1)).round(3).diagonal().tolist()
     [2.0, 2.0, 2.0, 2.0]
     """
-    require(np.ndim(X) == 4, f"X must be [n, row, col, channel], not {np.shape(X)}")
+    require(np.ndim(X) == 4 and np.size(X) > 0, f"X must be [n, row, col, channel] with n > 0, not {np.shape(X)}")
     flat = X.reshape(len(X), -1)
     logger.info("ZCA of %d images with %d values", *flat.shape)
     u, s, _ = linalg.svd(flat.T @ flat / len(flat))
@@ -207,6 +207,7 @@ def channel_shift(
     >>> channel_shift(np.asarray([[[0], [250], [255]]], np.uint8), 10).ravel().tolist()
     [10, 255, 255]
     """
+    require_pixels(x)
     number = uniform(rng, -intensity, intensity) if is_random else intensity
     low, high = np.min(x), np.max(x)
     if x.dtype.kind in "iu" and isinstance(number, (int, np.integer)):
@@ -222,6 +223,7 @@ channel_shift_multi = multi(
     >>> channel_shift_multi([np.asarray([[[0.0], [1.0]]])] * 2, 0.5).ravel().tolist()
     [0.5, 1.0, 0.5, 1.0]
     """,
+    needs_image="never",
 )
 
 
@@ -283,6 +285,7 @@ def imresize(
     >>> imresize(np.zeros([4, 6, 3], np.uint8), size=[2, 3]).shape
     (2, 3, 3)
     """
+    require_pixels(x)
     if interp not in _RESAMPLING:
         raise ValueError(f"interp must be one of {', '.join(_RESAMPLING)}, not {interp!r}")
     colours = x.shape[2:]
@@ -320,6 +323,7 @@ def stretch_to_uint8(x: np.ndarray) -> np.ndarray:
     """
     if x.dtype == np.uint8:
         return x
+    require_pixels(x)
     low, high = float(x.min()), float(x.max())
     scaled = (x.astype(np.float64) - low) * (255.0 / ((high - low) or 1.0))
     return (scaled.clip(0, 255) + 0.5).astype(np.uint8)
@@ -348,6 +352,7 @@ def array_to_img(x: np.ndarray, dim_ordering: Sequence[int] = (0, 1, 2), scale: 
     x = x.transpose(dim_ordering)
     require(x.shape[2] in (1, 3), f"an image must have 1 or 3 channels, not {x.shape[2]}")
     if scale:
+        require_pixels(x)
         low = np.min(x)
         if low < 0 or x.dtype.kind == "u":
             x -= low

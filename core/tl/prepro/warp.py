@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from core.tl.errors import require
+from core.tl.errors import require, require_pixels
 from core.tl.prepro.multi import multi
 from core.tl.randomness import Rng, drawn, uniform
 
@@ -72,7 +72,7 @@ def _window(
     x: np.ndarray, wrg: int, hrg: int, is_random: bool, row_index: int, col_index: int, rng: Rng
 ) -> tuple[slice, ...]:
     h, w = x.shape[row_index], x.shape[col_index]
-    require(0 < hrg <= h and 0 < wrg <= w, f"a window of {wrg} x {hrg} does not fit into an image of {w} x {h}")
+    require(0 <= hrg <= h and 0 <= wrg <= w, f"a window of {wrg} x {hrg} does not fit into an image of {w} x {h}")
     if is_random:
         row, col = drawn(rng, lambda rng: (_place(h - hrg, rng), _place(w - wrg, rng)))
     else:
@@ -128,6 +128,7 @@ flip_axis_multi = multi(
     [[[2, 1, 0]], [[2, 1, 0]]]
     """,
     required="axis",
+    needs_image="never",
 )
 
 
@@ -174,6 +175,7 @@ def swirl(
     from skimage.transform import swirl as skimage_swirl
 
     require(radius != 0, "radius must not be 0")
+    require_pixels(x)
     angle = np.pi / 180 * rotation
     if is_random:
         center = (int(uniform(rng, 0, x.shape[0])), int(uniform(rng, 0, x.shape[1])))
@@ -204,6 +206,7 @@ swirl_multi = multi(
     >>> swirl_multi(np.ones([2, 5, 5, 1]), strength=0).shape
     (2, 5, 5, 1)
     """,
+    needs_image="when random",
 )
 
 
@@ -340,6 +343,7 @@ def projective_transform_by_points(
 
     src, dst = np.asarray(src), np.asarray(dst)
     require(src.shape == dst.shape, f"src and dst must hold the same number of points, not {src.shape} and {dst.shape}")
+    require_pixels(x)
     if np.max(x) > 1:
         x = x / 255
     inverse_map = transform.estimate_transform("projective", dst, src)
