@@ -3,6 +3,7 @@
 # ruff: noqa: NPY002 - the global state is what these tests are about
 from __future__ import annotations
 
+import inspect
 import random
 import threading
 import time
@@ -105,6 +106,30 @@ def test_multi_treats_images_like_the_single_form(multi: str) -> None:
     for images, image in zip(both, one, strict=True) if isinstance(both, list) else [(both, one)]:
         np.testing.assert_allclose(images[0], image, atol=1e-12)
         np.testing.assert_allclose(images[1], image, atol=1e-12)
+
+
+@pytest.mark.parametrize("multi", [name for name in tl.prepro.__all__ if name.endswith(("_multi", "_multi2"))])
+def test_multi_has_the_parameters_of_the_single_form(multi: str) -> None:
+    single = getattr(tl.prepro, multi.replace("_multi2", "2").replace("_multi", ""))
+    form = getattr(tl.prepro, multi)
+    parameters = list(inspect.signature(single).parameters.values())
+    if multi == "flip_axis_multi":
+        parameters[1] = parameters[1].replace(default=inspect.Parameter.empty)
+        with pytest.raises(TypeError, match="axis"):
+            form([IMAGE])
+    assert list(inspect.signature(form).parameters.values())[1:] == parameters[1:]
+    assert form.__name__ == multi
+    with pytest.raises(TypeError, match="colour"):
+        form([IMAGE], 1, 1, colour=True)
+
+
+def test_images_together_share_their_draw_whatever_other_threads_draw() -> None:
+    def flip_and_turn(item: np.ndarray) -> np.ndarray:
+        turned = tl.prepro.rotation_multi([item] * 4, 90, is_random=True)
+        return tl.prepro.crop_multi(turned, 8, 8, is_random=True)
+
+    for together in tl.prepro.threading_data([IMAGE] * 40, flip_and_turn):
+        assert (together == together[0]).all()
 
 
 # --- moving pixels ----------------------------------------------------------------------------------------------------
