@@ -18,7 +18,7 @@ import tensorflow as tf
 from PIL import Image
 
 from core import tl
-from core.tl import nlp
+from core.tl.nlp.captions import plain_word_tokenize
 
 FOLDER = pathlib.Path(tl.__file__).parent
 
@@ -181,7 +181,7 @@ SENTENCES = {
 
 @pytest.mark.parametrize(("text", "words"), SENTENCES.items())
 def test_the_plain_tokenizer_splits_like_nltk(text: str, words: str) -> None:
-    assert nlp._plain_word_tokenize(text.lower()) == words.split()
+    assert plain_word_tokenize(text.lower()) == words.split()
     assert tl.nlp.process_sentence(text, None, None) == words.split()  # nltk's own, where it is installed
 
 
