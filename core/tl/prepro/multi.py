@@ -39,10 +39,11 @@ def multi(
         description: the first lines of the docstring, and its example.
         each: what is called for each image instead of ``single``, where TensorLayer's two forms differ.
         required: a parameter without a default, though it has one in ``single``.
-        needs_image: when no images at all raise EmptyInput, as in TensorLayer; else the result is an empty array.
+        needs_image: when no images at all are an error, as in TensorLayer; else the result is an empty array.
 
     Returns:
-        The function; its result is [n, ...], or a list if the images differ in shape.
+        The function; its result is [n, ...], or a list if the images differ in shape. It raises EmptyInput for no images
+        (see ``needs_image``) and TypeError, whatever the images, for parameters that ``single`` lacks.
 
     >>> def brighter(x, amount=1, *, rng=None):
     ...     return x + amount
@@ -77,10 +78,13 @@ def multi(
 
 def _docstring(description: str, single: Callable[..., Any], parameters: list[str]) -> str:
     text, _, example = inspect.cleandoc(description).partition("\n\n>>>")
-    others = textwrap.wrap(f"{', '.join(parameters)}: see :func:`{single.__name__}`.", 100)
-    lines = [text, "", "Args:", "    x: n images.", *("    " + " " * 4 * (i > 0) + s for i, s in enumerate(others))]
-    lines += ["", "Returns:", "    [n, row, col, channel], or a list if the images differ in shape."]
-    return "\n".join([*lines, *(["", f">>>{example}"] if example else [])])
+    others = textwrap.fill(f"{', '.join(parameters)}: see :func:`{single.__name__}`.", 104, subsequent_indent="    ")
+    sections = [
+        text,
+        "Args:\n" + textwrap.indent(f"x: n images of one height and width.\n{others}", "    "),
+        "Returns:\n    [n, row, col, channel], or a list if the images differ in shape.",
+    ]
+    return "\n\n".join([*sections, f">>>{example}"] if example else sections)
 
 
 def stack(images: list[np.ndarray]) -> Any:

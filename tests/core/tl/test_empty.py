@@ -1,4 +1,4 @@
-"""Nothing as input: every function of the package does with it what TensorLayer 2.2.5 does."""
+"""Empty input: every function of the package does with it what TensorLayer 2.2.5 does."""
 
 from __future__ import annotations
 
@@ -376,7 +376,7 @@ def outcome(call: Callable[[], Any], expected: Any) -> str:
 
 
 @pytest.mark.filterwarnings("ignore")  # scikit-learn and numpy warn of means of nothing
-def test_nothing_gives_what_it_gives_in_tensorlayer() -> None:
+def test_empty_input_gives_what_it_gives_in_tensorlayer() -> None:
     problems = [(name, why, expected) for name, call, expected in ROWS if (why := outcome(call, expected))]
     assert not problems, "\n".join(f"{name}: {why}, not {expected!r}" for name, why, expected in problems)
 
