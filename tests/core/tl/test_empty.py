@@ -177,6 +177,7 @@ for distort, options in {
     "keypoint_random_resize_shortestedge": {"min_size": (4, 4)},
 }.items():
     row_of(f"prepro.{distort}", [], lambda f, options=options: f(IMAGE, [], IMAGE[:, :, 0], **options)[1])
+row_of("prepro.keypoint_random_crop", [[]], lambda f: f(IMAGE, [[]], None, (4, 4))[1])  # the original raises
 row("prepro.keypoint_random_flip", IndexError, IMAGE, [[]], prob=0.0)
 
 # --- sequences and threads --------------------------------------------------------------------------------------------
