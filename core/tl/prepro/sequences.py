@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from core.tl._common import require
+from core.tl.errors import require
 
 __all__ = [
     "pad_sequences",
@@ -49,7 +50,7 @@ def pad_sequences(
         [n, L, ...].
 
     Raises:
-        ValueError: another word for padding or truncating, vectors of different shapes, or no sequences at all.
+        ValueError: another word for padding or truncating, vectors of different shapes, or neither sequences nor maxlen.
 
     >>> pad_sequences([[1, 1, 1, 1, 1], [2, 2, 2], [3, 3]]).tolist()
     [[1, 1, 1, 1, 1], [2, 2, 2, 0, 0], [3, 3, 0, 0, 0]]
@@ -59,9 +60,9 @@ def pad_sequences(
     for name, word in (("padding", padding), ("truncating", truncating)):
         if word not in ("pre", "post"):
             raise ValueError(f"{name} must be 'pre' or 'post', not {word!r}")
-    if len(sequences) == 0:
-        raise ValueError("pad_sequences needs at least one sequence")
-    longest = max(map(len, sequences))
+    if len(sequences) == 0 and maxlen is None:
+        raise ValueError("pad_sequences needs at least one sequence, or maxlen")
+    longest = max(map(len, sequences), default=0)
     width = longest if maxlen is None else maxlen
     require(width >= 0, f"maxlen must be at least 0, not {width}")
     if width < longest:
@@ -90,7 +91,7 @@ def _joined(sequences: Sequence[Any], count: int, dtype: np.dtype[Any]) -> np.nd
     return np.concatenate(parts).astype(dtype, copy=False)
 
 
-def remove_pad_sequences(sequences: Sequences, pad_id: int = 0) -> list[list[Any]]:
+def remove_pad_sequences(sequences: Sequences, pad_id: int = 0) -> Any:
     """Cut the padding off the end of each sequence.
 
     A sequence of nothing but padding becomes empty. (The original never looks at the first element, so it leaves such a
@@ -101,11 +102,13 @@ def remove_pad_sequences(sequences: Sequences, pad_id: int = 0) -> list[list[Any
         pad_id: the padding.
 
     Returns:
-        n lists; the argument stays as it is.
+        n lists; the argument stays as it is. Of an empty array or tuple a copy.
 
     >>> remove_pad_sequences([[2, 3, 4, 0, 0], [4, 5, 0, 2, 0], [7, 0], [0]])
     [[2, 3, 4], [4, 5, 0, 2], [7], []]
     """
+    if _is_empty(sequences):
+        return copy.copy(sequences)
     shortened = []
     for sequence in map(_as_list, sequences):
         end = len(sequence)
@@ -145,7 +148,7 @@ def process_sequences(
         for i in range(end + 1 if remain_end_id else end, len(sequence)):
             sequence[i] = pad_val
     longest += bool(remain_end_id)
-    if not is_shorten:
+    if not is_shorten or len(sequences) == 0:
         return sequences
     if isinstance(sequences, np.ndarray):
         return sequences[:, :longest]
@@ -187,7 +190,7 @@ def sequences_add_end_id(sequences: Sequences, end_id: int = 888) -> list[list[A
     return [[*s, end_id] for s in map(_as_list, sequences)]
 
 
-def sequences_add_end_id_after_pad(sequences: Sequences, end_id: int = 888, pad_id: int = 0) -> list[list[Any]]:
+def sequences_add_end_id_after_pad(sequences: Sequences, end_id: int = 888, pad_id: int = 0) -> Any:
     """Replace the first padding of each sequence by an end id; a sequence without padding gets none.
 
     Args:
@@ -196,11 +199,13 @@ def sequences_add_end_id_after_pad(sequences: Sequences, end_id: int = 888, pad_
         pad_id: the padding.
 
     Returns:
-        n lists; the argument stays as it is.
+        n lists; the argument stays as it is. Of an empty array or tuple a copy.
 
     >>> sequences_add_end_id_after_pad([[1, 2, 0, 0], [1, 2, 3, 4]], end_id=99)
     [[1, 2, 99, 0], [1, 2, 3, 4]]
     """
+    if _is_empty(sequences):
+        return copy.copy(sequences)
     ended = []
     for sequence in map(_as_list, sequences):
         if pad_id in sequence:
@@ -217,7 +222,8 @@ def sequences_get_mask(sequences: Sequences, pad_val: int = 0) -> np.ndarray:
         pad_val: the padding.
 
     Returns:
-        [n, L] of the type of ``sequences`` (int64 for lists of integers).
+        [n, L] of the type of ``sequences`` (int64 for lists of integers); of no sequences the empty array that numpy
+        makes of them.
 
     Raises:
         ValueError: the sequences differ in length.
@@ -228,9 +234,15 @@ def sequences_get_mask(sequences: Sequences, pad_val: int = 0) -> np.ndarray:
     if len({len(s) for s in sequences}) > 1:
         raise ValueError(f"sequences must have one length, not {sorted({len(s) for s in sequences})}: pad them first")
     tokens = np.asarray(sequences)
+    if len(tokens) == 0:
+        return np.ones_like(tokens)
     require(tokens.ndim == 2, f"sequences must be [n, L], not {tokens.shape}")
     data_follows = np.logical_or.accumulate((tokens != pad_val)[:, ::-1], axis=1)[:, ::-1]
     return data_follows.astype(tokens.dtype)
+
+
+def _is_empty(sequences: Any) -> bool:
+    return sequences.size == 0 if isinstance(sequences, np.ndarray) else len(sequences) == 0
 
 
 def _as_list(sequence: Any) -> list[Any]:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from core.tl._affine import Images, Rng, stack
-from core.tl._common import random_source, require
+from core.tl.errors import require, require_pixels
+from core.tl.prepro.multi import multi
+from core.tl.randomness import Rng, drawn, uniform
 
 __all__ = [
     "crop",
@@ -67,50 +68,36 @@ def crop(
     return x[_window(x, wrg, hrg, is_random, row_index, col_index, rng)]
 
 
-def crop_multi(
-    x: Images,
-    wrg: int,
-    hrg: int,
-    is_random: bool = False,
-    row_index: int = 0,
-    col_index: int = 1,
-    channel_index: int = 2,
-    *,
-    rng: Rng = None,
-) -> Any:
+def _window(
+    x: np.ndarray, wrg: int, hrg: int, is_random: bool, row_index: int, col_index: int, rng: Rng
+) -> tuple[slice, ...]:
+    h, w = x.shape[row_index], x.shape[col_index]
+    require(0 <= hrg <= h and 0 <= wrg <= w, f"a window of {wrg} x {hrg} does not fit into an image of {w} x {h}")
+    if is_random:
+        row, col = drawn(rng, lambda rng: (_place(h - hrg, rng), _place(w - wrg, rng)))
+    else:
+        row, col = (h - hrg) // 2, (w - wrg) // 2
+    window = [slice(None)] * (max(row_index, col_index) + 1)
+    window[row_index], window[col_index] = slice(row, row + hrg), slice(col, col + wrg)
+    return tuple(window)
+
+
+def _place(room: int, rng: Rng) -> int:
+    return int(np.random.uniform(0, room)) if rng is None else int(rng.integers(0, room + 1))
+
+
+crop_multi = multi(
+    "crop_multi",
+    crop,
     """:func:`crop` of several images at one place.
 
     The window in the middle has the size asked for; 2.2.5 returned one row or column more when the difference was odd,
     and 1.x raised TypeError.
 
-    Args:
-        x: images of one height and width.
-        wrg, hrg, is_random, row_index, col_index, channel_index, rng: see :func:`crop`.
-
-    Returns:
-        [n, hrg, wrg, channel], or a list if the images differ in shape.
-
     >>> crop_multi(np.zeros([2, 6, 5, 3]), wrg=2, hrg=3).shape
     (2, 3, 2, 3)
-    """
-    window = _window(x[0], wrg, hrg, is_random, row_index, col_index, rng)
-    return stack([image[window] for image in x])
-
-
-def _window(
-    x: np.ndarray, wrg: int, hrg: int, is_random: bool, row_index: int, col_index: int, rng: Rng
-) -> tuple[slice, ...]:
-    h, w = x.shape[row_index], x.shape[col_index]
-    require(0 < hrg <= h and 0 < wrg <= w, f"a window of {wrg} x {hrg} does not fit into an image of {w} x {h}")
-    if not is_random:
-        row, col = (h - hrg) // 2, (w - wrg) // 2
-    elif rng is None:
-        row, col = int(np.random.uniform(0, h - hrg)), int(np.random.uniform(0, w - wrg))
-    else:
-        row, col = int(rng.integers(0, h - hrg + 1)), int(rng.integers(0, w - wrg + 1))
-    window = [slice(None)] * (max(row_index, col_index) + 1)
-    window[row_index], window[col_index] = slice(row, row + hrg), slice(col, col + wrg)
-    return tuple(window)
+    """,
+)
 
 
 def flip_axis(x: np.ndarray, axis: int = 1, is_random: bool = False, *, rng: Rng = None) -> np.ndarray:
@@ -128,29 +115,21 @@ def flip_axis(x: np.ndarray, axis: int = 1, is_random: bool = False, *, rng: Rng
     >>> flip_axis(np.arange(3)[None]).tolist()
     [[2, 1, 0]]
     """
-    return np.flip(x, axis) if _flips(is_random, rng) else np.asarray(x)
+    flips = not is_random or uniform(rng, -1, 1) > 0
+    return np.flip(x, axis) if flips else np.asarray(x)
 
 
-def flip_axis_multi(x: Images, axis: int, is_random: bool = False, *, rng: Rng = None) -> Any:
+flip_axis_multi = multi(
+    "flip_axis_multi",
+    flip_axis,
     """:func:`flip_axis` of several images, all or none.
-
-    Args:
-        x: images.
-        axis: of one image.
-        is_random, rng: see :func:`flip_axis`.
-
-    Returns:
-        [n, row, col, channel], or a list if the images differ in shape.
 
     >>> flip_axis_multi([np.arange(3)[None], np.arange(3)[None]], axis=1).tolist()
     [[[2, 1, 0]], [[2, 1, 0]]]
-    """
-    flips = _flips(is_random, rng)
-    return stack([np.flip(image, axis) if flips else np.asarray(image) for image in x])
-
-
-def _flips(is_random: bool, rng: Rng) -> bool:
-    return not is_random or random_source(rng).uniform(-1, 1) > 0
+    """,
+    required="axis",
+    needs_image="never",
+)
 
 
 # --- swirl and elastic transform --------------------------------------------------------------------------------------
@@ -193,84 +172,42 @@ def swirl(
     >>> swirl(np.ones([5, 5, 1]), strength=0)[2, 2, 0]
     np.float64(1.0)
     """
-    images = swirl_multi(
-        [x],
-        center,
-        strength,
-        radius,
-        rotation,
-        output_shape,
-        order,
-        mode,
-        cval,
-        clip,
-        preserve_range,
-        is_random,
-        rng=rng,
-    )
-    return images[0]
-
-
-def swirl_multi(
-    x: Images,
-    center: tuple[float, float] | None = None,
-    strength: float = 1,
-    radius: float = 100,
-    rotation: float = 0,
-    output_shape: tuple[int, int] | None = None,
-    order: int = 1,
-    mode: str = "constant",
-    cval: float = 0,
-    clip: bool = True,
-    preserve_range: bool = False,
-    is_random: bool = False,
-    *,
-    rng: Rng = None,
-) -> Any:
-    """:func:`swirl` of several images with one swirl.
-
-    Args:
-        x: images of one height and width.
-        center, strength, radius, rotation, output_shape, order, mode, cval, clip, preserve_range, is_random, rng: see
-            :func:`swirl`.
-
-    Returns:
-        [n, row, col, channel], or a list if the images differ in shape.
-
-    >>> swirl_multi(np.ones([2, 5, 5, 1]), strength=0).shape
-    (2, 5, 5, 1)
-    """
     from skimage.transform import swirl as skimage_swirl
 
     require(radius != 0, "radius must not be 0")
+    require_pixels(x)
     angle = np.pi / 180 * rotation
     if is_random:
-        source = random_source(rng)
-        center = (int(source.uniform(0, x[0].shape[0])), int(source.uniform(0, x[0].shape[1])))
-        strength = source.uniform(0, strength)
-        radius = source.uniform(1e-10, radius)
-        angle = source.uniform(-angle, angle)
+        center = (int(uniform(rng, 0, x.shape[0])), int(uniform(rng, 0, x.shape[1])))
+        strength, radius = uniform(rng, 0, strength), uniform(rng, 1e-10, radius)
+        angle = uniform(rng, -angle, angle)
+    highest = np.max(x)
+    swirled = skimage_swirl(
+        x / highest if highest > 1 else x,
+        center=center,
+        strength=strength,
+        radius=radius,
+        rotation=angle,
+        output_shape=output_shape,
+        order=order,
+        mode=mode,
+        cval=cval,
+        clip=clip,
+        preserve_range=preserve_range,
+    )
+    return swirled * highest if highest > 1 else swirled
 
-    def swirled(image: np.ndarray) -> np.ndarray:
-        return skimage_swirl(
-            image,
-            center=center,
-            strength=strength,
-            radius=radius,
-            rotation=angle,
-            output_shape=output_shape,
-            order=order,
-            mode=mode,
-            cval=cval,
-            clip=clip,
-            preserve_range=preserve_range,
-        )
 
-    results = []
-    for image in x:
-        highest = np.max(image)
-        results.append(swirled(image / highest) * highest if highest > 1 else swirled(image))
-    return stack(results)
+swirl_multi = multi(
+    "swirl_multi",
+    swirl,
+    """:func:`swirl` of several images with one swirl.
+
+    >>> swirl_multi(np.ones([2, 5, 5, 1]), strength=0).shape
+    (2, 5, 5, 1)
+    """,
+    needs_image="when random",
+)
 
 
 def elastic_transform(
@@ -312,8 +249,8 @@ def elastic_transform(
     return _displaced(x, dx, dy)
 
 
-def elastic_transform_multi(
-    x: Images,
+def _elastic_transform_of_several(
+    x: np.ndarray,
     alpha: float,
     sigma: float | Sequence[float],
     mode: str = "constant",
@@ -321,22 +258,25 @@ def elastic_transform_multi(
     is_random: bool = False,
     *,
     rng: Rng = None,
-) -> Any:
+) -> np.ndarray:
+    def displacement(rng: Rng) -> np.ndarray:
+        noise = _deformation_source(is_random, rng).random(x.shape[:2])
+        return _smooth_noise(noise, alpha, sigma, mode, cval)
+
+    once = drawn(rng, displacement)
+    return _displaced(x, once, once)
+
+
+elastic_transform_multi = multi(
+    "elastic_transform_multi",
+    elastic_transform,
     """:func:`elastic_transform` of several images alike. As in the original, rows and columns move by the same noise.
-
-    Args:
-        x: greyscale images of one height and width.
-        alpha, sigma, mode, cval, is_random, rng: see :func:`elastic_transform`.
-
-    Returns:
-        [n, row, col(, 1)], or a list if the images differ in shape.
 
     >>> elastic_transform_multi(np.ones([2, 4, 4, 1]), alpha=0.0, sigma=1.0).shape
     (2, 4, 4, 1)
-    """
-    noise = _deformation_source(is_random, rng).random(x[0].shape[:2])
-    displacement = _smooth_noise(noise, alpha, sigma, mode, cval)
-    return stack([_displaced(image, displacement, displacement) for image in x])
+    """,
+    each=_elastic_transform_of_several,
+)
 
 
 def _deformation_source(is_random: bool, rng: Rng) -> Any:
@@ -403,6 +343,7 @@ def projective_transform_by_points(
 
     src, dst = np.asarray(src), np.asarray(dst)
     require(src.shape == dst.shape, f"src and dst must hold the same number of points, not {src.shape} and {dst.shape}")
+    require_pixels(x)
     if np.max(x) > 1:
         x = x / 255
     inverse_map = transform.estimate_transform("projective", dst, src)

@@ -1,33 +1,20 @@
-"""Preprocessing of images and sequences under TensorLayer's names.
-
-Threads are handled here; everything else lives in a module per subject and is gathered here: ``_affine`` and ``_warp``
-(moving pixels), ``_pixels`` (values of pixels), ``_boxes`` (bounding boxes), ``_keypoints`` (people), ``_sequences``
-(token sequences).
-
-Every random function takes ``rng``, a numpy Generator. Without it, numbers come from numpy's global state (or the
-standard library's, where TensorLayer used that) in TensorLayer's order.
-"""
+"""One function for many items, on several threads."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from core.tl import _affine, _boxes, _keypoints, _pixels, _sequences, _warp
-from core.tl._affine import *  # noqa: F403
-from core.tl._boxes import *  # noqa: F403
-from core.tl._common import in_threads, require
-from core.tl._keypoints import *  # noqa: F403
-from core.tl._pixels import *  # noqa: F403
-from core.tl._sequences import *  # noqa: F403
-from core.tl._warp import *  # noqa: F403
+from core.tl.errors import require
+from core.tl.prepro.multi import stack
+from core.tl.randomness import Rng
 
-__all__ = ["threading_data"]
-__all__ += _affine.__all__ + _warp.__all__ + _pixels.__all__ + _boxes.__all__ + _keypoints.__all__ + _sequences.__all__
+__all__ = ["in_threads", "threading_data"]
 
 
 def threading_data(
@@ -35,7 +22,7 @@ def threading_data(
     fn: Callable[..., Any] | None = None,
     thread_count: int | None = None,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
     **kwargs: Any,
 ) -> Any:
     """Apply a function to every item of a batch, or to ``thread_count`` parts of it, with several threads.
@@ -77,7 +64,22 @@ def threading_data(
     results = in_threads(call, list(zip(items, streams, strict=True)), thread_count or os.cpu_count() or 1)
     if thread_count is not None:
         return np.concatenate(results)
-    try:
-        return np.asarray(results)
-    except ValueError:  # numpy's word for "the shapes differ"
-        return results
+    return stack(results)
+
+
+def in_threads(fn: Callable[[Any], Any], items: Sequence[Any], threads: int) -> list[Any]:
+    """``[fn(item) for item in items]`` on at most ``threads`` threads.
+
+    Args:
+        fn: the function.
+        items: its arguments.
+        threads: at least 1.
+
+    Returns:
+        List of results, in the order of the items.
+
+    >>> in_threads(abs, [-1, 2], threads=2)
+    [1, 2]
+    """
+    with ThreadPoolExecutor(max_workers=max(1, min(threads, len(items)))) as pool:
+        return list(pool.map(fn, items))

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from core.tl._affine import Rng, affine_transform_cv2
-from core.tl._common import integer_below, python_integer, random_source, require
+from core.tl.errors import require
+from core.tl.prepro.opencv import affine_transform_cv2, resize_area
+from core.tl.randomness import Rng, integer_below, python_integer, random_source
 
 __all__ = [
     "keypoint_random_crop",
@@ -116,8 +117,8 @@ def keypoint_resize_random_crop(
         return ABSENT if moved[0] > new_w - 1 or moved[1] > new_h - 1 else moved
 
     annos = _moved(annos, rescale)
-    image = _resize(image, new_w, new_h)
-    mask = None if mask is None else _resize(mask, new_w, new_h)
+    image = resize_area(image, new_w, new_h)
+    mask = None if mask is None else resize_area(mask, new_w, new_h)
     left = top = 0
     if new_h > target_h:
         top = integer_below(rng, 0, new_h - target_h)
@@ -243,8 +244,8 @@ def keypoint_random_resize(
             return ABSENT
         return (int(point[0] * scale_w + 0.5), int(point[1] * scale_h + 0.5))
 
-    resized_mask = None if mask is None else _resize(mask, new_w, new_h)
-    return _resize(image, new_w, new_h), _moved(annos, move), resized_mask
+    resized_mask = None if mask is None else resize_area(mask, new_w, new_h)
+    return resize_area(image, new_w, new_h), _moved(annos, move), resized_mask
 
 
 def keypoint_random_resize_shortestedge(
@@ -285,8 +286,8 @@ def keypoint_random_resize_shortestedge(
     edge = int(fitting * random_source(rng).uniform(*zoom_range))
     scale = edge / min(height, width)
     new_h, new_w = (edge, int(scale * width + 0.5)) if height < width else (int(scale * height + 0.5), edge)
-    resized = _resize(image, new_w, new_h)
-    resized_mask = None if mask is None else _resize(mask, new_w, new_h)
+    resized = resize_area(image, new_w, new_h)
+    resized_mask = None if mask is None else resize_area(mask, new_w, new_h)
     pad_x = pad_y = 0
     if new_w < target_w or new_h < target_h:
         pad_x, pad_y = max(0, (target_w - new_w) // 2), max(0, (target_h - new_h) // 2)
@@ -354,75 +355,3 @@ def _largest_upright_rectangle(w: int, h: int, angle: float) -> tuple[int, int]:
         cos_2a = cos * cos - sin * sin
         inner_w, inner_h = (w * cos - h * sin) / cos_2a, (h * cos - w * sin) / cos_2a
     return int(np.round(inner_w)), int(np.round(inner_h))
-
-
-def _resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """cv2.resize with INTER_AREA: the mean over the covered area, or if a side grows its variant of bilinear."""
-    require(width >= 1 and height >= 1, f"an image cannot be resized to {width} x {height}")
-    old_height, old_width = image.shape[:2]
-    if old_height < height or old_width < width:
-        return _resize_bilinear(image, width, height)
-    if old_height % height == 0 and old_width % width == 0:
-        means = _block_means(image, width, height)
-    else:
-        precise = image.astype(np.float64 if image.dtype == np.float64 else np.float32)
-        means = _mean_along(_mean_along(precise, width, axis=1), height, axis=0)
-    if image.dtype.kind in "iu":
-        halves = (old_height, old_width) == (2 * height, 2 * width)
-        means = np.floor(means + 0.5) if halves else np.rint(means)  # OpenCV rounds means of 2 x 2 pixels up
-    return means.astype(image.dtype)
-
-
-def _block_means(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Every new pixel covers whole old ones. Like OpenCV, multiply by the inverse area in single precision."""
-    block_h, block_w = image.shape[0] // height, image.shape[1] // width
-    blocks = image.reshape(height, block_h, width, block_w, *image.shape[2:])
-    sums = blocks.sum(axis=(1, 3), dtype=np.float64)
-    if image.dtype != np.float64:
-        sums = sums.astype(np.float32)
-    return sums * np.float32(1 / (block_h * block_w))
-
-
-def _mean_along(image: np.ndarray, new: int, axis: int) -> np.ndarray:
-    """Shrink one axis: each new pixel is the mean of the old ones it covers, added up from the first one on."""
-    old = image.shape[axis]
-    scale = 1.0 / (new / old)  # rounded twice, like OpenCV's
-    start = np.arange(new) * scale
-    pixels = np.floor(start).astype(np.int64) + np.arange(int(np.ceil(scale)) + 1)[:, None]  # [taps, new]
-    covered = np.minimum(np.minimum(pixels + 1, start + scale), old) - np.maximum(pixels, start)
-    covered[covered < 1e-3] = 0  # OpenCV leaves out slivers
-    weights = (covered / np.minimum(scale, old - start)).astype(np.float32)
-    shape = [1] * image.ndim
-    shape[axis] = new
-    total = np.zeros((), image.dtype)
-    for pixel, weight in zip(np.minimum(pixels, old - 1), weights, strict=True):
-        total = total + weight.reshape(shape).astype(image.dtype) * np.take(image, pixel, axis)
-    return total
-
-
-def _resize_bilinear(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    top, below = _straddled(image.shape[0], height)
-    left, right = _straddled(image.shape[1], width)
-    image_below, image_right = np.minimum(top + 1, image.shape[0] - 1), np.minimum(left + 1, image.shape[1] - 1)
-    channels = (None,) * (image.ndim - 2)
-    right, below = right[(slice(None), *channels)], below[(slice(None), None, *channels)]
-    if image.dtype != np.uint8:
-        across = (1 - right) * image[:, left] + right * image[:, image_right]
-        return ((1 - below) * across[top] + below * across[image_below]).astype(image.dtype)
-    # OpenCV's arithmetic for bytes: weights of 11 bits, and intermediate results cut, not rounded.
-    left_weight, right_weight = (np.rint(w * np.float32(2048)).astype(np.int64) for w in (1 - right, right))
-    upper_weight, lower_weight = (np.rint(w * np.float32(2048)).astype(np.int64) for w in (1 - below, below))
-    across = (left_weight * image[:, left] + right_weight * image[:, image_right]) >> 4
-    mixed = ((upper_weight * across[top]) >> 16) + ((lower_weight * across[image_below]) >> 16)
-    return ((mixed + 2) >> 2).astype(np.uint8)
-
-
-def _straddled(old: int, new: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each new pixel the old one it begins in, and the float32 part of it that lies in the next one."""
-    magnification = new / old
-    pixel = np.arange(new)
-    first = np.floor(pixel * (1.0 / magnification)).astype(np.int64)
-    part = ((pixel + 1) - (first + 1) * magnification).astype(np.float32)
-    part = np.where(part <= 0, np.float32(0), part - np.floor(part))
-    part[first >= old - 1] = 0
-    return np.minimum(first, old - 1), part

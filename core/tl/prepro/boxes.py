@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from core.tl._affine import Rng, affine_transform, middle_matrix, pair_of_factors, shift_matrix
-from core.tl._common import random_source, require
-from core.tl._pixels import imresize
-from core.tl._warp import flip_axis
+from core.tl.errors import require
+from core.tl.prepro.affine import affine_transform, middle_matrix, pair_of_factors, shift_matrix
+from core.tl.prepro.pixels import imresize
+from core.tl.prepro.warp import flip_axis
+from core.tl.randomness import Rng, random_source
 
 __all__ = [
     "obj_box_coord_centroid_to_upleft",
