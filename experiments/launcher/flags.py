@@ -70,12 +70,19 @@ def parse(
     )
 
 
-def parse_values(cls: type, argv: Sequence[str], *, prog: str, description: str) -> Any:
-    """Parse the dataclass `cls` of a verb that is about no experiment."""
+def parse_values(
+    cls: type,
+    argv: Sequence[str],
+    *,
+    layers: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    prog: str,
+    description: str = "",
+) -> Any:
+    """Parse a dataclass that has nothing to do with an experiment, such as the flags of a verb; `layers` as in `parse`."""
     return _parse(
         cls,
         flags(cls),
-        [],
+        [(source, dict(flattened(values))) for source, values in layers],
         argv,
         prog=prog,
         description=description,

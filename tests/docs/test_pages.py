@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
+import importlib
 import importlib.util
 import os
 import re
@@ -14,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from core import plugin
+from experiments.benchmarks import report
+from experiments.benchmarks.plan import Measurement
 from experiments.launcher.catalogue import catalogue
 from experiments.launcher.verbs import verbs
 from tests.conftest import ROOT
@@ -70,6 +74,27 @@ def test_the_plugin_of_the_guide_exports(written: Path, cli, tmp_path: Path) -> 
     (config,) = (tmp_path / "runs").rglob("config.yaml")
     code, out, err = cli("export", config.parent, "-o", tmp_path / "exported")
     assert code == 0 and "act: observation [any, 4] float32 -> action [any] int64" in out, err
+
+
+def test_the_benchmark_of_the_page_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ((_, title, text),) = (block for block in blocks("benchmarks.md") if block[1])
+    (tmp_path / Path(title).name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["products", "--seconds", "0.05", "--rounds", "2"])
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+    importlib.import_module("products").main()
+    del sys.modules["products"]
+    page = (tmp_path / "results" / "products.md").read_text()
+    assert "| float64 | " in page and " | 1.00 |" in page
+    assert (
+        "2 interleaved rounds of at least 0.05 s" in page and "`python -m products --seconds 0.05 --rounds 2`" in page
+    )
+
+
+def test_the_block_of_the_page_has_all_keys() -> None:
+    table = re.findall(r"^\| `(\w+)` \|", (DOCS / "benchmarks.md").read_text(), re.MULTILINE)
+    assert sorted(table) == sorted(field.name for field in dataclasses.fields(Measurement))
 
 
 def test_other_python_blocks_compile() -> None:

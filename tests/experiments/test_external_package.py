@@ -39,6 +39,7 @@ def test_an_agent_trains_resumes_and_plays(external: Path, cli, tmp_path: Path) 
     assert code == 0, err
     run = only_run(tmp_path / "runs")
     assert run.parts[-3:-1] == ("tabular-q-quick", "FrozenLake-v1")
+    assert "benchmark" not in (run / "config.yaml").read_text()  # which the preset's file has
     results = json.loads((run / "results.json").read_text())
     assert results["clock"] == {"value": 200, "unit": "environment steps"}
     assert "4 greedy episodes" in results["evaluation"]["eval/protocol"]

@@ -1,7 +1,7 @@
 import gymnasium
 import numpy as np
 
-from experiments.benchmarks.dqn import best_policy, success_probability
+from experiments.benchmarks.dqn_frozenlake import best_policy, success_probability
 
 
 def test_the_exact_worth_of_a_frozenlake_policy_is_what_playing_it_gives() -> None:
