@@ -9,12 +9,12 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from core.errors import UsageError, nearest
-from core.plugin import Context, Spec, build
+from core.plugin import Context, Placed, Spec, build
 from experiments.catalogue import catalogue
 from experiments.configuration import FIXED_AT_START, RunConfig, as_dict, flags, parse, parse_values, read_yaml
 from experiments.folder import RunFolder
@@ -103,10 +103,10 @@ def resume(argv: Sequence[str]) -> int:
 
 
 def _places(spec: Spec, config: Any) -> dict[str, str]:
-    """Return {flag: value} of the settings that say where a run's files lie: the plugin's `places`, or a source KIND:PATH."""
-    names = spec.places or ((spec.subject,) if spec.kind == "generative" else ())
-    found = {f"--{spec.prefix}.{name.replace('_', '-')}": str(_field(config, name)) for name in names}
-    return found if spec.places else {flag: value for flag, value in found.items() if ":" in value}
+    """Return {flag: value} of the settings that say where a run's files lie: the plugin's `places`, or its data sources'."""
+    nested = {field.name: getattr(config, field.name) for field in fields(config)}
+    found = (f"{name}.{place}" for name, part in nested.items() if isinstance(part, Placed) for place in part.places)
+    return {f"--{spec.prefix}.{name.replace('_', '-')}": str(_field(config, name)) for name in spec.places or found}
 
 
 def _moved(words: list[str], spec: Spec, config: Any) -> list[str]:
