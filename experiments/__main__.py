@@ -12,7 +12,7 @@ __all__ = ["main"]
 VERBS = {
     "run": "train an experiment: run <name> [flags]",
     "resume": "go on with a run: resume <run folder> [--run.* flags]",
-    "list": "plugins and presets, one line each",
+    "list": "plugins, presets and data sources, one line each",
     "describe": "paper, algorithm, defaults: describe <name>",
     "play": "an agent plays, returns and a GIF: play <run folder>",
     "sample": "a generative model draws a PNG grid: sample <run folder>",

@@ -20,11 +20,14 @@ MOST = 2**31 - 1  # a count or a seed on the command line
 
 
 def list_all(argv: Sequence[str]) -> int:
-    """Print every plugin and preset, one line each, and what could not be loaded."""
+    """Print every plugin, preset and data source, one line each, and what could not be loaded."""
     from rich.console import Console
     from rich.table import Table
 
+    from generative.data.registry import all_sources
+
     found = catalogue()
+    sources, broken_sources = all_sources()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "kind", "what it is"):
         table.add_column(column, overflow="fold", no_wrap=column == "name")
@@ -32,10 +35,13 @@ def list_all(argv: Sequence[str]) -> int:
         table.add_row(name, spec.kind, spec.summary)
         for preset in sorted((p for p in found.presets.values() if p.plugin == name), key=lambda p: p.name):
             table.add_row(f"  {preset.name}", "preset", preset.summary)
+    for source in sources:
+        table.add_row(source.usage, f"data: {source.kind}", source.summary)
     console = Console(highlight=False)
     console.print(table)
-    for source, reason in sorted(found.broken.items()):
-        console.print(f"broken: {source}: {reason}", markup=False, soft_wrap=True)
+    broken = found.broken | {f"data source {origin}": reason for origin, reason in broken_sources.items()}
+    for origin, reason in sorted(broken.items()):
+        console.print(f"broken: {origin}: {reason}", markup=False, soft_wrap=True)
     return 0
 
 

@@ -54,7 +54,7 @@ class Captioned:
         self,
         name: str,
         what: str,
-        images: Folder | Painted,  # [N, H, W, C] uint8
+        images: Folder | Painted | np.ndarray,  # [N, H, W, C] uint8
         captions: Sequence[Sequence[str]],  # [N][K_i]
         is_true: Callable[[int, int, int], bool],
         rows: np.ndarray,

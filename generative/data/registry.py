@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from generative.data.record import Record
 
-__all__ = ["ENTRY_POINTS", "SOURCES", "Images", "Opening", "Source", "all_sources", "find", "source"]
+__all__ = ["ENTRY_POINTS", "SOURCES", "Images", "Opening", "Source", "all_sources", "find", "load_outside", "source"]
 
 ENTRY_POINTS = "pongan.sources"
 BUILT_IN = "generative.data.built_in"
@@ -146,13 +146,14 @@ def find(text: str, *, captions: bool = False) -> Source:
     key = (name, captions)
     broken = _load_built_in()
     if key not in SOURCES:
-        broken = broken | _load_outside()
+        broken = broken | load_outside()
     if key not in SOURCES:
         for origin, reason in broken.items():
             require(origin.partition(" ")[0] != name, f"data.source is {text!r}, which is there but broken: {reason}")
         known = [found for (_, captioned), found in SOURCES.items() if captioned == captions]
         choices = [f"{found.name}:" for found in known if found.argument] if colon else [found.usage for found in known]
-        raise UsageError(f"data.source is {text!r}; {nearest(name + colon, choices)}")
+        other = f", which has {'no ' * captions}captions" if (name, not captions) in SOURCES else ""
+        raise UsageError(f"data.source is {text!r}{other}; {nearest(name + colon, choices)}")
     found = SOURCES[key]
     if not found.argument:
         require(not colon, f"data.source is {text!r}; nothing follows {name}")
@@ -166,7 +167,7 @@ def find(text: str, *, captions: bool = False) -> Source:
 
 def all_sources() -> tuple[list[Source], dict[str, str]]:
     """Return every source by name, and what could not be loaded with the reason."""
-    broken = _load_built_in() | _load_outside()
+    broken = _load_built_in() | load_outside()
     return [SOURCES[key] for key in sorted(SOURCES)], broken
 
 
@@ -180,7 +181,7 @@ def _load_built_in() -> dict[str, str]:
 
 
 @lru_cache(maxsize=1)
-def _load_outside() -> dict[str, str]:
+def load_outside() -> dict[str, str]:
     """Import other packages' sources once; return those that are broken with the reason."""
     _load_built_in()  # first, so that no stranger takes a name of ours
     broken = {}

@@ -11,6 +11,12 @@ pixel-gaussian = pongan_extra.gaussian_config:GaussianConfig
 misbehaving = pongan_extra.misbehaving
 broken = pongan_extra.broken
 duplicate = pongan_extra.duplicate
+[pongan.sources]
+stripes = pongan_extra.stripes
+broken-source = pongan_extra.broken
+taken = pongan_extra.taken_source
+no-source = pongan_extra.q
+gone = pongan_extra.nowhere
 """
 
 
