@@ -20,7 +20,7 @@ VERBS = {
     "export": "a SavedModel with its card: export <run folder> -o FOLDER [--weights best|newest]",
     "sweep": "many settings and seeds: sweep <name> --seeds N --grid KEY=A,B [--random N] [--workers N] [--asha|--pbt]",
     "profile": "where the time of a step goes: profile <name> [--seconds 20] [flags]",
-    "new": "a plugin to start from: new agent|generative NAME [--package FOLDER]",
+    "new": "a plugin or data source to start from: new agent|generative|source NAME [--package FOLDER]",
     "tensorboard": "open TensorBoard on a folder of runs: tensorboard [folder]",
 }
 
