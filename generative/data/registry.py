@@ -29,7 +29,18 @@ if TYPE_CHECKING:
 
     from generative.data.record import Record
 
-__all__ = ["BUILT_IN", "ENTRY_POINTS", "SOURCES", "Images", "Opening", "Source", "all_sources", "find", "load_outside", "source"]
+__all__ = [
+    "BUILT_IN",
+    "ENTRY_POINTS",
+    "SOURCES",
+    "Images",
+    "Opening",
+    "Source",
+    "all_sources",
+    "find",
+    "load_outside",
+    "source",
+]
 
 ENTRY_POINTS = "pongan.sources"
 BUILT_IN = "generative.data.built_in"
