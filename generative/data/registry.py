@@ -105,6 +105,7 @@ class Source:
 
     @property
     def where(self) -> str:
+        """The function's place, for sentences to those who wrote it."""
         return f"{self.opens.__module__}.{self.opens.__qualname__}"
 
 
@@ -120,8 +121,8 @@ def source(
 
     PATH is a file or folder of the user's, `opening.path`, which may move while a run stays the same. `kind` is pictures, points
     in the plane (their function returns `Mixture`, see generative/data/sources.py), or captions (`Splits`, see
-    generative/data/captions.py). `mirrors` says whether data.mirror makes sense, `example` what may follow the
-    colon. A function that returns `Data` of its own, not `Images`, heeds the flags itself.
+    generative/data/captions.py). `mirrors` says whether data.mirror makes sense (for points it never does),
+    `example` what may follow the colon. A function that returns `Data` of its own, not `Images`, heeds the flags itself.
 
     Raises UsageError when the name is taken or malformed.
     """

@@ -23,7 +23,7 @@ __all__ = ["Data", "Mixture", "Pictures", "StackedDigits", "Stream", "open_data"
 Say = Callable[[str], None]
 
 
-class Draws(Protocol):
+class Batches(Protocol):
     """Whatever batches are drawn from."""
 
     def draw(self, seed: int, position: int, batch: int) -> Any:
@@ -161,7 +161,7 @@ class StackedDigits(Data):
 class Stream:
     """Batches in order, made ahead in threads. Seed and position are all that a checkpoint needs."""
 
-    def __init__(self, data: Draws, batch: int, seed: int, workers: int = 2):
+    def __init__(self, data: Batches, batch: int, seed: int, workers: int = 2):
         self.data, self.batch, self.workers = data, batch, workers
         self.load_state({"seed": seed, "position": 0})
 
@@ -207,17 +207,17 @@ def open_data(
     source = find(config.source)
     try:
         data = opened(source, config, record, part, say)
-        if isinstance(data, Images):
-            _check(data, config.source)
+        data = _checked(data, config.source) if isinstance(data, Images) else data
     except UsageError as error:
         if kept is None or "checksum" not in kept:
             raise
         return _absent(config, kept, str(error))
-    if isinstance(data, Images):
+    if isinstance(data, Images) and source.kind == "pictures":
         return _pictures(config, source, data, record, part)
-    if not isinstance(data, Data):
+    if not isinstance(data, Data) or isinstance(data, Mixture) != (source.kind == "points"):
+        wanted = {"pictures": "Images or Data, no Mixture,", "points": "a Mixture"}[source.kind]
         raise UsageError(
-            f"data source {config.source!r} ({source.where}) returned {type(data).__name__}; Images or Data are needed"
+            f"data source {config.source!r} ({source.where}) returned {type(data).__name__}; for {source.kind} {wanted} is needed"
         )
     return data
 
@@ -234,20 +234,21 @@ def opened(source: Source, config: DataConfig | CaptionConfig, record: Record, p
         raise foreign(f"data source {config.source!r}", error, "when it was opened") from error
 
 
-def _check(data: Images, source: str) -> None:
-    """Raise UsageError for arrays that are no pictures or do not belong together."""
+def _checked(data: Images, source: str) -> Images:
+    """Return the arrays, labels as int64. Raises UsageError for those that are no pictures or do not belong together."""
     images = np.asarray(data.images)
     require(
         images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] in (1, 3) and images.size > 0,
         f"data source {source!r} returned pictures {images.dtype} {list(images.shape)}; uint8 [N, H, W, 1 or 3] is needed",
     )
     if data.labels is None:
-        return
+        return data._replace(images=images)
     labels = np.asarray(data.labels)
     require(
         labels.dtype.kind in "iu" and labels.shape == images.shape[:1],
         f"data source {source!r} returned labels {labels.dtype} {list(labels.shape)}; whole numbers [{len(images)}] are needed",
     )
+    return data._replace(images=images, labels=labels.astype(np.int64))
 
 
 def _pictures(config: DataConfig, source: Source, data: Images, record: Record, part: str) -> Pictures:

@@ -120,7 +120,11 @@ def test_arrays_are_prepared_as_the_flags_say(external: Path) -> None:
         ("exit", "data source 'misread:exit' raised SystemExit when it was opened: it asked to end the process"),
         ("floats", r"returned pictures float64 \[4, 16, 16, 1\]; uint8 \[N, H, W, 1 or 3\] is needed"),
         ("labels", r"returned labels int64 \[3\]; whole numbers \[4\] are needed"),
-        ("nothing", r"\(pongan_extra.stripes.misread\) returned NoneType; Images or Data are needed"),
+        (
+            "nothing",
+            r"\(pongan_extra.stripes.misread\) returned NoneType; for pictures Images or Data, no Mixture, is needed",
+        ),
+        ("points", r"returned Mixture; for pictures Images or Data, no Mixture, is needed"),
     ],
 )
 def test_one_that_fails_is_named(external: Path, how: str, sentence: str) -> None:

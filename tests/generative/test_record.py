@@ -274,6 +274,7 @@ def test_every_model_draws_without_its_data_and_learns_nothing_else(tmp_path: Pa
         ("gan-cls", {"data": CaptionConfig("folder:a")}, "--model.data.source flowers:a", "would make it another run"),
         ("gan-cls", {"data": CaptionConfig("folder:a")}, "--model.data.source folder:b", ""),
         ("vae", {}, "--model.data.source folder:a", None),
+        ("vae", {"data": DataConfig("atari:Pong")}, "--model.data.source atari:Breakout", None),
     ],
 )
 def test_what_may_move(name: str, before: dict, words: str, sentence: str | None) -> None:
