@@ -14,9 +14,10 @@ from core.errors import require
 from core.metrics.distances import Gaussian, frechet_distance, kernel_distance, nearest_distances, precision_recall
 from core.metrics.features import Extractor
 from core.metrics.modes import count_modes
+from generative.data.pixels import as_bytes, as_pictures
 from generative.data.sources import Data, Mixture, Pictures
 
-__all__ = ["Evaluation", "Sampler", "as_input", "as_pictures"]
+__all__ = ["Evaluation", "Sampler"]
 
 GRID_SEED, MEASURE_SEED = 1, 2  # fixed noise, so that pictures and numbers compare over time
 IN_GRID = 64
@@ -26,16 +27,6 @@ SEARCHED = 20_000  # examples at most: more take longer than the other measures 
 BLOCK = 500  # examples in memory as floats
 LEAST = 4  # pictures of either side: precision and recall compare each with its third nearest
 AT_ONCE = 250  # samples in one forward pass
-
-
-def as_input(x: tf.Tensor) -> tf.Tensor:
-    """Return data as a network takes it: bytes as float32 in [-1, 1], points as they are."""
-    return tf.cast(x, tf.float32) / 127.5 - 1.0 if x.dtype == tf.uint8 else x
-
-
-def as_pictures(x: np.ndarray) -> np.ndarray:
-    """Return network outputs in [-1, 1] as uint8."""
-    return np.clip(np.round((x + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
 class Draws(Protocol):
@@ -80,7 +71,7 @@ class Sampler:
             x = self.generator(noise, training=False)
             if points:
                 return {"point": x}
-            return {"image": tf.cast(tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255), tf.uint8)}
+            return {"image": as_bytes(x)}
 
         return {"generate": generate}
 

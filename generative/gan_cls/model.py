@@ -28,10 +28,10 @@ from core.optimizers import Adam
 from core.plugin import Context
 from core.seeds import child
 from generative.data.captions import Batch, Examples, Splits, open_captions
+from generative.data.pixels import as_bytes, as_input, as_pictures
 from generative.data.record import Record
 from generative.data.sources import Stream
 from generative.data.words import Words
-from generative.evaluation import as_input, as_pictures
 from generative.gan_cls.config import GANCLSConfig
 from generative.gan_cls.measures import Measures
 from generative.gan_cls.networks import discriminator_head, discriminator_trunk, generator, image_encoder
@@ -273,7 +273,7 @@ class GANCLS:
         def generate(noise: tf.Tensor, caption: tf.Tensor) -> dict[str, tf.Tensor]:
             """A picture as bytes [N, 64, 64, 3] of noise z ~ N(0, 1) [N, L] and a caption each [N]."""
             x = self.average([noise, self.T(self.words.traced(caption), training=False)], training=False)
-            return {"image": tf.cast(tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255), tf.uint8)}
+            return {"image": as_bytes(x)}
 
         return {"generate": generate}
 
