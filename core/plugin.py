@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from core.errors import UsageError, nearest
 
-__all__ = ["REGISTRY", "Context", "Spec", "Trainable", "build", "canonical", "register"]
+__all__ = ["REGISTRY", "Context", "Placed", "Spec", "Trainable", "build", "canonical", "register"]
 
 Kind = Literal["agent", "generative"]
 MEMBERS: dict[str, tuple[str, ...]] = {
@@ -73,6 +74,15 @@ class Trainable(Protocol):
         ...
 
 
+class Placed(ABC):
+    """Settings, nested in a plugin's configuration, of which some may say where files lie."""
+
+    @property
+    @abstractmethod
+    def places(self) -> tuple[str, ...]:
+        """Its fields that do so now. Their values may change on resume: the files have moved, the run stays the same."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What a plugin is told about the run it lives in, so that none needs an edit when one of these changes."""
@@ -119,8 +129,8 @@ class Spec:
     verbs: Mapping[str, str]
     """Verbs that only this plugin has: name -> module with `Flags` and `main`, see `experiments/launcher/verbs.py`."""
     places: tuple[str, ...] = ()
-    """Dotted configuration fields that say where files lie, which may move while the run stays the same; by default the subject
-    of a generative model where it reads KIND:PATH."""
+    """Dotted configuration fields that say where files lie, which may move while the run stays the same; by default those that
+    nested settings name which are `Placed`, as data sources are."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Dotted configuration fields that had another name: old -> new; the new one may be the launcher's, e.g. run.until."""
     distributed: bool = False

@@ -74,6 +74,8 @@ class StoredRun:
     """What config.yaml says."""
     given: Mapping[str, str]
     """Settings that flags change: dotted name -> the flag as it was given."""
+    began: Experiment
+    """What it is without those flags."""
     flags: Any = None
     """Those of the verb, where one was parsed with the settings."""
 
@@ -94,8 +96,19 @@ class StoredRun:
         names = [word.partition("=")[0] for word in _settings(rest) if word.startswith("--")]
         given = {name[2:].replace("-", "_"): name for name in names}
         label = str(stored.get("preset", spec.name))
+        began = parse(spec, layers, [], prog=prog, usage="") if given else parsed
         config = getattr(parsed, spec.prefix)
-        return cls(path, spec, label, config, parsed.run, stored, given, getattr(parsed, "flags", None))
+        return cls(
+            path,
+            spec,
+            label,
+            config,
+            parsed.run,
+            stored,
+            given,
+            Experiment(spec, label, getattr(began, spec.prefix), began.run),
+            getattr(parsed, "flags", None),
+        )
 
 
 def field_of(config: Any, dotted: str) -> Any:

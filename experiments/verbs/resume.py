@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from core.errors import UsageError
+from core.plugin import Placed
 from experiments.launcher.experiment import StoredRun, field_of
-from experiments.launcher.flags import as_dict, current_names
-from experiments.launcher.settings import FIXED_AT_START, RunConfig
+from experiments.launcher.flags import as_dict
+from experiments.launcher.settings import FIXED_AT_START
 from experiments.launcher.training import go_on
-from experiments.launcher.yaml_file import flattened
 
 __all__ = ["Flags", "main"]
 
@@ -30,12 +30,12 @@ def main(run: StoredRun, flags: Flags) -> int:
     settings = run.settings
     if "run.time_limit" not in run.given:  # the limit was that of another call
         settings = replace(settings, time_limit=0.0)
-    began = {**as_dict(RunConfig(**run.spec.run)), **run.stored.get("run", {})}
     for name in FIXED_AT_START:
-        if getattr(settings, name) != began[name]:
+        began = getattr(run.began.settings, name)
+        if getattr(settings, name) != began:
             others = sorted(f"run.{other}" for other in as_dict(settings) if other not in FIXED_AT_START)
             raise UsageError(
-                f"run.{name} was {began[name]!r} when this run began and cannot become {getattr(settings, name)!r} on resume; "
+                f"run.{name} was {began!r} when this run began and cannot become {getattr(settings, name)!r} on resume; "
                 f"{', '.join(others)} can change"
             )
     return go_on(replace(run, settings=settings))
@@ -44,16 +44,15 @@ def main(run: StoredRun, flags: Flags) -> int:
 def _places(run: StoredRun) -> dict[str, tuple[str, str]]:
     """Return {dotted setting: (value when the run began, value now)} of what says where a run's files lie.
 
-    These are the plugin's `places`, or a generative model's source where it reads KIND:PATH.
+    These are the plugin's `places`, or those of its data sources, as they were when the run began.
     """
-    spec = run.spec
-    began = dict(flattened(current_names({spec.prefix: run.stored.get(spec.prefix, {})}, spec)))
-    names = spec.places or ((spec.subject,) if spec.kind == "generative" else ())
-    found = {}
-    for name in names:
-        default, dotted = field_of(spec.config(), name), f"{spec.prefix}.{name}"
-        found[dotted] = str(began.get(dotted, default)), str(field_of(run.config, name))
-    return found if spec.places else {name: pair for name, pair in found.items() if ":" in pair[0]}
+    spec, config = run.spec, run.began.config
+    nested = {item.name: getattr(config, item.name) for item in fields(config)}
+    found = (f"{name}.{place}" for name, part in nested.items() if isinstance(part, Placed) for place in part.places)
+    return {
+        f"{spec.prefix}.{name}": (str(field_of(config, name)), str(field_of(run.config, name)))
+        for name in spec.places or found
+    }
 
 
 def _check_moved(flag: str, before: str, now: str) -> None:

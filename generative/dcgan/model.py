@@ -22,9 +22,10 @@ from core.losses.adversarial import nonsaturating_generator, standard_discrimina
 from core.optimizers import Adam, falling
 from core.plugin import Context
 from core.seeds import child
+from generative.data.pixels import as_input, as_pictures
 from generative.data.sources import Stream, open_data
 from generative.dcgan.config import DCGANConfig
-from generative.evaluation import Evaluation, Sampler, as_input, as_pictures
+from generative.evaluation import Evaluation, Sampler
 from generative.networks import make_discriminator, make_generator
 
 __all__ = ["DCGAN"]

@@ -30,8 +30,9 @@ from core.losses.adversarial import (
 from core.optimizers import Adam, falling
 from core.plugin import Context
 from core.seeds import child
+from generative.data.pixels import as_input
 from generative.data.sources import Stream, open_data
-from generative.evaluation import Evaluation, Sampler, as_input
+from generative.evaluation import Evaluation, Sampler
 from generative.networks import Spectral, make_discriminator, make_generator
 from generative.ragan.config import RaGANConfig
 

@@ -26,6 +26,7 @@ from core.layers.srgan import SCALE, fold_batch_norm, radius
 from core.picture_files import check_picture, format_of, save_picture
 from generative.data.found import ANIMATED, picture_files, user_path
 from generative.data.pictures import BROKEN, check_pixels, reason, upright
+from generative.data.pixels import as_bytes, as_input
 from generative.srgan.config import SRGANConfig
 from generative.srgan.data import as_rgb
 from generative.srgan.generator import blend, load_generator, make_generator
@@ -57,8 +58,8 @@ class Upscaler:
         @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, "image")])
         def upscale(image: tf.Tensor) -> dict[str, tf.Tensor]:
             """Pictures [N, H, W, 3] as bytes become SCALE times larger."""
-            y = G(tf.cast(image, tf.float32) / 127.5 - 1.0, training=False)
-            return {"upscaled": tf.cast(tf.clip_by_value(tf.round((y + 1.0) * 127.5), 0.0, 255.0), tf.uint8)}
+            y = G(as_input(image), training=False)
+            return {"upscaled": as_bytes(y)}
 
         self.function: Any = upscale
 

@@ -28,8 +28,9 @@ from core.losses.adversarial import critic_gradient_penalty, wasserstein_critic,
 from core.optimizers import Adam, RMSprop, falling
 from core.plugin import Context
 from core.seeds import child
+from generative.data.pixels import as_input
 from generative.data.sources import Stream, open_data
-from generative.evaluation import Evaluation, Sampler, as_input
+from generative.evaluation import Evaluation, Sampler
 from generative.networks import Spectral, make_discriminator, make_generator
 from generative.wgan.config import WGANConfig
 

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from experiments.benchmarks import report
 from experiments.benchmarks.plan import Measurement
 from experiments.launcher.catalogue import catalogue
 from experiments.launcher.verbs import verbs
+from generative.data import registry
 from tests.conftest import ROOT
 from tests.contract import check_contract
 
@@ -95,6 +97,41 @@ def test_the_benchmark_of_the_page_measures(tmp_path: Path, monkeypatch: pytest.
 def test_the_block_of_the_page_has_all_keys() -> None:
     table = re.findall(r"^\| `(\w+)` \|", (DOCS / "benchmarks.md").read_text(), re.MULTILINE)
     assert sorted(table) == sorted(field.name for field in dataclasses.fields(Measurement))
+
+
+@pytest.fixture
+def letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The data source of write-a-source.md, written as its blocks say and installed."""
+    registry.all_sources()  # what is there before
+    for _, title, text in blocks("write-a-source.md"):
+        if title:
+            (tmp_path / title).write_text(text)
+    info = tmp_path / "letters-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: letters\nVersion: 0.1\n")
+    points = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]["entry-points"][registry.ENTRY_POINTS]
+    (info / "entry_points.txt").write_text(
+        "\n".join([f"[{registry.ENTRY_POINTS}]", *(f"{name} = {module}" for name, module in points.items())])
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = dict(registry.SOURCES)
+    registry.load_outside.cache_clear()
+    yield tmp_path
+    registry.SOURCES.clear()
+    registry.SOURCES.update(before)
+    sys.modules.pop("letters", None)
+    registry.load_outside.cache_clear()
+
+
+def test_the_source_of_the_guide_is_found_and_learned_from(letters: Path, cli) -> None:
+    code, out, err = cli("list")
+    assert code == 0 and "2,000 capital letters" in " ".join(out.split()), err
+    small = ["--model.batch", "4", "--model.width", "2", "--model.eval-samples", "12", "--run.until", "1"]
+    code, _, err = cli("run", "dcgan", "--model.data.source", "letters", *small, "--run.folder", letters / "runs")
+    assert code == 0, err
+    (session,) = [text for _, _, text in blocks("write-a-source.md") if ">>>" in text]
+    parsed = doctest.DocTestParser().get_doctest(session, {}, "write-a-source.md", None, 0)
+    assert doctest.DocTestRunner().run(parsed).failed == 0
 
 
 def test_other_python_blocks_compile() -> None:

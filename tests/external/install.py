@@ -16,6 +16,13 @@ duplicate = pongan_extra.duplicate
 last-words = pongan_extra.last_words
 silent = pongan_extra.silent
 play = pongan_extra.last_words
+
+[pongan.sources]
+stripes = pongan_extra.stripes
+broken-source = pongan_extra.broken
+taken = pongan_extra.taken_source
+no-source = pongan_extra.q
+gone = pongan_extra.nowhere
 """
 
 

@@ -285,7 +285,7 @@ def test_a_caption_that_is_true_of_all_pictures_leaves_its_group_out(context: Co
 
 def test_data_that_cannot_be_measured_is_refused_before_the_first_update(context: Context) -> None:
     model = make(context)
-    train, test, _ = model.data
+    train, test = model.data[:2]
     alike = Captioned("own", "own", test.images, test.captions, lambda i, j, k: True, test.rows)
     model._splits = Splits(train, alike, None)
     with pytest.raises(UsageError, match="differ in meaning must be held out"):

@@ -277,6 +277,7 @@ def test_every_model_draws_without_its_data_and_learns_nothing_else(tmp_path: Pa
         ("gan-cls", {"data": {"source": "folder:a"}}, "--model.data.source flowers:a", "would make it another run"),
         ("gan-cls", {"data": {"source": "folder:a"}}, "--model.data.source folder:b", ""),
         ("vae", {}, "--model.data.source folder:a", "resume takes only --run"),
+        ("vae", {"data": {"source": "atari:Pong"}}, "--model.data.source atari:Breakout", "resume takes only --run"),
     ],
 )
 def test_what_may_move(
