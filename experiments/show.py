@@ -78,7 +78,7 @@ def play(argv: Sequence[str]) -> int:
         close(plugin, spec, print)
     from rich.console import Console
 
-    from agents.evaluation import NO_FILM
+    from agents.rl.evaluate import NO_FILM
     from envs.film import film
     from experiments.console import closing_table
     from experiments.tensorboard import gif

@@ -13,8 +13,8 @@ import tensorflow as tf
 from agents.a3c.config import A3CConfig
 from agents.a3c.local import Backend, Processes, Threads
 from agents.a3c.worker import LOSSES, Network
-from agents.evaluation import evaluate
-from agents.exported import gaussian_policy, softmax_policy
+from agents.rl.evaluate import evaluate
+from agents.rl.exported import gaussian_policy, softmax_policy
 from core.plugin import Context
 from core.seeds import child
 from envs import make

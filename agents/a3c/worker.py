@@ -21,7 +21,7 @@ import tensorflow as tf
 from gymnasium.spaces import Box, Discrete, Space
 
 from agents.a3c.config import A3CConfig
-from agents.observations import Observations
+from agents.rl.observations import Observations
 from core.errors import UsageError
 from core.layers.torsos import NumpyMLP, a3c_cnn, dense, mlp, nature_cnn
 from core.losses.reinforcement import (

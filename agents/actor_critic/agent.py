@@ -24,9 +24,9 @@ import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
 
 from agents.actor_critic.config import ActorCriticConfig
-from agents.evaluation import evaluate
-from agents.exported import gaussian_policy, softmax_policy
-from agents.observations import Observations
+from agents.rl.evaluate import evaluate
+from agents.rl.exported import gaussian_policy, softmax_policy
+from agents.rl.observations import Observations
 from core.errors import UsageError
 from core.layers.torsos import NumpyMLP, Standardize, dense, mlp, nature_cnn
 from core.losses.reinforcement import (

@@ -18,9 +18,9 @@ import tensorflow as tf
 from gymnasium.spaces import Discrete
 
 from agents.dqn.config import DQNConfig
-from agents.evaluation import evaluate
-from agents.exported import named, takes_observations
-from agents.observations import Observations
+from agents.rl.evaluate import evaluate
+from agents.rl.exported import named, takes_observations
+from agents.rl.observations import Observations
 from core.errors import UsageError, require
 from core.layers.torsos import NumpyMLP, dense, mlp, nature_cnn
 from core.losses.reinforcement import huber, q_learning_error

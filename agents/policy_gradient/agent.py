@@ -20,10 +20,10 @@ import scipy.sparse
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
 
-from agents.evaluation import evaluate
-from agents.exported import softmax_policy
-from agents.observations import highest
 from agents.policy_gradient.config import PolicyGradientConfig
+from agents.rl.evaluate import evaluate
+from agents.rl.exported import softmax_policy
+from agents.rl.observations import highest
 from core.errors import UsageError
 from core.losses.reinforcement import categorical_entropy, categorical_log_prob, policy_gradient, squared_error
 from core.plugin import Context

@@ -8,7 +8,7 @@ import pytest
 
 from agents.actor_critic.agent import ActorCritic, _merge
 from agents.actor_critic.config import ActorCriticConfig
-from agents.evaluation import evaluate
+from agents.rl.evaluate import evaluate
 from core.errors import UsageError
 from core.plugin import Context
 from envs import EnvConfig

@@ -68,7 +68,7 @@ def test_inside_the_repository_it_goes_where_the_others_are(
         (["agent", "Actor_Critic"], "the name 'actor-critic' is already taken"),
         (["agent", "xyz", "--package", "/proc/nowhere"], "cannot be written"),
         (["generative", "networks"], "networks.py' exists already"),
-        (["agent", "observations"], "observations.py' exists already"),
+        (["agent", "rl"], "rl' exists already"),
         (["agent", "class"], "is a word of Python's own"),
         (["agent", "numpy", "--package", "/proc/nowhere"], "there is a Python package 'numpy' already"),
         (["generative", "core", "--package", "/proc/nowhere"], "there is a Python package 'core' already"),

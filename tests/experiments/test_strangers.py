@@ -101,7 +101,9 @@ def test_the_last_evaluation_that_raises_leaves_a_run_that_can_be_evaluated_agai
         "run", "misbehaving", "--model.how", "evaluate", "--model.at", 30, "--run.until", 27, "--run.folder", tmp_path
     )
     run = only_run(tmp_path)
-    assert_sentence(result, "training is done and saved, and this evaluates it again: ", f" -m experiments resume {run}")
+    assert_sentence(
+        result, "training is done and saved, and this evaluates it again: ", f" -m experiments resume {run}"
+    )
     assert checkpoint.numbered(run)[0].name == f"{27:012d}" and status(run).startswith("failed: ")
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("how: evaluate", "how: not"))
