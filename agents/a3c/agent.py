@@ -14,7 +14,6 @@ from agents.a3c.config import A3CConfig
 from agents.a3c.local import Backend, Processes, Threads
 from agents.a3c.worker import LOSSES, Network
 from agents.rl.evaluate import evaluate
-from agents.rl.exported import gaussian_policy, softmax_policy
 from core.plugin import Context
 from core.seeds import child
 from envs import make
@@ -88,23 +87,19 @@ class A3C:
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Return actions [N] or [N, A] for observations [N, ...], drawn from the policy or its likeliest (`eval_actions`)."""
-        network = self.network
-        policy, _ = network.forward(network.observations.encode(observations))
+        network, policy = self.network, self.network.policy
+        parameters, _ = network.forward(network.observations.encode(observations))
         if self.config.eval_actions == "sampled":
-            return network.to_env(network.sample(policy, self.act_rng))
-        return policy.argmax(axis=1) if network.discrete else network.to_env(policy)
+            return policy.to_env(policy.sample(parameters, self.act_rng))
+        return policy.to_env(policy.greedy(parameters))
 
     def exportable(self) -> Mapping[str, Any]:
         network = self.network
 
-        def outputs(observation: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-            return network.networks(tf.convert_to_tensor(self.theta), network.observations.traced(observation))
+        def parameters(observation: tf.Tensor) -> Any:
+            return network.networks(tf.convert_to_tensor(self.theta), network.observations.traced(observation))[0]
 
-        if network.discrete:
-            return {"act": softmax_policy(self.env, lambda observation: outputs(observation)[0])}
-        return {
-            "act": gaussian_policy(self.env, lambda observation: outputs(observation)[::2], network.low, network.high)
-        }
+        return {"act": network.policy.export(self.env, parameters)}
 
     def evaluate(self) -> Mapping[str, Any]:
         self.network.use(self.theta.numpy())

@@ -21,23 +21,14 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from gymnasium.spaces import Box, Discrete
 
 from agents.actor_critic.config import ActorCriticConfig
 from agents.rl.evaluate import evaluate
-from agents.rl.exported import gaussian_policy, softmax_policy
 from agents.rl.observations import Observations
+from agents.rl.policies import Gaussian, policy_for
 from core.errors import UsageError
 from core.layers.torsos import NumpyMLP, Standardize, dense, mlp, nature_cnn
-from core.losses.reinforcement import (
-    categorical_entropy,
-    categorical_log_prob,
-    clipped_surrogate,
-    gaussian_entropy,
-    gaussian_log_prob,
-    policy_gradient,
-    squared_error,
-)
+from core.losses.reinforcement import clipped_surrogate, policy_gradient, squared_error
 from core.optimizers import Adam, RMSprop
 from core.plugin import Context
 from core.returns import generalized_advantage
@@ -66,17 +57,7 @@ class ActorCritic:
                 f"normalize_observations is for vectors; {config.env.id} is seen as pixels, which need none"
             )
         self.clip_rewards = self.pixels if config.clip_rewards == "auto" else config.clip_rewards == "yes"
-        self.discrete = isinstance(actions, Discrete)
-        self.action_type: type = np.int32
-        if isinstance(actions, Box) and len(actions.shape) == 1 and np.issubdtype(actions.dtype, np.floating):
-            self.low, self.high = actions.low, actions.high
-            self.num_actions, self.action_shape, self.action_type = actions.shape[0], actions.shape, np.float32
-        elif isinstance(actions, Discrete):
-            self.num_actions, self.action_shape = int(actions.n), ()
-        else:
-            raise UsageError(
-                f"actor-critic needs discrete actions or a vector of them; those of {config.env.id} are {actions}"
-            )
+        self.policy = policy_for(actions, "actor-critic", config.env.id)
 
         self.rng = np.random.default_rng(child(context.seed, "actions"))
         self.act_rng = np.random.default_rng(child(context.seed, "act"))  # of `act`, which is no part of training
@@ -126,10 +107,10 @@ class ActorCritic:
         lengths: list[int] = []
         for t in range(self.t, self.t + steps):
             x = self.observations.encode(self.env.obs)
-            policy, o["v"][t] = self._forward(x)  # [N, A], [N]
-            a, o["log_pi"][t] = self._sample(policy, self.rng)
+            parameters, o["v"][t] = self._forward(x)
+            a, o["log_pi"][t] = self.policy.sample_with_log_prob(parameters, self.rng)
             o["x"][t], o["a"][t] = x, a
-            step = self.env.step(self._to_env(a))
+            step = self.env.step(self.policy.to_env(a))
             o["r"][t] = np.sign(step.reward) if self.clip_rewards else step.reward
             o["terminated"][t], o["done"][t] = step.terminated, step.done
             if step.truncated.any():  # a time limit is no end: the value of the last observation goes on
@@ -218,8 +199,8 @@ class ActorCritic:
         if config.normalize_advantages:
             A = (A - tf.reduce_mean(A)) / (tf.math.reduce_std(A) + 1e-8)
         with tf.GradientTape() as tape:
-            policy, V = self._networks(s)  # [M, A], [M]
-            log_pi, H = self._log_prob_and_entropy(policy, a)  # [M], []
+            parameters, V = self._networks(s)
+            log_pi, H = self.policy.log_prob(parameters, a), tf.reduce_mean(self.policy.entropy(parameters))  # [M], []
             surrogate = (
                 clipped_surrogate(log_pi, log_pi_old, A, config.clip) if config.clip else policy_gradient(log_pi, A)
             )
@@ -243,7 +224,7 @@ class ActorCritic:
         """Pixels: one torso with two heads. Vectors: a network for the policy and another for the value."""
         config, shape = self.config, self.observations.shape
         seed = child(self.context.seed, "network")
-        policy, value = dense(self.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
+        policy, value = dense(self.policy.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
         self.mirrors: list[NumpyMLP] = []
         if self.pixels:
             x = keras.Input(shape, dtype="uint8")
@@ -261,28 +242,34 @@ class ActorCritic:
             self.mirrors = [NumpyMLP(*front, torsos["actor"], policy), NumpyMLP(*front, torsos["critic"], value)]
         self.weights = list(self.model.trainable_variables)
         self.log_std = None
-        if not self.discrete:
-            self.log_std = keras.Variable(np.full(self.num_actions, config.log_std, np.float32), name="log_std")
+        if isinstance(self.policy, Gaussian):
+            self.log_std = keras.Variable(np.full(self.policy.num_actions, config.log_std, np.float32), name="log_std")
             self.weights.append(self.log_std)
         self.mirrored = [v for mirror in self.mirrors for v in mirror.variables]  # what acting needs in numpy
         self.mirrored += [] if self.log_std is None else [self.log_std]
         self._copy_weights()
 
-    def _networks(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return logits or means [B, A] and values [B] for inputs [B, ...]."""
+    def _networks(self, x: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        """Return the policy's parameters and the values [B] for inputs [B, ...]."""
         outputs = self.model(x, training=True)
-        return outputs["policy"], outputs["value"][:, 0]
+        return self._parameters(outputs["policy"]), outputs["value"][:, 0]
+
+    def _parameters(self, policy: tf.Tensor) -> Any:
+        """Return the policy's parameters, given what the network says of it."""
+        return policy if self.log_std is None else (policy, tf.convert_to_tensor(self.log_std))
 
     @tf.function(reduce_retracing=True)
     def _networks_on_pixels(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._networks(x)
+        outputs = self.model(x, training=True)
+        return outputs["policy"], outputs["value"][:, 0]
 
-    def _forward(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return logits or means [N, A] and values [N] as numpy arrays, small networks by their mirror."""
+    def _forward(self, x: np.ndarray) -> tuple[Any, np.ndarray]:
+        """Return the policy's parameters and the values [N] as numpy arrays, small networks by their mirror."""
         if self.pixels:
-            policy, v = self._networks_on_pixels(tf.constant(x))
-            return policy.numpy(), v.numpy()
-        return self.mirrors[0](x), self.mirrors[1](x)[:, 0]
+            policy, v = (output.numpy() for output in self._networks_on_pixels(tf.constant(x)))
+        else:
+            policy, v = self.mirrors[0](x), self.mirrors[1](x)[:, 0]
+        return policy if self.log_std is None else (policy, self.log_std_in_numpy), v
 
     def _copy_weights(self) -> None:
         """Bring the mirrors up to date with the model, e.g. after a restore."""
@@ -299,29 +286,7 @@ class ActorCritic:
             mirror.take_weights(values[:count])
             values = values[count:]
         if self.log_std is not None:
-            self.std = np.exp(values[0])  # [A]
-
-    def _log_prob_and_entropy(self, policy: tf.Tensor, a: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return log pi(a) [B] and the mean entropy []."""
-        if self.log_std is None:
-            return categorical_log_prob(policy, a), tf.reduce_mean(categorical_entropy(policy))
-        log_std = tf.convert_to_tensor(self.log_std)
-        return gaussian_log_prob(policy, log_std, a), gaussian_entropy(log_std)
-
-    def _sample(self, policy: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Draw actions [N] or [N, A] and return them with their log probability [N]."""
-        if self.log_std is not None:
-            z = rng.standard_normal(policy.shape, np.float32)
-            log_pi = -(0.5 * z**2 + np.log(self.std) + 0.5 * np.log(2 * np.pi)).sum(axis=1)
-            return policy + self.std * z, log_pi
-        p = np.exp(policy - policy.max(axis=1, keepdims=True))
-        ceiling = np.cumsum(p, axis=1)  # inverse of the distribution function
-        a = (rng.random((len(p), 1)) * ceiling[:, -1:] >= ceiling).sum(axis=1)
-        return a, np.log(p[np.arange(len(p)), a] / ceiling[:, -1])
-
-    def _to_env(self, a: np.ndarray) -> np.ndarray:
-        """Continuous actions are clipped to the environment's bounds; the policy does not know."""
-        return a if self.discrete else np.clip(a, self.low, self.high)
+            self.log_std_in_numpy = values[0]  # [A]
 
     # --- running statistics ---------------------------------------------------------------------------------------------
 
@@ -347,7 +312,7 @@ class ActorCritic:
         T, N = self.config.n_steps, self.config.envs
         return {
             "x": np.zeros((T, N, *self.observations.shape), np.uint8 if self.pixels else np.float32),
-            "a": np.zeros((T, N, *self.action_shape), self.action_type),
+            "a": np.zeros((T, N, *self.policy.shape), self.policy.dtype),
             "terminated": np.zeros((T, N), bool),
             "done": np.zeros((T, N), bool),
             **{name: np.zeros((T, N), np.float32) for name in ("log_pi", "v", "r", "v_final")},
@@ -357,22 +322,16 @@ class ActorCritic:
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Return actions [N] or [N, A] for observations [N, ...], drawn from the policy or its likeliest (`eval_actions`)."""
-        policy, _ = self._forward(self.observations.encode(observations))
+        parameters, _ = self._forward(self.observations.encode(observations))
         if self.config.eval_actions == "sampled":
-            return self._to_env(self._sample(policy, self.act_rng)[0])
-        return policy.argmax(axis=1) if self.discrete else self._to_env(policy)
+            return self.policy.to_env(self.policy.sample(parameters, self.act_rng))
+        return self.policy.to_env(self.policy.greedy(parameters))
 
     def exportable(self) -> Mapping[str, Any]:
-        def policy(observation: tf.Tensor) -> tf.Tensor:
-            return self.model(self.observations.traced(observation), training=False)["policy"]
+        def parameters(observation: tf.Tensor) -> Any:
+            return self._parameters(self.model(self.observations.traced(observation), training=False)["policy"])
 
-        if self.discrete:
-            return {"act": softmax_policy(self.env, policy)}
-        return {
-            "act": gaussian_policy(
-                self.env, lambda observation: (policy(observation), self.log_std), self.low, self.high
-            )
-        }
+        return {"act": self.policy.export(self.env, parameters)}
 
     def evaluate(self) -> Mapping[str, Any]:
         self._copy_weights()  # they may have been restored alone

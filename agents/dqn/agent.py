@@ -19,8 +19,8 @@ from gymnasium.spaces import Discrete
 
 from agents.dqn.config import DQNConfig
 from agents.rl.evaluate import evaluate
-from agents.rl.exported import named, takes_observations
 from agents.rl.observations import Observations
+from agents.rl.policies import named, takes_observations
 from core.errors import UsageError, require
 from core.layers.torsos import NumpyMLP, dense, mlp, nature_cnn
 from core.losses.reinforcement import huber, q_learning_error

@@ -22,10 +22,10 @@ from gymnasium.spaces import Box, Discrete
 
 from agents.policy_gradient.config import PolicyGradientConfig
 from agents.rl.evaluate import evaluate
-from agents.rl.exported import softmax_policy
 from agents.rl.observations import highest
+from agents.rl.policies import Categorical
 from core.errors import UsageError
-from core.losses.reinforcement import categorical_entropy, categorical_log_prob, policy_gradient, squared_error
+from core.losses.reinforcement import policy_gradient, squared_error
 from core.plugin import Context
 from core.returns import discounted_returns
 from core.seeds import child
@@ -61,12 +61,14 @@ class PolicyGradient:
         self.config, self.context = config, context
         self.groups = [self._make_group(number) for number in range(min(2, config.games))]
         space, actions = self.groups[0].env.observation_space, self.groups[0].env.action_space
-        if not isinstance(actions, Discrete) or not isinstance(space, (Box, Discrete)):
-            raise UsageError(f"policy-gradient needs discrete actions; those of {config.env.id} are {actions}")
-        self.num_actions = int(actions.n)
-        if config.policy == "sigmoid" and self.num_actions != 2:
+        self.policy = Categorical.of(actions, "policy-gradient", config.env.id)
+        if not isinstance(space, (Box, Discrete)):
             raise UsageError(
-                f"policy=sigmoid needs exactly 2 actions; {config.env.id} has {self.num_actions}, see env.actions"
+                f"policy-gradient needs Box or Discrete observations; those of {config.env.id} are {space}"
+            )
+        if config.policy == "sigmoid" and self.policy.num_actions != 2:
+            raise UsageError(
+                f"policy=sigmoid needs exactly 2 actions; {config.env.id} has {self.policy.num_actions}, see env.actions"
             )
         self.sparse = space.dtype == np.int8  # difference frames: about 40 of 6,400 pixels are not 0
         self.tabular = int(space.n) if isinstance(space, Discrete) else 0
@@ -159,7 +161,7 @@ class PolicyGradient:
             return False
         x = self._features(group.env.obs)  # [N, D]
         logits, v = self._forward(x)
-        a = self._sample(logits, self.rng)  # [N]
+        a = self.policy.sample(logits, self.rng)  # [N]
         group.env.send(a, live)
         group.sent = {"x": x, "a": a, "v": v, "live": live}
         return True
@@ -239,9 +241,9 @@ class PolicyGradient:
         with tf.GradientTape() as tape:
             tape.watch(z)
             logits, v = self._head(z)
-            policy = tf.reduce_sum(weight * policy_gradient(categorical_log_prob(logits, a), A))
+            policy = tf.reduce_sum(weight * policy_gradient(self.policy.log_prob(logits, a), A))
             value = tf.reduce_sum(weight * squared_error(v, G))
-            entropy = tf.reduce_sum(weight * categorical_entropy(logits))
+            entropy = tf.reduce_sum(weight * self.policy.entropy(logits))
             loss = policy - self.config.entropy * entropy
             if self.config.baseline:
                 loss += self.config.value_weight * value
@@ -269,7 +271,7 @@ class PolicyGradient:
 
         x = keras.Input((self.inputs,), name="x")
         h = dense(self.config.hidden, "hidden", activation="relu")(x)
-        outputs = {"logits": dense(1 if self.config.policy == "sigmoid" else self.num_actions, "logits")(h)}
+        outputs = {"logits": dense(1 if self.config.policy == "sigmoid" else self.policy.num_actions, "logits")(h)}
         if self.config.baseline:
             outputs["value"] = dense(1, "value")(h)
         return keras.Model(x, outputs, name="policy")
@@ -318,13 +320,6 @@ class PolicyGradient:
             return np.eye(self.tabular, dtype=np.float32)[obs]
         return np.asarray(obs.reshape(len(obs), self.inputs), np.float32) * np.float32(self.scale)
 
-    @staticmethod
-    def _sample(logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw one action a row [N] from softmax(logits [N, A]), by the inverse of its distribution function."""
-        p = np.exp(logits - logits.max(axis=1, keepdims=True))
-        ceiling = np.cumsum(p, axis=1)
-        return (rng.random((len(p), 1)) * ceiling[:, -1:] >= ceiling).sum(axis=1)
-
     def _stack(self, xs: list[Any]) -> Any:
         return scipy.sparse.vstack(xs, format="csr") if self.sparse else np.concatenate(xs)
 
@@ -336,7 +331,7 @@ class PolicyGradient:
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Return actions [N], sampled from the policy, for observations [N, ...]."""
-        return self._sample(self._forward(self._features(observations))[0], self.act_rng)
+        return self.policy.sample(self._forward(self._features(observations))[0], self.act_rng)
 
     def exportable(self) -> Mapping[str, Any]:
         def logits(observation: tf.Tensor) -> tf.Tensor:
@@ -347,7 +342,7 @@ class PolicyGradient:
             hidden = self.model.get_layer("hidden")
             return self._head(x @ hidden.kernel + (hidden.bias if self.config.bias else 0.0))[0]
 
-        return {"act": softmax_policy(self.groups[0].env, logits)}
+        return {"act": self.policy.export(self.groups[0].env, logits)}
 
     def evaluate(self) -> Mapping[str, Any]:
         self._copy_weights()  # they may have been restored alone

@@ -9,6 +9,7 @@ import scipy.sparse
 
 from agents.policy_gradient.agent import PolicyGradient
 from agents.policy_gradient.config import PolicyGradientConfig
+from agents.rl.policies import Categorical
 from core.errors import UsageError
 from core.plugin import Context
 from envs import EnvConfig
@@ -76,7 +77,7 @@ def test_one_update_is_the_papers(env: EnvConfig) -> None:
 def test_layers_start_unrelated_to_each_other() -> None:
     """Names of equal length once gave `hidden` and `logits` one seed."""
     a = agent(hidden=64, baseline=True)
-    a.inputs = a.num_actions = 64  # equal shapes
+    a.inputs, a.policy = 64, Categorical(64)  # equal shapes
     hidden, logits, value = (a._build_model().get_layer(name).kernel.numpy() for name in ("hidden", "logits", "value"))
     assert hidden.shape == logits.shape == (64, 64) and value.shape == (64, 1)
     assert abs(np.corrcoef(hidden.ravel(), logits.ravel())[0, 1]) < 0.1
@@ -148,14 +149,8 @@ def test_sigmoid_is_the_original_policy() -> None:
     """One logit z for two actions: the first is taken with probability 1 / (1 + exp(-z))."""
     a = agent(policy="sigmoid", env=EnvConfig("CartPole-v1"))
     logits = np.tile([[0.7, 0.0]], (40_000, 1)).astype(np.float32)
-    share = (a._sample(logits, np.random.default_rng(0)) == 0).mean()
+    share = (a.policy.sample(logits, np.random.default_rng(0)) == 0).mean()
     assert abs(share - 1 / (1 + np.exp(-0.7))) < 0.01
-
-
-def test_actions_are_sampled_from_the_softmax() -> None:
-    p = np.array([0.2, 0.5, 0.3])
-    draws = PolicyGradient._sample(np.tile(np.log(p), (50_000, 1)), np.random.default_rng(1))
-    np.testing.assert_allclose(np.bincount(draws, minlength=3) / 50_000, p, atol=0.01)
 
 
 def test_a_time_limit_is_bootstrapped_with_the_baseline_only() -> None:
