@@ -120,9 +120,9 @@ class Gaussian:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw actions [N, A] and return them with their log density [N]."""
         mean, log_std = parameters
-        z, std = rng.standard_normal(mean.shape, np.float32), np.exp(log_std)
-        log_pi = -(0.5 * z**2 + np.log(std) + 0.5 * np.log(2 * np.pi)).sum(axis=1)
-        return mean + std * z, log_pi
+        z = rng.standard_normal(mean.shape, np.float32)
+        log_pi = -(0.5 * z**2 + log_std + 0.5 * math.log(2 * math.pi)).sum(axis=1)
+        return mean + np.exp(log_std) * z, log_pi
 
     def greedy(self, parameters: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         """Return the likeliest actions, the means [N, A]."""
