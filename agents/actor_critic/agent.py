@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from agents.actor_critic.config import ActorCriticConfig
+from agents.rl.episodes import Episodes
 from agents.rl.evaluate import evaluate
 from agents.rl.observations import Observations
 from agents.rl.policies import Gaussian, policy_for
@@ -37,7 +38,7 @@ from envs import make
 
 __all__ = ["ActorCritic"]
 
-PLAIN = ("clock", "updates", "episodes", "t", "row", "score", "length", "recent", "rollout", "batch", "moments")
+PLAIN = ("clock", "updates", "t", "row", "rollout", "batch", "moments")
 CHUNK = 32  # minibatches of vectors in one call
 REWARD_LIMIT = 10.0  # of normalised rewards, in standard deviations
 
@@ -74,11 +75,9 @@ class ActorCritic:
         N = config.envs
         self.clock = 0
         self.updates = 0
-        self.episodes = 0
+        self.episodes = Episodes(N)
         self.t = 0  # steps of the rollout that have been played
         self.row = 0  # minibatches of the rollout that have been learned from
-        self.score, self.length = np.zeros(N), np.zeros(N, int)  # of the episodes in progress
-        self.recent: list[float] = []  # returns of the last 100 episodes
         self.rollout = self._empty_rollout()  # arrays [T, N, ...], written anew step by step
         self.batch: dict[str, Any] | None = None  # x, a, log_pi, A, R [B, ...] and order [E * M, B / M] while learning
         D = self.observations.shape if config.normalize_observations else ()
@@ -103,8 +102,6 @@ class ActorCritic:
     def _play(self, steps: int) -> dict[str, Any]:
         """Take `steps` steps in each environment and write them into the rollout."""
         o = self.rollout
-        returns: list[float] = []
-        lengths: list[int] = []
         for t in range(self.t, self.t + steps):
             x = self.observations.encode(self.env.obs)
             parameters, o["v"][t] = self._forward(x)
@@ -115,23 +112,10 @@ class ActorCritic:
             o["terminated"][t], o["done"][t] = step.terminated, step.done
             if step.truncated.any():  # a time limit is no end: the value of the last observation goes on
                 o["v_final"][t] = self._forward(self.observations.encode(step.final_obs))[1]
-            self.score += step.reward
-            self.length += 1
-            for i in np.flatnonzero(step.done):
-                returns.append(float(self.score[i]))
-                lengths.append(int(self.length[i]))
-                self.score[i], self.length[i] = 0.0, 0
+            self.episodes.add(step.reward, step.done)
         self.t += steps
         self.clock += steps * self.config.envs
-        if not returns:
-            return {}
-        self.episodes += len(returns)
-        self.recent = [*self.recent, *returns][-100:]
-        return {
-            "rollout/return": np.array(returns),
-            "rollout/length": np.array(lengths),
-            "rollout/return_last100": np.mean(self.recent),
-        }
+        return self.episodes.scalars()
 
     def _estimate(self) -> dict[str, Any]:
         """Turn the rollout into a batch: advantages, returns, and the order in which minibatches take its rows."""
@@ -347,12 +331,14 @@ class ActorCritic:
             "optimizer": self.optimizer,
             "rng": self.rng,
             "env": self.env.state(),
+            "episodes": self.episodes.state(),
             **{name: getattr(self, name) for name in PLAIN},
         }
 
     def load_state(self, tree: dict[str, Any]) -> None:
         for name in PLAIN:
             setattr(self, name, tree[name])
+        self.episodes.load_state(tree["episodes"])
         self._copy_weights()
         self.env.load_state(tree["env"])
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 from gymnasium.spaces import Discrete
 
 from agents.dqn.config import DQNConfig
+from agents.rl.episodes import Episodes
 from agents.rl.evaluate import evaluate
 from agents.rl.observations import Observations
 from agents.rl.policies import named, takes_observations
@@ -33,7 +34,7 @@ from envs import make
 __all__ = ["DQN"]
 
 IN_MEMORY = 100_000_000  # bytes of observations that replay_on_disk=auto leaves in memory
-PLAIN = ("clock", "updates", "score", "length", "recent")
+PLAIN = ("clock", "updates")
 STATS = ("loss/td", "value/td_error", "value/q_mean", "optim/gradient_norm")
 
 
@@ -84,9 +85,7 @@ class DQN:
         self.env.reset()
         self.clock = 0
         self.updates = 0
-        self.score = np.zeros(config.envs)  # of the episodes in progress, as the environment gives it
-        self.length = np.zeros(config.envs, int)
-        self.recent: list[float] = []  # returns of the last 100 episodes
+        self.episodes = Episodes(config.envs)
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
 
@@ -95,8 +94,6 @@ class DQN:
         if self.clock == 0:
             self._say_size()
         stats: list[np.ndarray] = []
-        returns: list[float] = []
-        lengths: list[int] = []
         for _ in range(self.config.turn):
             s_tm1 = self.env.obs
             a_tm1 = self._epsilon_greedy(s_tm1, self.epsilon, self.rng)  # [N]
@@ -106,23 +103,11 @@ class DQN:
             r_t = np.sign(t.reward) if self.clips else t.reward
             self.replay.add(s_tm1, a_tm1, r_t, t.terminated, t.truncated, t.final_obs)
             self.clock += self.config.envs
-            self.score += t.reward
-            self.length += 1
-            for i in np.flatnonzero(t.done):
-                returns.append(float(self.score[i]))
-                lengths.append(int(self.length[i]))
-                self.score[i], self.length[i] = 0.0, 0
+            self.episodes.add(t.reward, t.done)
         scalars: dict[str, Any] = {"policy/epsilon": self.epsilon, "rollout/replay_size": len(self.replay)}
         if stats:
             scalars |= dict(zip(STATS, np.concatenate(stats, axis=0).T, strict=True))
-        if returns:
-            self.recent = [*self.recent, *returns][-100:]
-            scalars |= {
-                "rollout/return": np.array(returns),
-                "rollout/length": np.array(lengths),
-                "rollout/return_last100": np.mean(self.recent),
-            }
-        return scalars
+        return scalars | self.episodes.scalars()
 
     def _learn(self, stats: list[np.ndarray]) -> None:
         """Make the updates that are due: one for every `update_every` steps since `learning_starts`, `burst` at a time."""
@@ -310,12 +295,14 @@ class DQN:
             "rng": self.rng,
             "env": self.env.state(),
             "replay": self.replay.state(),
+            "episodes": self.episodes.state(),
             **{name: getattr(self, name) for name in PLAIN},
         }
 
     def load_state(self, tree: dict[str, Any]) -> None:
         for name in PLAIN:
             setattr(self, name, tree[name])
+        self.episodes.load_state(tree["episodes"])
         self.replay.load_state(tree["replay"])
         self.env.load_state(tree["env"])
         self._copy_weights()
