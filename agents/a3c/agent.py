@@ -13,6 +13,7 @@ import tensorflow as tf
 from agents.a3c.config import A3CConfig
 from agents.a3c.local import Backend, Processes, Threads
 from agents.a3c.worker import LOSSES, Network
+from agents.rl.episodes import Episodes
 from agents.rl.evaluate import evaluate
 from core.plugin import Context
 from core.seeds import child
@@ -20,7 +21,7 @@ from envs import make
 
 __all__ = ["A3C"]
 
-PLAIN = ("clock", "updates", "episodes", "recent")
+PLAIN = ("clock", "updates")
 
 
 class A3C:
@@ -41,8 +42,7 @@ class A3C:
         self.act_rng = np.random.default_rng(child(context.seed, "act"))  # of `act`, which is no part of training
         self.clock = 0
         self.updates = 0
-        self.episodes = 0
-        self.recent: list[float] = []  # returns of the last 100 episodes
+        self.episodes = Episodes(0)  # the workers play them
 
     @property
     def backend(self) -> Backend:
@@ -71,17 +71,12 @@ class A3C:
         updates = sum(report.updates for report in reports)
         self.updates += updates
         self.clock += updates * config.n_steps
-        returns = [score for report in reports for score in report.returns]
-        self.episodes += len(returns)
-        self.recent = [*self.recent, *returns][-100:]
+        for report in reports:
+            self.episodes.ended(report.returns, report.lengths)
         losses = np.array([row for report in reports for row in report.losses])  # [updates, LOSSES]
         scalars = dict(zip(LOSSES, losses.T, strict=True))
         scalars["optim/staleness"] = np.array([number for report in reports for number in report.staleness])
-        if returns:
-            scalars["rollout/return"] = np.array(returns)
-            scalars["rollout/length"] = np.array([length for report in reports for length in report.lengths])
-            scalars["rollout/return_last100"] = np.mean(self.recent)
-        return scalars
+        return scalars | self.episodes.scalars()
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
@@ -111,6 +106,7 @@ class A3C:
         return {
             "theta": self.theta,
             "g": self.g,
+            "episodes": self.episodes.state(),
             "workers": self._states if self._backend is None else self._backend.states(),
             **{name: getattr(self, name) for name in PLAIN},
         }
@@ -119,6 +115,7 @@ class A3C:
         for name in PLAIN:
             setattr(self, name, tree[name])
         self.g = tree["g"]
+        self.episodes.load_state(tree["episodes"])
         self.network.use(self.theta.numpy())
         saved = tree["workers"]
         if len(saved) > 1 or self.workers > 1:

@@ -21,6 +21,7 @@ import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
 
 from agents.policy_gradient.config import PolicyGradientConfig
+from agents.rl.episodes import Episodes
 from agents.rl.evaluate import evaluate
 from agents.rl.observations import highest
 from agents.rl.policies import Categorical
@@ -35,7 +36,7 @@ __all__ = ["PolicyGradient"]
 
 ROLLOUT = ("a", "r", "v", "cut", "live")  # what a step of the rollout holds beside x, each [N]
 PLAIN = (  # counters and arrays that come back from a checkpoint as they are
-    *("clock", "updates", "episodes", "running_return", "recent"),
+    *("clock", "updates", "running_return"),
     *("ready", "row", "gradient", "losses"),
 )
 RUNNING_DECAY = 0.99  # of the running mean of returns that the original prints
@@ -46,9 +47,8 @@ class Group:
     """Half of the games: while they play, the agent decides for the other half."""
 
     env: VectorEnv
+    games: slice  # of all games
     left: np.ndarray  # [N] whole episodes each game still has to play for this batch
-    score: np.ndarray  # [N] of the episode in progress
-    length: np.ndarray  # [N]
     open: np.ndarray  # [N] steps since the last cut: their return is not known yet
     rollout: list[dict[str, Any]] = field(default_factory=list)  # one entry a step: x [N, D] and a, r, v, cut, live [N]
     sent: dict[str, Any] | None = None  # x, a, v, live of the step on its way
@@ -89,9 +89,8 @@ class PolicyGradient:
 
         self.clock = 0
         self.updates = 0
-        self.episodes = 0
+        self.episodes = Episodes(config.games)
         self.running_return: float | None = None
-        self.recent: list[float] = []  # returns of the last 100 episodes
         self.ready = 0  # steps of the rollouts whose return is known
         self.batch: dict[str, Any] | None = None  # X [B, D], a, A, G [B] while an update is under way
         self.row = 0  # rows of the batch whose gradient is in `gradient`
@@ -103,7 +102,8 @@ class PolicyGradient:
         seed = child(self.context.seed, "games", number)
         env = make(config.pong_env, N, seed, may_idle=not config.batch_steps)
         env.reset()
-        return Group(env, self._quota(N), np.zeros(N), np.zeros(N, int), np.zeros(N, int))
+        first = 0 if number == 0 else config.games - N
+        return Group(env, slice(first, first + N), self._quota(N), np.zeros(N, int))
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
 
@@ -111,17 +111,15 @@ class PolicyGradient:
         """Play `turn` steps in each game, or add one chunk to the gradient of a full batch."""
         if self.batch is not None:
             return self._learn(self.batch)
-        returns: list[float] = []
-        lengths: list[int] = []
         for _ in range(self.config.turn):
             for group in self.groups:
-                self._play(group, returns, lengths)
+                self._play(group)
             if self.ready >= self.config.batch_steps if self.config.batch_steps else not self._playing():
                 self.batch = self._take_batch()
                 break
-        return {"rollout/return": np.array(returns), "rollout/length": np.array(lengths)} if returns else {}
+        return self.episodes.scalars()
 
-    def _play(self, group: Group, returns: list[float], lengths: list[int]) -> None:
+    def _play(self, group: Group) -> None:
         """Take in the step that is on its way and send the next."""
         if group.sent is None and not self._send(group):
             return
@@ -138,19 +136,11 @@ class PolicyGradient:
         self.ready += int(group.open[cut].sum())
         group.open[cut] = 0
         self.clock += int(live.sum())
-        group.score += step.reward
-        group.length += live
-        for i in np.flatnonzero(step.done):
-            score = float(group.score[i])
-            returns.append(score)
-            lengths.append(int(group.length[i]))
+        for score in self.episodes.add(step.reward, step.done, live, group.games):
             mean = score if self.running_return is None else self.running_return
             self.running_return = RUNNING_DECAY * mean + (1 - RUNNING_DECAY) * score
-            self.recent = [*self.recent[-99:], score]
-            group.score[i], group.length[i] = 0.0, 0
-            self.episodes += 1
-            if not self.config.batch_steps:
-                group.left[i] -= 1
+        if not self.config.batch_steps:
+            group.left -= step.done
         self._send(group)
 
     def _send(self, group: Group) -> bool:
@@ -230,7 +220,6 @@ class PolicyGradient:
             scalars["loss/value"] = value
         if self.running_return is not None:
             scalars["rollout/return_running"] = self.running_return
-            scalars["rollout/return_last100"] = np.mean(self.recent)
         return scalars
 
     @tf.function
@@ -354,6 +343,7 @@ class PolicyGradient:
             "model": self.model,
             "optimizer": self.optimizer,
             "rng": self.rng,
+            "episodes": self.episodes.state(),
             "groups": [self._group_state(group) for group in self.groups],
             "batch": self.batch and {**self.batch, "X": self._pack(self.batch["X"])},
             **{name: getattr(self, name) for name in PLAIN},
@@ -362,13 +352,12 @@ class PolicyGradient:
     def load_state(self, tree: dict[str, Any]) -> None:
         for name in PLAIN:
             setattr(self, name, tree[name])
+        self.episodes.load_state(tree["episodes"])
         self.batch = tree["batch"] and {**tree["batch"], "X": self._unpack(tree["batch"]["X"])}
         self._copy_weights()
         for group, saved in zip(self.groups, tree["groups"], strict=True):
             group.env.load_state(saved["env"])
-            group.left, group.score, group.length, group.open = (
-                saved[key] for key in ("left", "score", "length", "open")
-            )
+            group.left, group.open = saved["left"], saved["open"]
             group.rollout, rollout = [], saved["rollout"]
             if rollout:
                 N, X = len(group.left), self._unpack(rollout["x"])
@@ -388,8 +377,6 @@ class PolicyGradient:
         return {
             "env": group.env.state(),
             "left": group.left,
-            "score": group.score,
-            "length": group.length,
             "open": group.open,
             "rollout": rollout,
             "sent": group.sent and {key: group.sent[key] for key in ("a", "v", "live")},

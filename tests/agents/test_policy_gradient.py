@@ -89,7 +89,7 @@ def test_a_batch_is_exactly_its_whole_episodes_started_together() -> None:
     a = agent(games=2, batch_episodes=6)
     weights = np.asarray(a.model.trainable_variables[0]).copy()
     batch = play_until_full(a)
-    assert a.episodes == 6 and len(batch["a"]) == 6 * 5 == a.clock  # an episode of Catch lasts 5 steps
+    assert a.episodes.count == 6 and len(batch["a"]) == 6 * 5 == a.clock  # an episode of Catch lasts 5 steps
     np.testing.assert_array_equal(weights, np.asarray(a.model.trainable_variables[0]))
     np.testing.assert_allclose(batch["A"].mean(), 0, atol=1e-6)
     np.testing.assert_allclose(batch["A"].std(), 1, atol=1e-5)
@@ -101,7 +101,7 @@ def test_games_that_finished_idle_until_the_last_is_done() -> None:
     """CartPole episodes differ in length: the batch holds one of each game, and the short ones were not played twice."""
     a = agent(env=EnvConfig("CartPole-v1"), games=4, batch_episodes=4)
     batch = play_until_full(a)
-    assert a.episodes == 4 and len(batch["a"]) == a.clock
+    assert a.episodes.count == 4 and len(batch["a"]) == a.clock
     lengths = [len(last[1]) for g in a.groups for last in g.env.last_episode]
     assert sum(lengths) == a.clock and len(set(lengths)) > 1
 
@@ -161,7 +161,7 @@ def test_a_time_limit_is_bootstrapped_with_the_baseline_only() -> None:
             a._copy_weights()
         (group,) = a.groups
         while not group.env.last_episode[0]:
-            a._play(group, [], [])
+            a._play(group)
         rewards = [float(t["r"][0]) for t in group.rollout]
         assert rewards[:3] == [1, 1, 1]
         assert rewards[3] > 9 if baseline else rewards[3] == 1.0
