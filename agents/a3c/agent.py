@@ -16,6 +16,7 @@ from agents.a3c.worker import LOSSES, Network
 from agents.rl.episodes import Episodes
 from agents.rl.evaluate import evaluate
 from core.plugin import Context
+from core.schedules import linear
 from core.seeds import child
 from envs import make
 
@@ -64,7 +65,7 @@ class A3C:
     def step(self) -> Mapping[str, Any]:
         """Let the workers make the next `turn` updates together."""
         config = self.config
-        lr = config.lr * (max(0.0, 1 - self.clock / config.anneal) if config.anneal else 1.0)
+        lr = linear(self.clock, config.anneal, config.lr, 0.0) if config.anneal else config.lr
         reports = self.backend.run(config.turn, lr)
         theta, self.g = self.backend.weights()
         self.theta.assign(theta)

@@ -33,6 +33,7 @@ from core.losses.reinforcement import clipped_surrogate, policy_gradient, square
 from core.optimizers import Adam, RMSprop
 from core.plugin import Context
 from core.returns import generalized_advantage
+from core.schedules import linear
 from core.seeds import child
 from envs import make
 
@@ -140,7 +141,7 @@ class ActorCritic:
         batch, config = self.batch, self.config
         assert batch is not None
         order = batch["order"][self.row : self.row + (1 if self.pixels else CHUNK)]  # [K, M]
-        lr = config.lr * (max(0.0, 1 - self.clock / config.anneal) if config.anneal else 1.0)
+        lr = linear(self.clock, config.anneal, config.lr, 0.0) if config.anneal else config.lr
         rest = np.stack([batch["log_pi"][order], batch["A"][order], batch["R"][order]], axis=-1)  # one array: [K, M, 3]
         losses, theta = self._update(*map(tf.constant, (batch["x"][order], batch["a"][order], rest, np.float32(lr))))
         self.row += len(order)

@@ -28,6 +28,7 @@ from core.losses.reinforcement import huber, q_learning_error
 from core.optimizers import Adam, RMSprop
 from core.plugin import Context
 from core.replay import Batch, Replay
+from core.schedules import linear
 from core.seeds import child
 from envs import make
 
@@ -115,8 +116,8 @@ class DQN:
         due = (self.clock - config.learning_starts) // config.update_every - self.updates
         if due < config.burst:
             return
-        lr = config.lr * (max(0.0, 1 - self.clock / config.anneal) if config.anneal else 1.0)
-        beta = config.beta + (1 - config.beta) * min(1.0, self.clock / max(config.beta_steps, 1))
+        lr = linear(self.clock, config.anneal, config.lr, 0.0) if config.anneal else config.lr
+        beta = linear(self.clock, config.beta_steps, config.beta, 1.0)
         while due:
             K = min(due, config.target_every - self.updates % config.target_every)
             batch = self.replay.sample(config.batch, K, beta)  # [K * B]
@@ -216,8 +217,7 @@ class DQN:
         config = self.config
         if self.clock < config.learning_starts:
             return 1.0
-        share = min(1.0, self.clock / max(config.epsilon_steps, 1))
-        return config.epsilon_start + share * (config.epsilon_end - config.epsilon_start)
+        return linear(self.clock, config.epsilon_steps, config.epsilon_start, config.epsilon_end)
 
     def _epsilon_greedy(self, observations: np.ndarray, epsilon: float, rng: np.random.Generator) -> np.ndarray:
         """Return actions [N]: at random with probability epsilon, else of the highest value."""

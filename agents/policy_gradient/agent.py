@@ -29,6 +29,7 @@ from core.errors import UsageError
 from core.losses.reinforcement import policy_gradient, squared_error
 from core.plugin import Context
 from core.returns import discounted_returns
+from core.schedules import linear
 from core.seeds import child
 from envs import VectorEnv, make
 
@@ -202,7 +203,7 @@ class PolicyGradient:
         if self.row < size:
             return {}
         if self.config.anneal:
-            self.optimizer.learning_rate.assign(self.config.lr * max(0.0, 1 - self.clock / self.config.anneal))
+            self.optimizer.learning_rate.assign(linear(self.clock, self.config.anneal, self.config.lr, 0.0))
         norm = self._apply_gradient([tf.constant(total) for total in self.gradient])
         for total in self.gradient:
             total[:] = 0
