@@ -23,8 +23,9 @@ from gymnasium.spaces import Space
 from agents.a3c.config import A3CConfig
 from agents.rl.observations import Observations
 from agents.rl.policies import Gaussian, policy_for
-from core.layers.torsos import NumpyMLP, a3c_cnn, dense, mlp, nature_cnn
+from core.layers.torsos import a3c_cnn, dense, mlp, nature_cnn
 from core.losses.reinforcement import policy_gradient, squared_error
+from core.mirror import Mirror
 from core.returns import generalized_advantage
 from core.seeds import child
 from envs import make
@@ -74,9 +75,8 @@ class Network:
         policy, value = dense(self.policy.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
         shape = self.observations.shape
         if self.pixels:
-            x = keras.Input(shape, dtype="uint8")
+            x, chains = keras.Input(shape, dtype="uint8"), []
             h = (a3c_cnn if small else nature_cnn)(self.observations.seen, seed)(x)
-            chains = [[policy], [value]]
             outputs = {"policy": policy(h), "value": value(h)}
         else:
             x = keras.Input(shape)
@@ -86,14 +86,10 @@ class Network:
             ]
             outputs = {"policy": policy(chains[0][0](x)), "value": value(chains[1][0](x))}
         self.model = keras.Model(x, outputs, name="a3c")
-        self._variables = list(self.model.trainable_variables)
-        if not self.pixels:
-            self._mirrors = [NumpyMLP(*chain) for chain in chains]
-            self._order = [  # of each mirror's weights in theta
-                [self._index(v) for layer in chain for v in layer.trainable_variables] for chain in chains
-            ]
-        self._shapes = [tuple(v.shape) for v in self._variables]
-        self.initial = np.concatenate([v.numpy().ravel() for v in self._variables])
+        variables = list(self.model.trainable_variables)
+        self._mirror = Mirror(*chains, order=variables)
+        self._shapes = [tuple(v.shape) for v in variables]
+        self.initial = np.concatenate([v.numpy().ravel() for v in variables])
         if self.gaussian:  # log std [A], the last weights of theta
             log_std = np.full(self.policy.num_actions, config.log_std, np.float32)
             self._shapes.append(log_std.shape)
@@ -102,26 +98,20 @@ class Network:
         self._gradient = tf.function(self._loss_gradient, jit_compile=not self.pixels)
         self.use(self.initial)
 
-    def _index(self, variable: Any) -> int:
-        return next(i for i, v in enumerate(self._variables) if v is variable)
-
     def use(self, theta: np.ndarray) -> None:
         """Act with the weights theta [P] from now on."""
         self.theta = tf.constant(theta)
-        weights = np.split(theta, np.cumsum(self._sizes)[:-1])
-        arrays = [array.reshape(shape) for array, shape in zip(weights, self._shapes, strict=True)]
-        if not self.pixels:
-            for mirror, order in zip(self._mirrors, self._order, strict=True):
-                mirror.take_weights([arrays[i] for i in order])
+        self._mirror.take(theta)
         if self.gaussian:
-            self.log_std = arrays[-1]  # [A]
+            self.log_std = theta[-self.policy.num_actions :]  # [A]
 
     def forward(self, x: np.ndarray) -> tuple[Any, np.ndarray]:
         """Return the policy's parameters and the values [N] for network inputs x [N, ...]."""
         if self.pixels:
             policy, v = (output.numpy() for output in self._forward_on_pixels(self.theta, tf.constant(x)))
         else:
-            policy, v = self._mirrors[0](x), self._mirrors[1](x)[:, 0]
+            actor, critic = self._mirror.chains
+            policy, v = actor(x), critic(x)[:, 0]
         return (policy, self.log_std) if self.gaussian else policy, v
 
     def gradient(self, x: np.ndarray, a: np.ndarray, A: np.ndarray, R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

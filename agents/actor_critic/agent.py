@@ -13,7 +13,6 @@ One update, in the notation of the papers:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -28,8 +27,9 @@ from agents.rl.evaluate import evaluate
 from agents.rl.observations import Observations
 from agents.rl.policies import Gaussian, policy_for
 from core.errors import UsageError
-from core.layers.torsos import NumpyMLP, Standardize, dense, mlp, nature_cnn
+from core.layers.torsos import Standardize, dense, mlp, nature_cnn
 from core.losses.reinforcement import clipped_surrogate, policy_gradient, squared_error
+from core.mirror import Mirror
 from core.optimizers import Adam, RMSprop
 from core.plugin import Context
 from core.returns import generalized_advantage
@@ -146,11 +146,11 @@ class ActorCritic:
         losses, theta = self._update(*map(tf.constant, (batch["x"][order], batch["a"][order], rest, np.float32(lr))))
         self.row += len(order)
         self.updates += len(order)
-        self._mirror_weights(theta.numpy())
+        self.mirror.take(theta.numpy())
         if self.row == len(batch["order"]):
             if config.normalize_observations:
                 self._observe(batch["x"])
-                self._copy_weights()
+                self.mirror.copy()
             self.batch, self.t = None, 0
         return dict(zip(self.tags, losses.numpy().tolist(), strict=True))
 
@@ -167,15 +167,14 @@ class ActorCritic:
     def _minibatches(self, x: tf.Tensor, a: tf.Tensor, rest: tf.Tensor, lr: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """One optimiser step for each of K minibatches: x [K, M, ...], a [K, M, ...], rest (log pi, A, R) [K, M, 3].
 
-        Return the means of `tags` [L] and, as one vector, the new weights for the mirrors.
+        Return the means of `tags` [L] and, as one vector, the new weights for the mirror.
         """
         self.optimizer.learning_rate.assign(lr)
         K, total = tf.shape(x)[0], tf.zeros(len(self.tags))
         for k in tf.range(K):
             losses = self._minibatch(x[k], a[k], *tf.unstack(rest[k], axis=-1))
             total += tf.stack([losses[tag] for tag in self.tags])
-        mirrored = [tf.reshape(v, [-1]) for v in self.mirrored]
-        return total / tf.cast(K, tf.float32), tf.concat(mirrored, axis=0) if mirrored else tf.zeros(0)
+        return total / tf.cast(K, tf.float32), self.mirror.theta()
 
     def _minibatch(
         self, s: tf.Tensor, a: tf.Tensor, log_pi_old: tf.Tensor, A: tf.Tensor, R: tf.Tensor
@@ -210,7 +209,7 @@ class ActorCritic:
         config, shape = self.config, self.observations.shape
         seed = child(self.context.seed, "network")
         policy, value = dense(self.policy.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
-        self.mirrors: list[NumpyMLP] = []
+        chains: list[list[keras.layers.Layer]] = []
         if self.pixels:
             x = keras.Input(shape, dtype="uint8")
             h = nature_cnn(self.observations.seen, seed)(x)
@@ -224,15 +223,13 @@ class ActorCritic:
             outputs = {"policy": policy(torsos["actor"](h)), "value": value(torsos["critic"](h))}
             self.model = keras.Model(x, outputs, name="actor_critic")
             front = [self.standardize] if config.normalize_observations else []
-            self.mirrors = [NumpyMLP(*front, torsos["actor"], policy), NumpyMLP(*front, torsos["critic"], value)]
+            chains = [[*front, torsos["actor"], policy], [*front, torsos["critic"], value]]
         self.weights = list(self.model.trainable_variables)
         self.log_std = None
         if isinstance(self.policy, Gaussian):
             self.log_std = keras.Variable(np.full(self.policy.num_actions, config.log_std, np.float32), name="log_std")
             self.weights.append(self.log_std)
-        self.mirrored = [v for mirror in self.mirrors for v in mirror.variables]  # what acting needs in numpy
-        self.mirrored += [] if self.log_std is None else [self.log_std]
-        self._copy_weights()
+        self.mirror = Mirror(*chains, others=[] if self.log_std is None else [self.log_std])
 
     def _networks(self, x: tf.Tensor) -> tuple[Any, tf.Tensor]:
         """Return the policy's parameters and the values [B] for inputs [B, ...]."""
@@ -253,25 +250,9 @@ class ActorCritic:
         if self.pixels:
             policy, v = (output.numpy() for output in self._networks_on_pixels(tf.constant(x)))
         else:
-            policy, v = self.mirrors[0](x), self.mirrors[1](x)[:, 0]
-        return policy if self.log_std is None else (policy, self.log_std_in_numpy), v
-
-    def _copy_weights(self) -> None:
-        """Bring the mirrors up to date with the model, e.g. after a restore."""
-        self._mirror_weights(
-            np.concatenate([np.zeros(0), *(v.numpy().ravel() for v in self.mirrored)], dtype=np.float32)
-        )
-
-    def _mirror_weights(self, theta: np.ndarray) -> None:
-        """Take over the values of `mirrored`, all in one vector."""
-        ends = np.cumsum([math.prod(v.shape) for v in self.mirrored], dtype=int)
-        values = [part.reshape(v.shape) for part, v in zip(np.split(theta, ends[:-1]), self.mirrored, strict=False)]
-        for mirror in self.mirrors:
-            count = len(mirror.variables)
-            mirror.take_weights(values[:count])
-            values = values[count:]
-        if self.log_std is not None:
-            self.log_std_in_numpy = values[0]  # [A]
+            actor, critic = self.mirror.chains
+            policy, v = actor(x), critic(x)[:, 0]
+        return policy if self.log_std is None else (policy, self.mirror.others[0]), v
 
     # --- running statistics ---------------------------------------------------------------------------------------------
 
@@ -319,7 +300,7 @@ class ActorCritic:
         return {"act": self.policy.export(self.env, parameters)}
 
     def evaluate(self) -> Mapping[str, Any]:
-        self._copy_weights()  # they may have been restored alone
+        self.mirror.copy()  # they may have been restored alone
         self.act_rng = np.random.default_rng(child(self.context.seed, "act", self.clock))
         config = self.config
         return evaluate(config.env, self.act, config.eval_episodes, self.context.seed, acting=config.eval_actions)
@@ -340,7 +321,7 @@ class ActorCritic:
         for name in PLAIN:
             setattr(self, name, tree[name])
         self.episodes.load_state(tree["episodes"])
-        self._copy_weights()
+        self.mirror.copy()
         self.env.load_state(tree["env"])
 
     def close(self) -> None:

@@ -23,8 +23,9 @@ from agents.rl.evaluate import evaluate
 from agents.rl.observations import Observations
 from agents.rl.policies import named, takes_observations
 from core.errors import UsageError, require
-from core.layers.torsos import NumpyMLP, dense, mlp, nature_cnn
+from core.layers.torsos import dense, mlp, nature_cnn
 from core.losses.reinforcement import huber, q_learning_error
+from core.mirror import Mirror
 from core.optimizers import Adam, RMSprop
 from core.plugin import Context
 from core.replay import Batch, Replay
@@ -62,7 +63,7 @@ class DQN:
             else Adam(config.lr, epsilon=config.adam_epsilon)  # epsilon outside
         )
         self.optimizer.build(self.model.trainable_variables)
-        self.mirror = None if pixels else _Mirror(self.model)
+        self.mirror = Mirror(*([] if pixels else self._chains()))
         self._updates, self._q = self._traced()
 
         self.rng = np.random.default_rng(child(context.seed, "actions"))
@@ -139,9 +140,8 @@ class DQN:
         states = np.stack([encode(batch.obs_tm1), encode(batch.obs_t)]).reshape(2, K, B, *self.observations.shape)
         numbers = np.empty((5, K * B), np.float32)
         numbers[:] = batch.a_tm1, batch.r_t, batch.discount_t, batch.weight, np.broadcast_to(lr, K * B)
-        rows, *theta = self._updates(tf.constant(states), tf.constant(numbers.reshape(5, K, B)))
-        if self.mirror is not None:
-            self.mirror.take_weights(theta[0].numpy())
+        rows, theta = self._updates(tf.constant(states), tf.constant(numbers.reshape(5, K, B)))
+        self.mirror.take(theta.numpy())
         rows = rows.numpy()  # [K, B + 4]
         return rows[:, :B], rows[:, B:]
 
@@ -177,7 +177,6 @@ class DQN:
         """Return two traced functions: K updates one after the other in one call, and the values of observations."""
         shape, pixels = self.observations.shape, self.observations.kind == "pixels"
         B, kind = self.config.batch, "uint8" if pixels else "float32"
-        mirrored = [] if self.mirror is None else self.mirror.variables
 
         @tf.function(
             input_signature=[
@@ -197,8 +196,7 @@ class DQN:
                     states[0, k], tf.cast(a_tm1, tf.int32), r_t, discount_t, states[1, k], weight
                 )
                 rows = rows.write(k, tf.concat([td, figures], axis=0))
-            theta = [tf.concat([tf.reshape(v.value, [-1]) for v in mirrored], axis=0)] if mirrored else []
-            return [rows.stack(), *theta]
+            return rows.stack(), self.mirror.theta()
 
         @tf.function(input_signature=[tf.TensorSpec((None, *shape), kind)])
         def q(s: Any) -> Any:
@@ -230,7 +228,14 @@ class DQN:
     def _values(self, observations: np.ndarray) -> np.ndarray:
         """Return Q [N, A] for observations [N, ...]."""
         x = self.observations.encode(observations)
-        return self._q(tf.constant(x)).numpy() if self.mirror is None else self.mirror(x)
+        if not self.mirror.chains:
+            return self._q(tf.constant(x)).numpy()
+        body, *streams = self.mirror.chains
+        h = body(x)
+        if not streams:
+            return h
+        value, advantage = (stream(h) for stream in streams)
+        return value + advantage - advantage.mean(axis=1, keepdims=True)
 
     # --- the network ----------------------------------------------------------------------------------------------------
 
@@ -253,6 +258,12 @@ class DQN:
         advantage = dense(self.num_actions, "advantage", seed)(dense(last.units, "advantage_hidden", seed, "relu")(h))
         q = value + advantage - keras.ops.mean(advantage, axis=-1, keepdims=True)
         return keras.Model(s, q, name="q")
+
+    def _chains(self) -> list[list[keras.layers.Layer]]:
+        """Return the dense layers up to Q, or, dueling, those that both streams share and those of each stream."""
+        named = {layer.name: layer for layer in self.model.layers if isinstance(layer, keras.layers.Dense)}
+        streams = [[named.pop(f"{name}_hidden"), named.pop(name)] for name in ("value", "advantage") if name in named]
+        return [list(named.values()), *streams]
 
     def _say_size(self) -> None:
         replay = self.replay
@@ -281,7 +292,7 @@ class DQN:
         return {"act": act}
 
     def evaluate(self) -> Mapping[str, Any]:
-        self._copy_weights()  # they may have been restored alone
+        self.mirror.copy()  # they may have been restored alone
         self.act_rng = np.random.default_rng(child(self.context.seed, "act", self.clock))
         epsilon = self.config.eval_epsilon
         acting = f"epsilon-greedy ({epsilon:g})" if epsilon else "greedy"
@@ -305,38 +316,8 @@ class DQN:
         self.episodes.load_state(tree["episodes"])
         self.replay.load_state(tree["replay"])
         self.env.load_state(tree["env"])
-        self._copy_weights()
-
-    def _copy_weights(self) -> None:
-        if self.mirror is not None:
-            self.mirror.take_weights(np.concatenate([v.numpy().ravel() for v in self.mirror.variables]))
+        self.mirror.copy()
 
     def close(self) -> None:
         self.env.close()
         self.replay.close()
-
-
-class _Mirror:
-    """The perceptron in numpy, plain or dueling."""
-
-    def __init__(self, model: keras.Model):
-        named = {layer.name: layer for layer in model.layers if isinstance(layer, keras.layers.Dense)}
-        streams = [[named.pop(f"{name}_hidden"), named.pop(name)] for name in ("value", "advantage") if name in named]
-        self._parts = [NumpyMLP(*chain) for chain in (list(named.values()), *streams)]
-        self.variables = [v for part in self._parts for v in part.variables]
-        self._ends = np.cumsum([int(np.prod(v.shape)) for v in self.variables])[:-1]
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Return Q [N, A] for x [N, D]."""
-        body, *streams = self._parts
-        h = body(x)
-        if not streams:
-            return h
-        value, advantage = (stream(h) for stream in streams)
-        return value + advantage - advantage.mean(axis=1, keepdims=True)
-
-    def take_weights(self, theta: np.ndarray) -> None:
-        """Take over the values [P] of all `variables`, one behind the other."""
-        values = iter(np.split(theta, self._ends))
-        for part in self._parts:
-            part.take_weights([next(values).reshape(v.shape) for v in part.variables])

@@ -27,6 +27,7 @@ from agents.rl.observations import highest
 from agents.rl.policies import Categorical
 from core.errors import UsageError
 from core.losses.reinforcement import policy_gradient, squared_error
+from core.mirror import Mirror
 from core.plugin import Context
 from core.returns import discounted_returns
 from core.schedules import linear
@@ -86,7 +87,8 @@ class PolicyGradient:
         )
         self.optimizer.build(self.model.trainable_variables)
         self.gradient = [np.zeros(v.shape, np.float32) for v in self.model.trainable_variables]
-        self._copy_weights()
+        heads = [[self.model.get_layer(name)] for name in ("logits", "value")[: 1 + config.baseline]]
+        self.mirror = Mirror([self.model.get_layer("hidden")], *heads)
 
         self.clock = 0
         self.updates = 0
@@ -186,14 +188,14 @@ class PolicyGradient:
     def _learn(self, batch: dict[str, Any]) -> Mapping[str, Any]:
         size, chunk = len(batch["a"]), self.config.chunk
         rows = slice(self.row, self.row + chunk)
-        x, (W1, b1) = batch["X"][rows], self.mirror["hidden"]  # [C, D]
+        x, [(W1, b1)] = batch["X"][rows], self.mirror.chains[0].weights  # [C, D]
         weight = np.full(x.shape[0], 1 / size if self.config.loss == "mean" else 1.0, np.float32)
 
         def padded(array: np.ndarray) -> np.ndarray:  # to one shape, so that TensorFlow traces once
             return np.pad(array, [(0, chunk - len(array))] + [(0, 0)] * (array.ndim - 1))
 
         rest = (batch["a"][rows], batch["A"][rows], batch["G"][rows], weight)
-        losses, dz, head = self._head_gradient(padded(x @ W1 + b1), *map(padded, rest))
+        losses, dz, head = self._head_gradient(padded(x @ W1 if b1 is None else x @ W1 + b1), *map(padded, rest))
         dz = dz.numpy()[: x.shape[0]]  # [C, H]
         hidden = [x.T @ dz, dz.sum(axis=0)] if self.config.bias else [x.T @ dz]
         for total, part in zip(self.gradient, [*hidden, *head], strict=True):
@@ -207,7 +209,7 @@ class PolicyGradient:
         norm = self._apply_gradient([tf.constant(total) for total in self.gradient])
         for total in self.gradient:
             total[:] = 0
-        self._copy_weights()
+        self.mirror.copy()
         policy, value, entropy = self.losses / (1 if self.config.loss == "mean" else size)
         self.batch, self.row, self.losses = None, 0, np.zeros(3)
         self.updates += 1
@@ -276,25 +278,14 @@ class PolicyGradient:
             return logits, tf.zeros_like(logits[:, 0])
         return logits, self.model.get_layer("value")(h)[:, 0]
 
-    def _copy_weights(self) -> None:
-        """Mirror the weights in numpy: acting on ten rows costs TensorFlow more for the call than for the numbers."""
-        self.mirror = {
-            layer.name: (np.asarray(layer.kernel), np.asarray(layer.bias) if layer.use_bias else np.float32(0))
-            for layer in self.model.layers
-            if isinstance(layer, keras.layers.Dense)
-        }
-
     def _forward(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return logits [N, A] and values [N] for x [N, D], dense or sparse, from the mirror."""
-        (W1, b1), (W2, b2) = self.mirror["hidden"], self.mirror["logits"]
-        h = np.maximum(x @ W1 + b1, 0)  # [N, H]
-        logits = h @ W2 + b2
+        hidden, logits_of, *value_of = self.mirror.chains
+        h = hidden(x)  # [N, H]
+        logits = logits_of(h)
         if self.config.policy == "sigmoid":
             logits = np.concatenate([logits, np.zeros_like(logits)], axis=1)
-        if not self.config.baseline:
-            return logits, np.zeros(len(logits), np.float32)
-        Wv, bv = self.mirror["value"]
-        return logits, (h @ Wv + bv)[:, 0]
+        return logits, value_of[0](h)[:, 0] if value_of else np.zeros(len(logits), np.float32)
 
     def _features(self, obs: np.ndarray) -> Any:
         """Return observations as rows [N, D]: sparse for difference frames, one-hot for tabular ones, else float32."""
@@ -335,7 +326,7 @@ class PolicyGradient:
         return {"act": self.policy.export(self.groups[0].env, logits)}
 
     def evaluate(self) -> Mapping[str, Any]:
-        self._copy_weights()  # they may have been restored alone
+        self.mirror.copy()  # they may have been restored alone
         self.act_rng = np.random.default_rng(child(self.context.seed, "act", self.clock))
         return evaluate(self.config.pong_env, self.act, self.config.eval_episodes, self.context.seed)
 
@@ -355,7 +346,7 @@ class PolicyGradient:
             setattr(self, name, tree[name])
         self.episodes.load_state(tree["episodes"])
         self.batch = tree["batch"] and {**tree["batch"], "X": self._unpack(tree["batch"]["X"])}
-        self._copy_weights()
+        self.mirror.copy()
         for group, saved in zip(self.groups, tree["groups"], strict=True):
             group.env.load_state(saved["env"])
             group.left, group.open = saved["left"], saved["open"]

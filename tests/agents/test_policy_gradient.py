@@ -45,7 +45,7 @@ def learn(a: PolicyGradient) -> dict[str, Any]:
 
 def by_hand(a: PolicyGradient, batch: dict[str, Any]) -> list[np.ndarray]:
     """The gradient of sum_t -A_t log pi(a_t | x_t) for one hidden ReLU layer without biases, as the original writes it."""
-    (W1, _), (W2, _) = a.mirror["hidden"], a.mirror["logits"]
+    [(W1, _)], [(W2, _)] = (chain.weights for chain in a.mirror.chains)
     X = np.asarray(batch["X"].todense() if scipy.sparse.issparse(batch["X"]) else batch["X"], np.float64)
     h = np.maximum(X @ W1, 0)
     z = h @ W2
@@ -158,7 +158,7 @@ def test_a_time_limit_is_bootstrapped_with_the_baseline_only() -> None:
         a = agent(env=EnvConfig("CartPole-v1", time_limit=4), baseline=baseline, bias=True, games=1, batch_episodes=1)
         if baseline:
             a.model.get_layer("value").bias.assign([10.0])
-            a._copy_weights()
+            a.mirror.copy()
         (group,) = a.groups
         while not group.env.last_episode[0]:
             a._play(group)
