@@ -41,7 +41,7 @@ def main(run: StoredRun, flags: Flags) -> None:
         close(plugin, spec, print)
     from rich.console import Console
 
-    from agents.evaluation import NO_FILM
+    from agents.rl.evaluate import NO_FILM
     from envs.film import film
     from experiments.launcher.console import closing_table
     from experiments.launcher.images import gif

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
-from agents.observations import Observations, highest
+from agents.rl.observations import Observations, highest
 from core.layers.torsos import blocks
 
 
