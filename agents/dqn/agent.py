@@ -26,7 +26,8 @@ from core.errors import UsageError, require
 from core.layers.torsos import dense, mlp, nature_cnn
 from core.losses.reinforcement import huber, q_learning_error
 from core.mirror import Mirror
-from core.optimizers import Adam, RMSprop
+from core.optim.config import OptimizerConfig
+from core.optim.optimizer import make_optimizer
 from core.plugin import Context
 from core.replay import Batch, Replay
 from core.schedules import linear
@@ -57,12 +58,12 @@ class DQN:
         self.model, self.target = self._network(), self._network()
         self.target.trainable = False
         self.target.set_weights(self.model.get_weights())
-        self.optimizer = (
-            RMSprop(config.lr, rho=0.95, epsilon=0.01, centered=True)  # epsilon inside the square root
+        optimizer = (
+            OptimizerConfig("rmsprop", config.lr, rho=0.95, epsilon=0.01, centered=True)
             if config.optimizer == "rmsprop"
-            else Adam(config.lr, epsilon=config.adam_epsilon)  # epsilon outside
+            else OptimizerConfig("adam", config.lr, epsilon=config.adam_epsilon)
         )
-        self.optimizer.build(self.model.trainable_variables)
+        self.optimizer = make_optimizer(optimizer, self.model.trainable_variables)
         self.mirror = Mirror(*([] if pixels else self._chains()))
         self._updates, self._q = self._traced()
 

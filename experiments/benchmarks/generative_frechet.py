@@ -31,9 +31,9 @@ from experiments.launcher.experiment import Experiment, StoredRun
 from experiments.launcher.flags import as_dict
 from experiments.launcher.images import grid
 from experiments.launcher.restore import restored
+from generative.adversarial.evaluation import Evaluation
 from generative.data.settings import DataConfig
 from generative.data.sources import Pictures, open_data
-from generative.evaluation import Evaluation
 
 __all__ = ["layout", "main"]
 

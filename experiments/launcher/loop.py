@@ -356,7 +356,7 @@ def _best(clock: int) -> str:
 
 
 def _step_sizes(node: Any) -> list[Any]:
-    """Return the step sizes of all Keras optimisers in a state tree, as variables; a schedule is none."""
+    """Return the step sizes of all optimisers in a state tree, as variables; a schedule sets its own anew."""
     if isinstance(node, dict):
         return [rate for value in node.values() for rate in _step_sizes(value)]
     if isinstance(node, (list, tuple)):

@@ -153,7 +153,7 @@ class Sampler:
     def _writes_variables(self, call: Call) -> bool:
         code, module, function = call
         assigns = module.endswith("resource_variable_ops") and code.co_name.startswith("assign")
-        if assigns or module.startswith("keras.src.optimizers"):
+        if assigns or module.startswith(("keras.src.optimizers", "core.optim")):
             return True
         if function is None:
             return False

@@ -173,7 +173,7 @@ def check_model(plugin: Any, functions: dict[str, Any]) -> None:
         return
     outputs = functions[next(iter(functions))](noise)
     if "point" in outputs:
-        np.testing.assert_allclose(outputs["point"], plugin.sampler.outputs(5, 7), atol=1e-6)
+        np.testing.assert_allclose(outputs["point"], plugin.game.sampler.outputs(5, 7), atol=1e-6)
     else:
         assert_same_pictures(outputs["image"], plugin.sample(5, 7))
 

@@ -17,7 +17,7 @@ from tests.contract import check_contract
 from tests.events import read
 
 
-@pytest.mark.parametrize("name", ["tabular-q", "pixel-gaussian"])
+@pytest.mark.parametrize("name", ["tabular-q", "pixel-gaussian", "least-squares-gan"])
 def test_its_plugins_keep_the_contract(external: Path, name: str, tmp_path: Path) -> None:
     check_contract(catalogue().plugins[name], tmp_path)
 
@@ -77,6 +77,26 @@ def test_its_verbs_are_found_by_plugin_and_by_entry_point(external: Path, cli, t
     assert "last-words  Say something. (package pongan-extra)" in out and "silent      a verb of package" in out
     code, _, err = cli("silent")
     assert code == 2 and "the verb 'silent' of package pongan-extra is there but broken: ModuleNotFoundError" in err
+
+
+RING = "--model.data.source ring --model.latent 2 --model.batch 256 --model.layers 3 --model.ema 0.995 --model.eval-samples 2500"
+RING += " --model.r1 3e-3 --model.optimizer.lr 1e-3 --model.optimizer.beta1 0 --model.optimizer.beta2 0.99"
+RING += " --model.turn 50 --model.jit --run.until 5000 --run.eval-every 0 --run.save-every 0"
+
+
+def test_a_gan_takes_two_short_files(external: Path) -> None:
+    files = [external / "pongan_extra" / name for name in ("lsgan_config.py", "lsgan.py")]
+    assert sum(len(file.read_text().splitlines()) for file in files) <= 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_such_a_gan_finds_all_eight_modes(external: Path, cli, tmp_path: Path, seed: int) -> None:
+    flags = ("--run.seed", seed, "--run.folder", tmp_path / "runs")
+    code, _, err = cli("run", "least-squares-gan", *RING.split(), *flags)
+    assert code == 0, err
+    measured = json.loads((only_run(tmp_path / "runs") / "results.json").read_text())["evaluation"]
+    assert measured["eval/modes"] == 8 and measured["eval/high_quality"] > 0.7 and measured["eval/reverse_kl"] < 0.3
 
 
 def test_unknown_tags_warn(external: Path, cli, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_inside_the_repository_it_goes_where_the_others_are(
         (["agent", "a/b"], "must be letters, digits and single hyphens"),
         (["agent", "Actor_Critic"], "the name 'actor-critic' is already taken"),
         (["agent", "xyz", "--package", "/proc/nowhere"], "cannot be written"),
-        (["generative", "networks"], "networks.py' exists already"),
+        (["generative", "adversarial"], "adversarial' exists already"),
         (["agent", "rl"], "rl' exists already"),
         (["source", "mixtures"], "mixtures.py' exists already"),
         (["source", "2fast"], "data source name '2fast' must be"),

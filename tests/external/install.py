@@ -8,6 +8,7 @@ from pathlib import Path
 ENTRY_POINTS = """[pongan.plugins]
 tabular-q = pongan_extra.q_config
 pixel-gaussian = pongan_extra.gaussian_config:GaussianConfig
+least-squares-gan = pongan_extra.lsgan_config
 misbehaving = pongan_extra.misbehaving
 broken = pongan_extra.broken
 duplicate = pongan_extra.duplicate

@@ -15,6 +15,7 @@ from PIL import Image
 
 from core.errors import UsageError
 from core.metrics.image_quality import quality
+from core.optim.config import OptimizerConfig
 from core.plugin import Context
 from experiments.launcher.catalogue import catalogue
 from generative.data.pictures import BROKEN
@@ -255,7 +256,9 @@ def test_stage_one_is_the_pixel_loss_and_moves_g_alone(context: Context) -> None
 def test_stage_two_shares_the_generators_forward_pass(context: Context, esrgan: bool) -> None:
     """One forward pass of G gives what two would: D's step, then G's through the updated D, worked out apart."""
     options: dict[str, Any] = {"generator": "rrdb", "distance": "l1", "adversarial": "relativistic"} if esrgan else {}
-    config = SRGANConfig(**TINY | options, stage_one=0, pixel_weight=0.5, adversarial_weight=0.1, lr=1e-2)
+    config = SRGANConfig(
+        **TINY | options, stage_one=0, pixel_weight=0.5, adversarial_weight=0.1, optimizer=OptimizerConfig(lr=1e-2)
+    )
     model, twin = (eager(config, context) for _ in range(2))
     model.phi = twin.phi = lambda x: 3.0 * x[:, ::2]  # stands in for VGG19, which has tests of its own
     config = model.config = twin.config = dataclasses.replace(config, feature_weight=0.2)
@@ -289,11 +292,17 @@ def test_stage_two_shares_the_generators_forward_pass(context: Context, esrgan: 
     model.close(), twin.close()
 
 
+STEPS = {
+    "pixel_optimizer": OptimizerConfig(lr=1.0, lr_schedule="step", lr_steps=2, lr_end=0.1),
+    "optimizer": OptimizerConfig(lr=1e-3, lr_schedule="step", lr_steps=2, lr_end=0.1),
+}
+
+
 def test_step_sizes_follow_each_stage(context: Context) -> None:
-    config = SRGANConfig(**TINY, stage_one=4, stage_two=4, schedule_one="halfway", lr_one=1.0, lr=1e-3, decay=0.1)
+    config = SRGANConfig(**TINY, stage_one=4, stage_two=4, **STEPS)
     model = eager(config, context)
     rates = [float(model.step()["optim/lr"]) for _ in range(10)]
-    np.testing.assert_allclose(rates, [1, 1, 0.1, 0.1, 1e-3, 1e-3, 1e-4, 1e-4, 1e-4, 1e-4], rtol=1e-6)
+    np.testing.assert_allclose(rates, [1, 1, 0.1, 0.1, 1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5], rtol=1e-6)
     assert int(model.pixel_optimizer.iterations) == 4 and int(model.D_optimizer.iterations) == 6
     model.close()
 
@@ -307,7 +316,12 @@ def test_without_features_it_says_so(tmp_path: Path) -> None:
 
 
 def test_it_learns_in_seconds(context: Context) -> None:
-    model = SRGAN(SRGANConfig(**TINY | {"width": 8, "batch": 4, "crop": 32}, lr_one=5e-3, batch_norm=False), context)
+    model = SRGAN(
+        SRGANConfig(
+            **TINY | {"width": 8, "batch": 4, "crop": 32}, pixel_optimizer=OptimizerConfig(lr=5e-3), batch_norm=False
+        ),
+        context,
+    )
     before = model.evaluate()
     for _ in range(150):
         model.step()
@@ -351,11 +365,9 @@ def test_the_flags_name_presets_that_exist() -> None:
         ({"source": "folder:"}, "source is 'folder:'"),
         ({"crop": 97}, "crop is 97"),
         ({"ends": 4}, "ends is 4"),
-        ({"lr": 0.0}, "lr is 0.0"),
         ({"batch": 1, "crop": 64}, "batch is 1 with a crop of 64"),
         ({"feature_layer": "conv5_5"}, "did you mean 'conv5_4'"),
         ({"feature_size": 3}, "feature_size is 3"),
-        ({"beta1": 1.0}, "beta1 is 1.0"),
     ],
 )
 def test_settings_that_cannot_work(settings: dict[str, Any], sentence: str) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from generative.adversarial.evaluation import Evaluation
 from generative.data.settings import DataConfig
 from generative.data.sources import Pictures, open_data
-from generative.evaluation import Evaluation
 
 
 class Fixed:

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 
+from generative.adversarial.networks import levels, make_discriminator, make_generator
 from generative.data.settings import DataConfig
 from generative.data.sources import Pictures, open_data
 from generative.dcgan.config import DCGANConfig
-from generative.networks import levels, make_discriminator, make_generator
 from generative.ragan.config import RaGANConfig
 
 

@@ -13,7 +13,7 @@ G has the same sides in reverse. The level next to the picture has `width` filte
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import keras
 
@@ -24,37 +24,18 @@ from core.layers.minibatch import MinibatchStd
 from core.layers.spectral import SpectralNormalization
 from core.layers.upsampling import CroppedConv2DTranspose, ResizeConv2D
 from core.seeds import child
+from generative.adversarial.settings import AdversarialConfig, Network
 from generative.data.sources import Data, Mixture
 
-__all__ = ["LEAST_SIZE", "Network", "Spectral", "levels", "make_discriminator", "make_generator"]
+__all__ = ["LEAST_SIZE", "Spectral", "levels", "make_discriminator", "make_generator"]
 
 LEAST_SIZE = 16  # pixels: at least two levels
 DEEPEST = 4  # pixels of the smaller side at which the halving ends
-Network = Literal["dcgan", "sn", "resnet"]
 Spectral = Literal["none", "divide", "watch"]
 """none: plain layers; divide: each kernel by its largest singular value; watch: plain, but the singular values are followed."""
 
 
-class Settings(Protocol):
-    """The fields that the configurations of all adversarial models have."""
-
-    @property
-    def network(self) -> Network: ...
-    @property
-    def latent(self) -> int: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def kernel(self) -> int: ...
-    @property
-    def upsampling(self) -> Literal["transposed", "resize"]: ...
-    @property
-    def hidden(self) -> int: ...
-    @property
-    def layers(self) -> int: ...
-
-
-def make_generator(data: Data, config: Settings, seed: int) -> keras.Model:
+def make_generator(data: Data, config: AdversarialConfig, seed: int) -> keras.Model:
     """Return G: z [B, latent] -> pictures [B, H, W, C] in [-1, 1] or points [B, 2], float32 at any precision.
 
     Raises UsageError for pictures of fewer than 16 pixels a side.
@@ -94,7 +75,7 @@ def make_generator(data: Data, config: Settings, seed: int) -> keras.Model:
 
 def make_discriminator(
     data: Data,
-    config: Settings,
+    config: AdversarialConfig,
     seed: int,
     *,
     batch_norm: bool,
@@ -150,7 +131,7 @@ def levels(shape: tuple[int, ...]) -> list[tuple[int, int]]:
 # --- D up to its last layer, [B, H, W, C] -> [B, h, w, F] --------------------------------------------------------------------
 
 
-def _dcgan_features(h: Any, config: Settings, count: int, batch_norm: bool, make: _Layers) -> Any:
+def _dcgan_features(h: Any, config: AdversarialConfig, count: int, batch_norm: bool, make: _Layers) -> Any:
     for level in range(count):
         normed = batch_norm and level > 0
         h = make.conv(config.width * 2**level, config.kernel, strides=2, use_bias=not normed)(h)
@@ -158,7 +139,7 @@ def _dcgan_features(h: Any, config: Settings, count: int, batch_norm: bool, make
     return h
 
 
-def _sn_features(h: Any, config: Settings, count: int, batch_norm: bool, make: _Layers) -> Any:
+def _sn_features(h: Any, config: AdversarialConfig, count: int, batch_norm: bool, make: _Layers) -> Any:
     for level in range(count + 1):
         filters = config.width * 2**level
         normed = batch_norm and level > 0
@@ -170,7 +151,7 @@ def _sn_features(h: Any, config: Settings, count: int, batch_norm: bool, make: _
     return h
 
 
-def _resnet_features(h: Any, config: Settings, count: int, batch_norm: bool, make: _Layers) -> Any:
+def _resnet_features(h: Any, config: AdversarialConfig, count: int, batch_norm: bool, make: _Layers) -> Any:
     """Blocks that halve the sides, the first without a leading activation, then one that keeps them."""
     for level in range(count + 1):
         filters, down, first = config.width * 2 ** min(level, count), level < count, level == 0
