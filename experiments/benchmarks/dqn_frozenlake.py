@@ -54,12 +54,13 @@ def measured(seed: int, folder: str) -> dict[str, Any]:
     """Train `dqn-frozenlake`, or take a finished run, and compute what the greedy policy of the final weights is worth."""
     from core import checkpoint
     from core.runtime import configure
-    from experiments.run import load_run, make_plugin
+    from experiments.launcher.experiment import StoredRun
+    from experiments.launcher.restore import make_plugin
 
     run = trained("dqn-frozenlake", seed, folder, [])
     configure()
-    spec, config, settings = load_run(run, [])
-    agent = make_plugin(spec, config, settings, run / "files", lambda line: None)
+    stored = StoredRun.of([str(run)])
+    agent = make_plugin(stored.spec, stored.config, stored.settings, run / "files", lambda line: None)
     checkpoint.load(checkpoint.numbered(run)[0], {"plugin": agent.state()}, weights_only=True)
     policy = np.asarray(agent.model(np.eye(16, dtype=np.float32))).argmax(axis=1)
     agent.close()

@@ -21,8 +21,9 @@ from core.errors import UsageError, require
 from core.runtime import configure
 from experiments.benchmarks.gan_cls_reader import TESTED, measure
 from experiments.benchmarks.report import Part, Report, Table, spread
-from experiments.run import load_run, make_plugin
-from experiments.tensorboard import read_scalars
+from experiments.launcher.events import read_scalars
+from experiments.launcher.experiment import StoredRun
+from experiments.launcher.restore import make_plugin
 from generative.data import shapes
 from generative.gan_cls.measures import Measures
 from generative.gan_cls.model import ROWS
@@ -59,7 +60,8 @@ def main() -> None:
 
 
 def _measured(path: Path, sheet: Path | None) -> dict[str, Any]:
-    spec, config, settings = load_run(path, [])
+    run = StoredRun.of([str(path)])
+    spec, config, settings = run.spec, run.config, run.settings
     if spec.name != "gan-cls" or config.data.source != "captioned-shapes":
         raise UsageError(
             f"{path} holds {spec.name!r} on {getattr(config, spec.subject.split('.')[0])}; gan-cls is measured"
@@ -121,6 +123,6 @@ def _draw_sheet(model: Any, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    from experiments.console import exit_with
+    from experiments.launcher.console import exit_with
 
     exit_with(main)

@@ -27,13 +27,13 @@ from core.errors import UsageError, nearest
 from core.runtime import configure
 from experiments.benchmarks.learning import trained
 from experiments.benchmarks.report import Page, Part, Report, Table
-from experiments.configuration import as_dict
-from experiments.run import configured
-from experiments.show import restored
-from experiments.tensorboard import grid
+from experiments.launcher.experiment import Experiment, StoredRun
+from experiments.launcher.flags import as_dict
+from experiments.launcher.images import grid
+from experiments.launcher.restore import restored
+from generative.adversarial.evaluation import Evaluation
 from generative.data.settings import DataConfig
 from generative.data.sources import Pictures, open_data
-from generative.evaluation import Evaluation
 
 __all__ = ["layout", "main"]
 
@@ -101,7 +101,8 @@ def described(row: str) -> Any:
     """Return what a kept result must agree with to be valid: the configuration that a row's command has today."""
     if row not in RUNS:
         return {"flags": PEER_FLAGS if row == PEER else []}
-    _, _, config, settings = configured(shlex.split(RUNS[row][1]))
+    experiment = Experiment.of(shlex.split(RUNS[row][1]))
+    config, settings = experiment.config, experiment.settings
     return {"model": as_dict(config), "until": settings.until}
 
 
@@ -156,7 +157,7 @@ class Bench:
         name, *flags = shlex.split(RUNS[row][1])
         run = trained(name, seed, self.folder, flags)
         results = json.loads((run / "results.json").read_text())
-        model, _, _ = restored(run, ["--weights", "newest"])
+        model, _ = restored(StoredRun.of([str(run)]), "newest")
         config, seconds = model.config, results["wall_clock_seconds"]
         steps = getattr(config, "critic_steps", getattr(config, "d_steps", 1))
         extra = {
@@ -281,6 +282,6 @@ def span(runs: Sequence[dict[str, Any]], figure: str, digits: int) -> str:
 
 
 if __name__ == "__main__":
-    from experiments.console import exit_with
+    from experiments.launcher.console import exit_with
 
     exit_with(main)

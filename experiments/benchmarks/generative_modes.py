@@ -18,23 +18,23 @@ from PIL import Image, ImageDraw
 from core.runtime import configure
 from experiments.benchmarks.generative_runs import Variant, train_missing
 from experiments.benchmarks.report import Part, Report, Table, spread
-from experiments.catalogue import catalogue
-from experiments.configuration import parse
-from experiments.run import configured
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.experiment import Experiment
+from experiments.launcher.flags import parse
 
 __all__ = ["layout", "main"]
 
 PICTURES = Path("runs/generative_modes")  # of single runs, until they stand on one sheet
 MIXTURES = ("ring", "grid")
 COMMON = {"latent": 2, "batch": 256, "layers": 3, "hidden": 128, "jit": True, "eval_samples": 2500, "ema": 0.995}
-SN: dict[str, Any] = {"norm": "spectral", "lr": 1e-3}
-PENALISED: dict[str, Any] = {"norm": "none", "lr": 1e-3, "beta1": 0.0, "beta2": 0.99}
+SN: dict[str, Any] = {"norm": "spectral", "optimizer": {"lr": 1e-3}}
+PENALISED: dict[str, Any] = {"norm": "none", "optimizer": {"lr": 1e-3, "beta1": 0.0, "beta2": 0.99}}
 COMBINATIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "non-saturating GAN (dcgan)": ("dcgan", {"lr": 1e-3}),
-    "WGAN, clipping 0.1": ("wgan", {"constraint": "clip", "clip": 0.1, "lr": 5e-4}),
-    "WGAN, gradient penalty 0.1": ("wgan", {"constraint": "gp", "gp": 0.1, "lr": 1e-3}),
-    "WGAN, spectral norm": ("wgan", {"constraint": "sn", "lr": 1e-3}),
-    "WGAN, spectral-norm regularisation 0.01": ("wgan", {"constraint": "sn-reg", "lr": 1e-3}),
+    "non-saturating GAN (dcgan)": ("dcgan", {"optimizer": {"lr": 1e-3}}),
+    "WGAN, clipping 0.1": ("wgan", {"constraint": "clip", "clip": 0.1}),
+    "WGAN, gradient penalty 0.1": ("wgan", {"constraint": "gp", "gp": 0.1, "optimizer": {"lr": 1e-3}}),
+    "WGAN, spectral norm": ("wgan", {"constraint": "sn", "optimizer": {"lr": 1e-3}}),
+    "WGAN, spectral-norm regularisation 0.01": ("wgan", {"constraint": "sn-reg", "optimizer": {"lr": 1e-3}}),
     "SGAN, spectral norm": ("ragan", {"loss": "sgan", **SN}),
     "SGAN, R1 0.003": ("ragan", {"loss": "sgan", "r1": 3e-3, **PENALISED}),
     "RSGAN, spectral norm": ("ragan", {"loss": "rsgan", **SN}),
@@ -74,8 +74,8 @@ def _variant(name: str, mixture: str, updates: int) -> Variant:
     """Return a combination with its configuration and the generator's updates."""
     title = f"{name} | {mixture}"
     if name in PRESETS:
-        spec, _, config, chosen = configured([PRESETS[name].format(mixture=mixture)])
-        return Variant(title, spec.name, config, chosen.until)
+        chosen = Experiment.of([PRESETS[name].format(mixture=mixture)])
+        return Variant(title, chosen.spec.name, chosen.config, chosen.settings.until)
     plugin, settings = COMBINATIONS[name]
     spec, _ = catalogue().find(plugin)
     steps = 5 if plugin == "wgan" else 1

@@ -14,9 +14,10 @@ import keras
 from core import checkpoint
 from core.plugin import Spec
 from experiments.benchmarks.report import Report
-from experiments.catalogue import catalogue
-from experiments.configuration import RunConfig, as_dict
-from experiments.run import make_plugin
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.flags import as_dict
+from experiments.launcher.restore import make_plugin
+from experiments.launcher.settings import RunConfig
 
 __all__ = ["Variant", "train_missing"]
 

@@ -23,7 +23,7 @@ import numpy as np
 from core.runtime import configure
 from experiments.benchmarks.peers import need
 from experiments.benchmarks.report import Part, Report, Table, spread
-from experiments.configuration import RunConfig
+from experiments.launcher.settings import RunConfig
 from generative.data.settings import DataConfig
 from generative.data.sources import Pictures, open_data
 
@@ -90,8 +90,8 @@ class Ours(Trained):
     """The plugin `vae`, as the launcher builds it."""
 
     def __init__(self, seed: int):
-        from experiments.catalogue import catalogue
-        from experiments.run import make_plugin
+        from experiments.launcher.catalogue import catalogue
+        from experiments.launcher.restore import make_plugin
         from generative.vae.config import VAEConfig
 
         spec, _ = catalogue().find("vae")
@@ -209,6 +209,6 @@ def layout(measured: dict[str, Any]) -> list[Part]:
 
 
 if __name__ == "__main__":
-    from experiments.console import exit_with
+    from experiments.launcher.console import exit_with
 
     exit_with(main)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.run import configured, make_plugin
+from experiments.launcher.experiment import Experiment
+from experiments.launcher.restore import make_plugin
 
 __all__ = ["built", "interleave", "parser", "per_second", "protocol", "steps"]
 
@@ -87,10 +88,10 @@ def built(words: Sequence[str]) -> Iterator[Any]:
     """Give the plugin that the launcher would build for the words after `run`, on the CPU; it is closed at the end."""
     from core.runtime import configure
 
-    spec, _, config, settings = configured(words)
-    configure(device="cpu", precision=settings.precision)
+    chosen = Experiment.of(words)
+    configure(device="cpu", precision=chosen.settings.precision)
     with tempfile.TemporaryDirectory() as folder:
-        plugin = make_plugin(spec, config, settings, Path(folder), lambda line: None)
+        plugin = make_plugin(chosen.spec, chosen.config, chosen.settings, Path(folder), lambda line: None)
         try:
             yield plugin
         finally:

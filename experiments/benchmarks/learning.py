@@ -20,10 +20,10 @@ import yaml
 
 from core.plugin import Spec
 from experiments.benchmarks.report import Part, Report, Table, spread
-from experiments.catalogue import catalogue
-from experiments.configuration import as_dict
-from experiments.run import configured
-from experiments.tensorboard import read_scalars
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.events import read_scalars
+from experiments.launcher.experiment import Experiment
+from experiments.launcher.flags import as_dict
 
 __all__ = ["layout", "main", "trained"]
 
@@ -96,7 +96,8 @@ def layout(measured: dict[str, Any]) -> list[Part]:
 
 def trained(preset: str, seed: int, folder: str, flags: list[str]) -> Path:
     """Return the finished run of this preset, seed and configuration, training it if there is none."""
-    spec, _, config, _ = configured([preset, *flags])
+    experiment = Experiment.of([preset, *flags])
+    spec, config = experiment.spec, experiment.config
     before = set(Path(folder).glob(f"{preset}/*/*"))
     command = ["run", preset, "--run.seed", str(seed), "--run.folder", folder, *flags]
     for run in sorted(before):
@@ -164,6 +165,6 @@ def _draw(
 
 
 if __name__ == "__main__":
-    from experiments.console import exit_with
+    from experiments.launcher.console import exit_with
 
     exit_with(main)

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 
 from core.errors import UsageError, require
 from core.plugin import Spec
-from experiments.catalogue import Preset, catalogue
-from experiments.configuration import parse_values, read_yaml
+from experiments.launcher.catalogue import Preset, catalogue
+from experiments.launcher.flags import parse_values
+from experiments.launcher.yaml_file import read_yaml
 
 __all__ = ["Measurement", "measurements", "plan"]
 
@@ -86,7 +87,7 @@ def measurements(preset: Preset) -> tuple[Measurement, ...]:
     found = []
     for entry in block:
         try:
-            found.append(parse_values(Measurement, [("entry", entry)], [], prog="benchmark"))
+            found.append(parse_values(Measurement, [], layers=[("entry", entry)], prog="benchmark"))
         except UsageError as error:
             raise UsageError(f"{source}: {str(error).removeprefix('entry: ')}") from error
     return tuple(found)

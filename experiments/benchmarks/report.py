@@ -205,6 +205,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     from experiments.benchmarks import report  # the module whose classes the benchmarks use, not this second copy of it
-    from experiments.console import exit_with
+    from experiments.launcher.console import exit_with
 
     exit_with(report.main)

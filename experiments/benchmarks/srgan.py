@@ -20,7 +20,7 @@ from PIL import Image
 from core.errors import require
 from core.metrics.image_quality import PROTOCOL, quality
 from experiments.benchmarks.report import Part, Report, Table, spread
-from experiments.tensorboard import read_scalars
+from experiments.launcher.events import read_scalars
 
 __all__ = ["layout", "main"]
 
@@ -129,6 +129,6 @@ def _minutes(run: Path, stage_one: int) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    from experiments.console import exit_with
+    from experiments.launcher.console import exit_with
 
     exit_with(main)

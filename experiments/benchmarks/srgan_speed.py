@@ -36,6 +36,8 @@ def ours(task: str, precision: Any, seconds: float) -> float:
     configure(device="cpu", precision=precision)
     import tensorflow as tf
 
+    from core.optim.config import OptimizerConfig
+    from core.optim.optimizer import make_optimizer
     from generative.srgan.config import SRGANConfig
     from generative.srgan.generator import make_generator
     from generative.srgan.model import pixel_step
@@ -46,10 +48,7 @@ def ours(task: str, precision: Any, seconds: float) -> float:
     if task == "upscale":
         upscaler, picture = Upscaler.of_generator(G, config, window=0), _picture()
         return _rate(lambda: upscaler(picture), seconds) * 16 * SIDE**2 / 1e6
-    import keras
-
-    optimizer = keras.optimizers.Adam(1e-4)
-    optimizer.build(G.trainable_variables)
+    optimizer = make_optimizer(OptimizerConfig(lr=1e-4), G.trainable_variables)
     hr, lr = (tf.constant(x) for x in _batch())
     step = tf.function(lambda: pixel_step(G, optimizer, hr, lr))
     return _rate(lambda: float(step()), seconds)
@@ -182,6 +181,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from experiments.console import exit_with
+    from experiments.launcher.console import exit_with
 
     exit_with(main)

@@ -23,7 +23,7 @@ from dataclasses import replace
 from core.errors import UsageError, nearest, require
 from experiments.benchmarks import learning, report, summary
 from experiments.benchmarks.plan import Measurement, plan
-from experiments.run import configured
+from experiments.launcher.experiment import Experiment
 
 __all__ = ["main"]
 
@@ -82,7 +82,8 @@ def _entries(entries: Sequence[Measurement], seeds: int) -> list[Measurement]:
 
 
 def _line(preset: str, entries: Sequence[Measurement]) -> str:
-    spec, _, _, settings = configured([preset])
+    experiment = Experiment.of([preset])
+    spec, settings = experiment.spec, experiment.settings
     runs = sum(entry.seeds for entry in entries)
     took = "not measured here"
     if (report.RESULTS / f"{preset}.json").exists():
@@ -92,6 +93,6 @@ def _line(preset: str, entries: Sequence[Measurement]) -> str:
 
 
 if __name__ == "__main__":
-    from experiments.console import exit_with
+    from experiments.launcher.console import exit_with
 
     exit_with(main)

@@ -16,7 +16,7 @@ from typing import Any
 from core.disk import write_atomically
 from experiments.benchmarks import report
 from experiments.benchmarks.plan import Measurement, plan
-from experiments.catalogue import catalogue
+from experiments.launcher.catalogue import catalogue
 
 __all__ = ["main", "summary"]
 

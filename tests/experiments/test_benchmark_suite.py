@@ -15,7 +15,7 @@ import pytest
 from core.errors import UsageError
 from experiments.benchmarks import learning, report, suite, summary
 from experiments.benchmarks.plan import Measurement, plan
-from experiments.catalogue import catalogue
+from experiments.launcher.catalogue import catalogue
 from tests.conftest import ROOT
 
 
@@ -129,7 +129,7 @@ def test_a_preset_of_another_package_is_planned_and_tabulated(
     [
         ("{seeds: 3}", "it must be a list of settings such as '- {seeds: 3, target: 475}', not {'seeds': 3}"),
         ("[{seed: 3}]", "'seed' is no setting; did you mean 'seeds'?"),
-        ("[{seeds: many}]", "seeds: invalid"),
+        ("[{seeds: many}]", "'seeds' is 'many'; it must be a whole number"),
         ("[{seeds: 0}]", "seeds is 0; it must be 1 or more"),
         ("[{target: [1, 2]}]", "'target' is [1, 2]; it must be one value"),
         ("[{minutes: -1}]", "minutes is -1; it must be 0 (no limit) or more"),
