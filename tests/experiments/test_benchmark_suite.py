@@ -16,6 +16,7 @@ from core.errors import UsageError
 from experiments.benchmarks import learning, report, suite, summary
 from experiments.benchmarks.plan import Measurement, plan
 from experiments.launcher.catalogue import catalogue
+from experiments.launcher.experiment import Experiment
 from tests.conftest import ROOT
 
 
@@ -145,6 +146,16 @@ def test_a_wrong_block_is_one_sentence(external: Path, block: str, sentence: str
     with pytest.raises(UsageError, match=r"^preset tabular-q-quick") as raised:
         plan()
     assert sentence in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_the_flags_of_every_block_are_those_of_its_preset() -> None:
+    given = [
+        (preset, shlex.split(entry.flags)) for preset, entries in plan().items() for entry in entries if entry.flags
+    ]
+    for preset, flags in given:
+        changed, plain = Experiment.of([preset, *flags]), Experiment.of([preset])
+        assert (changed.config, changed.settings) != (plain.config, plain.settings)
+    assert len(given) >= 2
 
 
 @pytest.mark.parametrize(
