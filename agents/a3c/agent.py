@@ -13,15 +13,16 @@ import tensorflow as tf
 from agents.a3c.config import A3CConfig
 from agents.a3c.local import Backend, Processes, Threads
 from agents.a3c.worker import LOSSES, Network
-from agents.evaluation import evaluate
-from agents.exported import gaussian_policy, softmax_policy
+from agents.rl.episodes import Episodes
+from agents.rl.evaluate import evaluate
 from core.plugin import Context
+from core.schedules import linear
 from core.seeds import child
 from envs import make
 
 __all__ = ["A3C"]
 
-PLAIN = ("clock", "updates", "episodes", "recent")
+PLAIN = ("clock", "updates")
 
 
 class A3C:
@@ -42,8 +43,7 @@ class A3C:
         self.act_rng = np.random.default_rng(child(context.seed, "act"))  # of `act`, which is no part of training
         self.clock = 0
         self.updates = 0
-        self.episodes = 0
-        self.recent: list[float] = []  # returns of the last 100 episodes
+        self.episodes = Episodes(0)  # the workers play them
 
     @property
     def backend(self) -> Backend:
@@ -65,46 +65,37 @@ class A3C:
     def step(self) -> Mapping[str, Any]:
         """Let the workers make the next `turn` updates together."""
         config = self.config
-        lr = config.lr * (max(0.0, 1 - self.clock / config.anneal) if config.anneal else 1.0)
+        lr = linear(self.clock, config.anneal, config.lr, 0.0) if config.anneal else config.lr
         reports = self.backend.run(config.turn, lr)
         theta, self.g = self.backend.weights()
         self.theta.assign(theta)
         updates = sum(report.updates for report in reports)
         self.updates += updates
         self.clock += updates * config.n_steps
-        returns = [score for report in reports for score in report.returns]
-        self.episodes += len(returns)
-        self.recent = [*self.recent, *returns][-100:]
+        for report in reports:
+            self.episodes.ended(report.returns, report.lengths)
         losses = np.array([row for report in reports for row in report.losses])  # [updates, LOSSES]
         scalars = dict(zip(LOSSES, losses.T, strict=True))
         scalars["optim/staleness"] = np.array([number for report in reports for number in report.staleness])
-        if returns:
-            scalars["rollout/return"] = np.array(returns)
-            scalars["rollout/length"] = np.array([length for report in reports for length in report.lengths])
-            scalars["rollout/return_last100"] = np.mean(self.recent)
-        return scalars
+        return scalars | self.episodes.scalars()
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Return actions [N] or [N, A] for observations [N, ...], drawn from the policy or its likeliest (`eval_actions`)."""
-        network = self.network
-        policy, _ = network.forward(network.observations.encode(observations))
+        network, policy = self.network, self.network.policy
+        parameters, _ = network.forward(network.observations.encode(observations))
         if self.config.eval_actions == "sampled":
-            return network.to_env(network.sample(policy, self.act_rng))
-        return policy.argmax(axis=1) if network.discrete else network.to_env(policy)
+            return policy.to_env(policy.sample(parameters, self.act_rng))
+        return policy.to_env(policy.greedy(parameters))
 
     def exportable(self) -> Mapping[str, Any]:
         network = self.network
 
-        def outputs(observation: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-            return network.networks(tf.convert_to_tensor(self.theta), network.observations.traced(observation))
+        def parameters(observation: tf.Tensor) -> Any:
+            return network.networks(tf.convert_to_tensor(self.theta), network.observations.traced(observation))[0]
 
-        if network.discrete:
-            return {"act": softmax_policy(self.env, lambda observation: outputs(observation)[0])}
-        return {
-            "act": gaussian_policy(self.env, lambda observation: outputs(observation)[::2], network.low, network.high)
-        }
+        return {"act": network.policy.export(self.env, parameters)}
 
     def evaluate(self) -> Mapping[str, Any]:
         self.network.use(self.theta.numpy())
@@ -116,6 +107,7 @@ class A3C:
         return {
             "theta": self.theta,
             "g": self.g,
+            "episodes": self.episodes.state(),
             "workers": self._states if self._backend is None else self._backend.states(),
             **{name: getattr(self, name) for name in PLAIN},
         }
@@ -124,6 +116,7 @@ class A3C:
         for name in PLAIN:
             setattr(self, name, tree[name])
         self.g = tree["g"]
+        self.episodes.load_state(tree["episodes"])
         self.network.use(self.theta.numpy())
         saved = tree["workers"]
         if len(saved) > 1 or self.workers > 1:

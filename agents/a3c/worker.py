@@ -18,20 +18,14 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from gymnasium.spaces import Box, Discrete, Space
+from gymnasium.spaces import Space
 
 from agents.a3c.config import A3CConfig
-from agents.observations import Observations
-from core.errors import UsageError
-from core.layers.torsos import NumpyMLP, a3c_cnn, dense, mlp, nature_cnn
-from core.losses.reinforcement import (
-    categorical_entropy,
-    categorical_log_prob,
-    gaussian_entropy,
-    gaussian_log_prob,
-    policy_gradient,
-    squared_error,
-)
+from agents.rl.observations import Observations
+from agents.rl.policies import Gaussian, policy_for
+from core.layers.torsos import a3c_cnn, dense, mlp, nature_cnn
+from core.losses.reinforcement import policy_gradient, squared_error
+from core.mirror import Mirror
 from core.returns import generalized_advantage
 from core.seeds import child
 from envs import make
@@ -76,20 +70,13 @@ class Network:
         small = config.env.observation == "frames42"
         self.observations = Observations.of(space, "a3c", in_blocks=not small)
         self.pixels = self.observations.kind == "pixels"
-        self.discrete = isinstance(actions, Discrete)
-        if isinstance(actions, Box) and len(actions.shape) == 1 and np.issubdtype(actions.dtype, np.floating):
-            self.low, self.high = actions.low, actions.high
-            self.num_actions = actions.shape[0]
-        elif isinstance(actions, Discrete):
-            self.num_actions = int(actions.n)
-        else:
-            raise UsageError(f"a3c needs discrete actions or a vector of them; those of {config.env.id} are {actions}")
-        policy, value = dense(self.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
+        self.policy = policy_for(actions, "a3c", config.env.id)
+        self.gaussian = isinstance(self.policy, Gaussian)
+        policy, value = dense(self.policy.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
         shape = self.observations.shape
         if self.pixels:
-            x = keras.Input(shape, dtype="uint8")
+            x, chains = keras.Input(shape, dtype="uint8"), []
             h = (a3c_cnn if small else nature_cnn)(self.observations.seen, seed)(x)
-            chains = [[policy], [value]]
             outputs = {"policy": policy(h), "value": value(h)}
         else:
             x = keras.Input(shape)
@@ -99,52 +86,33 @@ class Network:
             ]
             outputs = {"policy": policy(chains[0][0](x)), "value": value(chains[1][0](x))}
         self.model = keras.Model(x, outputs, name="a3c")
-        self._variables = list(self.model.trainable_variables)
-        if not self.pixels:
-            self._mirrors = [NumpyMLP(*chain) for chain in chains]
-            self._order = [  # of each mirror's weights in theta
-                [self._index(v) for layer in chain for v in layer.trainable_variables] for chain in chains
-            ]
-        self._shapes = [tuple(v.shape) for v in self._variables]
-        self.initial = np.concatenate([v.numpy().ravel() for v in self._variables])
-        if not self.discrete:  # the last weights of theta
-            self._shapes.append((self.num_actions,))
-            self.initial = np.concatenate([self.initial, np.full(self.num_actions, config.log_std, np.float32)])
+        variables = list(self.model.trainable_variables)
+        self._mirror = Mirror(*chains, order=variables)
+        self._shapes = [tuple(v.shape) for v in variables]
+        self.initial = np.concatenate([v.numpy().ravel() for v in variables])
+        if self.gaussian:  # log std [A], the last weights of theta
+            log_std = np.full(self.policy.num_actions, config.log_std, np.float32)
+            self._shapes.append(log_std.shape)
+            self.initial = np.concatenate([self.initial, log_std])
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
         self._gradient = tf.function(self._loss_gradient, jit_compile=not self.pixels)
         self.use(self.initial)
 
-    def _index(self, variable: Any) -> int:
-        return next(i for i, v in enumerate(self._variables) if v is variable)
-
     def use(self, theta: np.ndarray) -> None:
         """Act with the weights theta [P] from now on."""
         self.theta = tf.constant(theta)
-        weights = np.split(theta, np.cumsum(self._sizes)[:-1])
-        arrays = [array.reshape(shape) for array, shape in zip(weights, self._shapes, strict=True)]
-        if not self.pixels:
-            for mirror, order in zip(self._mirrors, self._order, strict=True):
-                mirror.take_weights([arrays[i] for i in order])
-        if not self.discrete:
-            self.std = np.exp(arrays[-1])  # [A]
+        self._mirror.take(theta)
+        if self.gaussian:
+            self.log_std = theta[-self.policy.num_actions :]  # [A]
 
-    def forward(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return logits or means [N, A] and values [N] for network inputs x [N, ...]."""
+    def forward(self, x: np.ndarray) -> tuple[Any, np.ndarray]:
+        """Return the policy's parameters and the values [N] for network inputs x [N, ...]."""
         if self.pixels:
-            policy, value = self._forward_on_pixels(self.theta, tf.constant(x))
-            return policy.numpy(), value.numpy()
-        return self._mirrors[0](x), self._mirrors[1](x)[:, 0]
-
-    def sample(self, policy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw actions [N] or [N, A]; continuous ones are clipped to the environment's bounds by `to_env` only."""
-        if not self.discrete:
-            return policy + self.std * rng.standard_normal(policy.shape, np.float32)
-        p = np.exp(policy - policy.max(axis=1, keepdims=True))
-        ceiling = np.cumsum(p, axis=1)  # inverse of the distribution function
-        return (rng.random((len(p), 1)) * ceiling[:, -1:] >= ceiling).sum(axis=1)
-
-    def to_env(self, action: np.ndarray) -> np.ndarray:
-        return action if self.discrete else np.clip(action, self.low, self.high)
+            policy, v = (output.numpy() for output in self._forward_on_pixels(self.theta, tf.constant(x)))
+        else:
+            actor, critic = self._mirror.chains
+            policy, v = actor(x), critic(x)[:, 0]
+        return (policy, self.log_std) if self.gaussian else policy, v
 
     def gradient(self, x: np.ndarray, a: np.ndarray, A: np.ndarray, R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return d theta [P] and LOSSES for a rollout x [T, ...], a, A, R [T] under the weights in use."""
@@ -157,11 +125,8 @@ class Network:
         config = self.config
         with tf.GradientTape() as tape:
             tape.watch(theta)
-            policy, V, log_std = self.networks(theta, s)
-            if log_std is None:
-                log_pi, H = categorical_log_prob(policy, a), tf.reduce_mean(categorical_entropy(policy))
-            else:
-                log_pi, H = gaussian_log_prob(policy, log_std, a), gaussian_entropy(log_std)
+            parameters, V = self.networks(theta, s)
+            log_pi, H = self.policy.log_prob(parameters, a), tf.reduce_mean(self.policy.entropy(parameters))  # [T], []
             L_policy = tf.reduce_mean(policy_gradient(log_pi, A))
             L_value = tf.reduce_mean(squared_error(V, R))
             L = L_policy + config.value_weight * L_value - config.entropy * H
@@ -171,17 +136,18 @@ class Network:
             gradient *= tf.minimum(1.0, config.max_gradient_norm / (norm + 1e-12))
         return gradient, tf.stack([L_policy, L_value, H, norm])
 
-    def networks(self, theta: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-        """Return logits or means [N, A], values [N] and, for continuous actions, log std [A]; differentiable in theta."""
+    def networks(self, theta: tf.Tensor, x: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        """Return the policy's parameters and the values [N]; differentiable in theta."""
         weights = [tf.reshape(w, s) for w, s in zip(tf.split(theta, self._sizes), self._shapes, strict=True)]
-        log_std = None if self.discrete else weights.pop()
+        log_std = weights.pop() if self.gaussian else None
         outputs, _ = self.model.stateless_call(weights, [], x, training=True)
-        return outputs["policy"], outputs["value"][:, 0], log_std
+        policy = outputs["policy"]
+        return (policy, log_std) if self.gaussian else policy, outputs["value"][:, 0]
 
     @tf.function(reduce_retracing=True)
     def _forward_on_pixels(self, theta: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        policy, value, _ = self.networks(theta, x)
-        return policy, value
+        parameters, value = self.networks(theta, x)
+        return parameters[0] if self.gaussian else parameters, value
 
 
 class Worker:
@@ -199,14 +165,14 @@ class Worker:
 
     def learn(self, theta: np.ndarray, report: Report) -> np.ndarray:
         """Play t_max steps with the weights theta [P] and return the gradient [P]; add to the report."""
-        config, network, T = self.config, self.network, self.config.n_steps
+        config, network, policy, T = self.config, self.network, self.network.policy, self.config.n_steps
         network.use(theta)
         rollout: dict[str, list[Any]] = {key: [] for key in ("x", "a", "r", "v", "v_final", "terminated", "done")}
         x = network.observations.encode(self.env.obs)  # [1, ...]
         for _ in range(T):
-            policy, v = network.forward(x)
-            a = network.sample(policy, self.rng)
-            step = self.env.step(network.to_env(a))
+            parameters, v = network.forward(x)
+            a = policy.sample(parameters, self.rng)
+            step = self.env.step(policy.to_env(a))
             self.score += float(step.reward[0])
             self.length += 1
             r = np.sign(step.reward) if self.clip_rewards else np.maximum(step.reward, config.reward_floor)
@@ -226,7 +192,7 @@ class Worker:
         A = generalized_advantage(
             o["r"], o["v"], following, o["terminated"], o["done"], config.gamma, config.gae_lambda
         )
-        a = o["a"][:, 0].astype(np.int32 if network.discrete else np.float32)
+        a = o["a"][:, 0].astype(policy.dtype)
         gradient, losses = network.gradient(o["x"][:, 0], a, A[:, 0], (A + o["v"])[:, 0])
         report.losses.append(losses)
         report.updates += 1

@@ -13,7 +13,6 @@ One update, in the notation of the papers:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -21,33 +20,27 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from gymnasium.spaces import Box, Discrete
 
 from agents.actor_critic.config import ActorCriticConfig
-from agents.evaluation import evaluate
-from agents.exported import gaussian_policy, softmax_policy
-from agents.observations import Observations
+from agents.rl.episodes import Episodes
+from agents.rl.evaluate import evaluate
+from agents.rl.observations import Observations
+from agents.rl.policies import Gaussian, policy_for
 from core.errors import UsageError
-from core.layers.torsos import NumpyMLP, Standardize, dense, mlp, nature_cnn
-from core.losses.reinforcement import (
-    categorical_entropy,
-    categorical_log_prob,
-    clipped_surrogate,
-    gaussian_entropy,
-    gaussian_log_prob,
-    policy_gradient,
-    squared_error,
-)
+from core.layers.torsos import Standardize, dense, mlp, nature_cnn
+from core.losses.reinforcement import clipped_surrogate, policy_gradient, squared_error
+from core.mirror import Mirror
 from core.optim.config import OptimizerConfig
 from core.optim.optimizer import make_optimizer
 from core.plugin import Context
 from core.returns import generalized_advantage
+from core.schedules import linear
 from core.seeds import child
 from envs import make
 
 __all__ = ["ActorCritic"]
 
-PLAIN = ("clock", "updates", "episodes", "t", "row", "score", "length", "recent", "rollout", "batch", "moments")
+PLAIN = ("clock", "updates", "t", "row", "rollout", "batch", "moments")
 CHUNK = 32  # minibatches of vectors in one call
 REWARD_LIMIT = 10.0  # of normalised rewards, in standard deviations
 
@@ -67,17 +60,7 @@ class ActorCritic:
                 f"normalize_observations is for vectors; {config.env.id} is seen as pixels, which need none"
             )
         self.clip_rewards = self.pixels if config.clip_rewards == "auto" else config.clip_rewards == "yes"
-        self.discrete = isinstance(actions, Discrete)
-        self.action_type: type = np.int32
-        if isinstance(actions, Box) and len(actions.shape) == 1 and np.issubdtype(actions.dtype, np.floating):
-            self.low, self.high = actions.low, actions.high
-            self.num_actions, self.action_shape, self.action_type = actions.shape[0], actions.shape, np.float32
-        elif isinstance(actions, Discrete):
-            self.num_actions, self.action_shape = int(actions.n), ()
-        else:
-            raise UsageError(
-                f"actor-critic needs discrete actions or a vector of them; those of {config.env.id} are {actions}"
-            )
+        self.policy = policy_for(actions, "actor-critic", config.env.id)
 
         self.rng = np.random.default_rng(child(context.seed, "actions"))
         self.act_rng = np.random.default_rng(child(context.seed, "act"))  # of `act`, which is no part of training
@@ -90,11 +73,9 @@ class ActorCritic:
         N = config.envs
         self.clock = 0
         self.updates = 0
-        self.episodes = 0
+        self.episodes = Episodes(N)
         self.t = 0  # steps of the rollout that have been played
         self.row = 0  # minibatches of the rollout that have been learned from
-        self.score, self.length = np.zeros(N), np.zeros(N, int)  # of the episodes in progress
-        self.recent: list[float] = []  # returns of the last 100 episodes
         self.rollout = self._empty_rollout()  # arrays [T, N, ...], written anew step by step
         self.batch: dict[str, Any] | None = None  # x, a, log_pi, A, R [B, ...] and order [E * M, B / M] while learning
         D = self.observations.shape if config.normalize_observations else ()
@@ -119,35 +100,20 @@ class ActorCritic:
     def _play(self, steps: int) -> dict[str, Any]:
         """Take `steps` steps in each environment and write them into the rollout."""
         o = self.rollout
-        returns: list[float] = []
-        lengths: list[int] = []
         for t in range(self.t, self.t + steps):
             x = self.observations.encode(self.env.obs)
-            policy, o["v"][t] = self._forward(x)  # [N, A], [N]
-            a, o["log_pi"][t] = self._sample(policy, self.rng)
+            parameters, o["v"][t] = self._forward(x)
+            a, o["log_pi"][t] = self.policy.sample_with_log_prob(parameters, self.rng)
             o["x"][t], o["a"][t] = x, a
-            step = self.env.step(self._to_env(a))
+            step = self.env.step(self.policy.to_env(a))
             o["r"][t] = np.sign(step.reward) if self.clip_rewards else step.reward
             o["terminated"][t], o["done"][t] = step.terminated, step.done
             if step.truncated.any():  # a time limit is no end: the value of the last observation goes on
                 o["v_final"][t] = self._forward(self.observations.encode(step.final_obs))[1]
-            self.score += step.reward
-            self.length += 1
-            for i in np.flatnonzero(step.done):
-                returns.append(float(self.score[i]))
-                lengths.append(int(self.length[i]))
-                self.score[i], self.length[i] = 0.0, 0
+            self.episodes.add(step.reward, step.done)
         self.t += steps
         self.clock += steps * self.config.envs
-        if not returns:
-            return {}
-        self.episodes += len(returns)
-        self.recent = [*self.recent, *returns][-100:]
-        return {
-            "rollout/return": np.array(returns),
-            "rollout/length": np.array(lengths),
-            "rollout/return_last100": np.mean(self.recent),
-        }
+        return self.episodes.scalars()
 
     def _estimate(self) -> dict[str, Any]:
         """Turn the rollout into a batch: advantages, returns, and the order in which minibatches take its rows."""
@@ -172,16 +138,16 @@ class ActorCritic:
         batch, config = self.batch, self.config
         assert batch is not None
         order = batch["order"][self.row : self.row + (1 if self.pixels else CHUNK)]  # [K, M]
-        lr = config.lr * (max(0.0, 1 - self.clock / config.anneal) if config.anneal else 1.0)
+        lr = linear(self.clock, config.anneal, config.lr, 0.0) if config.anneal else config.lr
         rest = np.stack([batch["log_pi"][order], batch["A"][order], batch["R"][order]], axis=-1)  # one array: [K, M, 3]
         losses, theta = self._update(*map(tf.constant, (batch["x"][order], batch["a"][order], rest, np.float32(lr))))
         self.row += len(order)
         self.updates += len(order)
-        self._mirror_weights(theta.numpy())
+        self.mirror.take(theta.numpy())
         if self.row == len(batch["order"]):
             if config.normalize_observations:
                 self._observe(batch["x"])
-                self._copy_weights()
+                self.mirror.copy()
             self.batch, self.t = None, 0
         return dict(zip(self.tags, losses.numpy().tolist(), strict=True))
 
@@ -198,15 +164,14 @@ class ActorCritic:
     def _minibatches(self, x: tf.Tensor, a: tf.Tensor, rest: tf.Tensor, lr: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """One optimiser step for each of K minibatches: x [K, M, ...], a [K, M, ...], rest (log pi, A, R) [K, M, 3].
 
-        Return the means of `tags` [L] and, as one vector, the new weights for the mirrors.
+        Return the means of `tags` [L] and, as one vector, the new weights for the mirror.
         """
         self.optimizer.learning_rate.assign(lr)
         K, total = tf.shape(x)[0], tf.zeros(len(self.tags))
         for k in tf.range(K):
             losses = self._minibatch(x[k], a[k], *tf.unstack(rest[k], axis=-1))
             total += tf.stack([losses[tag] for tag in self.tags])
-        mirrored = [tf.reshape(v, [-1]) for v in self.mirrored]
-        return total / tf.cast(K, tf.float32), tf.concat(mirrored, axis=0) if mirrored else tf.zeros(0)
+        return total / tf.cast(K, tf.float32), self.mirror.theta()
 
     def _minibatch(
         self, s: tf.Tensor, a: tf.Tensor, log_pi_old: tf.Tensor, A: tf.Tensor, R: tf.Tensor
@@ -215,8 +180,8 @@ class ActorCritic:
         if config.normalize_advantages:
             A = (A - tf.reduce_mean(A)) / (tf.math.reduce_std(A) + 1e-8)
         with tf.GradientTape() as tape:
-            policy, V = self._networks(s)  # [M, A], [M]
-            log_pi, H = self._log_prob_and_entropy(policy, a)  # [M], []
+            parameters, V = self._networks(s)
+            log_pi, H = self.policy.log_prob(parameters, a), tf.reduce_mean(self.policy.entropy(parameters))  # [M], []
             surrogate = (
                 clipped_surrogate(log_pi, log_pi_old, A, config.clip) if config.clip else policy_gradient(log_pi, A)
             )
@@ -240,8 +205,8 @@ class ActorCritic:
         """Pixels: one torso with two heads. Vectors: a network for the policy and another for the value."""
         config, shape = self.config, self.observations.shape
         seed = child(self.context.seed, "network")
-        policy, value = dense(self.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
-        self.mirrors: list[NumpyMLP] = []
+        policy, value = dense(self.policy.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
+        chains: list[list[keras.layers.Layer]] = []
         if self.pixels:
             x = keras.Input(shape, dtype="uint8")
             h = nature_cnn(self.observations.seen, seed)(x)
@@ -255,70 +220,36 @@ class ActorCritic:
             outputs = {"policy": policy(torsos["actor"](h)), "value": value(torsos["critic"](h))}
             self.model = keras.Model(x, outputs, name="actor_critic")
             front = [self.standardize] if config.normalize_observations else []
-            self.mirrors = [NumpyMLP(*front, torsos["actor"], policy), NumpyMLP(*front, torsos["critic"], value)]
+            chains = [[*front, torsos["actor"], policy], [*front, torsos["critic"], value]]
         self.weights = list(self.model.trainable_variables)
         self.log_std = None
-        if not self.discrete:
-            self.log_std = keras.Variable(np.full(self.num_actions, config.log_std, np.float32), name="log_std")
+        if isinstance(self.policy, Gaussian):
+            self.log_std = keras.Variable(np.full(self.policy.num_actions, config.log_std, np.float32), name="log_std")
             self.weights.append(self.log_std)
-        self.mirrored = [v for mirror in self.mirrors for v in mirror.variables]  # what acting needs in numpy
-        self.mirrored += [] if self.log_std is None else [self.log_std]
-        self._copy_weights()
+        self.mirror = Mirror(*chains, others=[] if self.log_std is None else [self.log_std])
 
-    def _networks(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return logits or means [B, A] and values [B] for inputs [B, ...]."""
+    def _networks(self, x: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        """Return the policy's parameters and the values [B] for inputs [B, ...]."""
         outputs = self.model(x, training=True)
-        return outputs["policy"], outputs["value"][:, 0]
+        return self._parameters(outputs["policy"]), outputs["value"][:, 0]
+
+    def _parameters(self, policy: tf.Tensor) -> Any:
+        """Return the policy's parameters, given what the network says of it."""
+        return policy if self.log_std is None else (policy, tf.convert_to_tensor(self.log_std))
 
     @tf.function(reduce_retracing=True)
     def _networks_on_pixels(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._networks(x)
+        outputs = self.model(x, training=True)
+        return outputs["policy"], outputs["value"][:, 0]
 
-    def _forward(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return logits or means [N, A] and values [N] as numpy arrays, small networks by their mirror."""
+    def _forward(self, x: np.ndarray) -> tuple[Any, np.ndarray]:
+        """Return the policy's parameters and the values [N] as numpy arrays, small networks by their mirror."""
         if self.pixels:
-            policy, v = self._networks_on_pixels(tf.constant(x))
-            return policy.numpy(), v.numpy()
-        return self.mirrors[0](x), self.mirrors[1](x)[:, 0]
-
-    def _copy_weights(self) -> None:
-        """Bring the mirrors up to date with the model, e.g. after a restore."""
-        self._mirror_weights(
-            np.concatenate([np.zeros(0), *(v.numpy().ravel() for v in self.mirrored)], dtype=np.float32)
-        )
-
-    def _mirror_weights(self, theta: np.ndarray) -> None:
-        """Take over the values of `mirrored`, all in one vector."""
-        ends = np.cumsum([math.prod(v.shape) for v in self.mirrored], dtype=int)
-        values = [part.reshape(v.shape) for part, v in zip(np.split(theta, ends[:-1]), self.mirrored, strict=False)]
-        for mirror in self.mirrors:
-            count = len(mirror.variables)
-            mirror.take_weights(values[:count])
-            values = values[count:]
-        if self.log_std is not None:
-            self.std = np.exp(values[0])  # [A]
-
-    def _log_prob_and_entropy(self, policy: tf.Tensor, a: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return log pi(a) [B] and the mean entropy []."""
-        if self.log_std is None:
-            return categorical_log_prob(policy, a), tf.reduce_mean(categorical_entropy(policy))
-        log_std = tf.convert_to_tensor(self.log_std)
-        return gaussian_log_prob(policy, log_std, a), gaussian_entropy(log_std)
-
-    def _sample(self, policy: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Draw actions [N] or [N, A] and return them with their log probability [N]."""
-        if self.log_std is not None:
-            z = rng.standard_normal(policy.shape, np.float32)
-            log_pi = -(0.5 * z**2 + np.log(self.std) + 0.5 * np.log(2 * np.pi)).sum(axis=1)
-            return policy + self.std * z, log_pi
-        p = np.exp(policy - policy.max(axis=1, keepdims=True))
-        ceiling = np.cumsum(p, axis=1)  # inverse of the distribution function
-        a = (rng.random((len(p), 1)) * ceiling[:, -1:] >= ceiling).sum(axis=1)
-        return a, np.log(p[np.arange(len(p)), a] / ceiling[:, -1])
-
-    def _to_env(self, a: np.ndarray) -> np.ndarray:
-        """Continuous actions are clipped to the environment's bounds; the policy does not know."""
-        return a if self.discrete else np.clip(a, self.low, self.high)
+            policy, v = (output.numpy() for output in self._networks_on_pixels(tf.constant(x)))
+        else:
+            actor, critic = self.mirror.chains
+            policy, v = actor(x), critic(x)[:, 0]
+        return policy if self.log_std is None else (policy, self.mirror.others[0]), v
 
     # --- running statistics ---------------------------------------------------------------------------------------------
 
@@ -344,7 +275,7 @@ class ActorCritic:
         T, N = self.config.n_steps, self.config.envs
         return {
             "x": np.zeros((T, N, *self.observations.shape), np.uint8 if self.pixels else np.float32),
-            "a": np.zeros((T, N, *self.action_shape), self.action_type),
+            "a": np.zeros((T, N, *self.policy.shape), self.policy.dtype),
             "terminated": np.zeros((T, N), bool),
             "done": np.zeros((T, N), bool),
             **{name: np.zeros((T, N), np.float32) for name in ("log_pi", "v", "r", "v_final")},
@@ -354,25 +285,19 @@ class ActorCritic:
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Return actions [N] or [N, A] for observations [N, ...], drawn from the policy or its likeliest (`eval_actions`)."""
-        policy, _ = self._forward(self.observations.encode(observations))
+        parameters, _ = self._forward(self.observations.encode(observations))
         if self.config.eval_actions == "sampled":
-            return self._to_env(self._sample(policy, self.act_rng)[0])
-        return policy.argmax(axis=1) if self.discrete else self._to_env(policy)
+            return self.policy.to_env(self.policy.sample(parameters, self.act_rng))
+        return self.policy.to_env(self.policy.greedy(parameters))
 
     def exportable(self) -> Mapping[str, Any]:
-        def policy(observation: tf.Tensor) -> tf.Tensor:
-            return self.model(self.observations.traced(observation), training=False)["policy"]
+        def parameters(observation: tf.Tensor) -> Any:
+            return self._parameters(self.model(self.observations.traced(observation), training=False)["policy"])
 
-        if self.discrete:
-            return {"act": softmax_policy(self.env, policy)}
-        return {
-            "act": gaussian_policy(
-                self.env, lambda observation: (policy(observation), self.log_std), self.low, self.high
-            )
-        }
+        return {"act": self.policy.export(self.env, parameters)}
 
     def evaluate(self) -> Mapping[str, Any]:
-        self._copy_weights()  # they may have been restored alone
+        self.mirror.copy()  # they may have been restored alone
         self.act_rng = np.random.default_rng(child(self.context.seed, "act", self.clock))
         config = self.config
         return evaluate(config.env, self.act, config.eval_episodes, self.context.seed, acting=config.eval_actions)
@@ -385,13 +310,15 @@ class ActorCritic:
             "optimizer": self.optimizer,
             "rng": self.rng,
             "env": self.env.state(),
+            "episodes": self.episodes.state(),
             **{name: getattr(self, name) for name in PLAIN},
         }
 
     def load_state(self, tree: dict[str, Any]) -> None:
         for name in PLAIN:
             setattr(self, name, tree[name])
-        self._copy_weights()
+        self.episodes.load_state(tree["episodes"])
+        self.mirror.copy()
         self.env.load_state(tree["env"])
 
     def close(self) -> None:

@@ -18,23 +18,26 @@ import tensorflow as tf
 from gymnasium.spaces import Discrete
 
 from agents.dqn.config import DQNConfig
-from agents.evaluation import evaluate
-from agents.exported import named, takes_observations
-from agents.observations import Observations
+from agents.rl.episodes import Episodes
+from agents.rl.evaluate import evaluate
+from agents.rl.observations import Observations
+from agents.rl.policies import named, takes_observations
 from core.errors import UsageError, require
-from core.layers.torsos import NumpyMLP, dense, mlp, nature_cnn
+from core.layers.torsos import dense, mlp, nature_cnn
 from core.losses.reinforcement import huber, q_learning_error
+from core.mirror import Mirror
 from core.optim.config import OptimizerConfig
 from core.optim.optimizer import make_optimizer
 from core.plugin import Context
 from core.replay import Batch, Replay
+from core.schedules import linear
 from core.seeds import child
 from envs import make
 
 __all__ = ["DQN"]
 
 IN_MEMORY = 100_000_000  # bytes of observations that replay_on_disk=auto leaves in memory
-PLAIN = ("clock", "updates", "score", "length", "recent")
+PLAIN = ("clock", "updates")
 STATS = ("loss/td", "value/td_error", "value/q_mean", "optim/gradient_norm")
 
 
@@ -61,7 +64,7 @@ class DQN:
             else OptimizerConfig("adam", config.lr, epsilon=config.adam_epsilon)
         )
         self.optimizer = make_optimizer(optimizer, self.model.trainable_variables)
-        self.mirror = None if pixels else _Mirror(self.model)
+        self.mirror = Mirror(*([] if pixels else self._chains()))
         self._updates, self._q = self._traced()
 
         self.rng = np.random.default_rng(child(context.seed, "actions"))
@@ -85,9 +88,7 @@ class DQN:
         self.env.reset()
         self.clock = 0
         self.updates = 0
-        self.score = np.zeros(config.envs)  # of the episodes in progress, as the environment gives it
-        self.length = np.zeros(config.envs, int)
-        self.recent: list[float] = []  # returns of the last 100 episodes
+        self.episodes = Episodes(config.envs)
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
 
@@ -96,8 +97,6 @@ class DQN:
         if self.clock == 0:
             self._say_size()
         stats: list[np.ndarray] = []
-        returns: list[float] = []
-        lengths: list[int] = []
         for _ in range(self.config.turn):
             s_tm1 = self.env.obs
             a_tm1 = self._epsilon_greedy(s_tm1, self.epsilon, self.rng)  # [N]
@@ -107,23 +106,11 @@ class DQN:
             r_t = np.sign(t.reward) if self.clips else t.reward
             self.replay.add(s_tm1, a_tm1, r_t, t.terminated, t.truncated, t.final_obs)
             self.clock += self.config.envs
-            self.score += t.reward
-            self.length += 1
-            for i in np.flatnonzero(t.done):
-                returns.append(float(self.score[i]))
-                lengths.append(int(self.length[i]))
-                self.score[i], self.length[i] = 0.0, 0
+            self.episodes.add(t.reward, t.done)
         scalars: dict[str, Any] = {"policy/epsilon": self.epsilon, "rollout/replay_size": len(self.replay)}
         if stats:
             scalars |= dict(zip(STATS, np.concatenate(stats, axis=0).T, strict=True))
-        if returns:
-            self.recent = [*self.recent, *returns][-100:]
-            scalars |= {
-                "rollout/return": np.array(returns),
-                "rollout/length": np.array(lengths),
-                "rollout/return_last100": np.mean(self.recent),
-            }
-        return scalars
+        return scalars | self.episodes.scalars()
 
     def _learn(self, stats: list[np.ndarray]) -> None:
         """Make the updates that are due: one for every `update_every` steps since `learning_starts`, `burst` at a time."""
@@ -131,8 +118,8 @@ class DQN:
         due = (self.clock - config.learning_starts) // config.update_every - self.updates
         if due < config.burst:
             return
-        lr = config.lr * (max(0.0, 1 - self.clock / config.anneal) if config.anneal else 1.0)
-        beta = config.beta + (1 - config.beta) * min(1.0, self.clock / max(config.beta_steps, 1))
+        lr = linear(self.clock, config.anneal, config.lr, 0.0) if config.anneal else config.lr
+        beta = linear(self.clock, config.beta_steps, config.beta, 1.0)
         while due:
             K = min(due, config.target_every - self.updates % config.target_every)
             batch = self.replay.sample(config.batch, K, beta)  # [K * B]
@@ -154,9 +141,8 @@ class DQN:
         states = np.stack([encode(batch.obs_tm1), encode(batch.obs_t)]).reshape(2, K, B, *self.observations.shape)
         numbers = np.empty((5, K * B), np.float32)
         numbers[:] = batch.a_tm1, batch.r_t, batch.discount_t, batch.weight, np.broadcast_to(lr, K * B)
-        rows, *theta = self._updates(tf.constant(states), tf.constant(numbers.reshape(5, K, B)))
-        if self.mirror is not None:
-            self.mirror.take_weights(theta[0].numpy())
+        rows, theta = self._updates(tf.constant(states), tf.constant(numbers.reshape(5, K, B)))
+        self.mirror.take(theta.numpy())
         rows = rows.numpy()  # [K, B + 4]
         return rows[:, :B], rows[:, B:]
 
@@ -192,7 +178,6 @@ class DQN:
         """Return two traced functions: K updates one after the other in one call, and the values of observations."""
         shape, pixels = self.observations.shape, self.observations.kind == "pixels"
         B, kind = self.config.batch, "uint8" if pixels else "float32"
-        mirrored = [] if self.mirror is None else self.mirror.variables
 
         @tf.function(
             input_signature=[
@@ -212,8 +197,7 @@ class DQN:
                     states[0, k], tf.cast(a_tm1, tf.int32), r_t, discount_t, states[1, k], weight
                 )
                 rows = rows.write(k, tf.concat([td, figures], axis=0))
-            theta = [tf.concat([tf.reshape(v.value, [-1]) for v in mirrored], axis=0)] if mirrored else []
-            return [rows.stack(), *theta]
+            return rows.stack(), self.mirror.theta()
 
         @tf.function(input_signature=[tf.TensorSpec((None, *shape), kind)])
         def q(s: Any) -> Any:
@@ -232,8 +216,7 @@ class DQN:
         config = self.config
         if self.clock < config.learning_starts:
             return 1.0
-        share = min(1.0, self.clock / max(config.epsilon_steps, 1))
-        return config.epsilon_start + share * (config.epsilon_end - config.epsilon_start)
+        return linear(self.clock, config.epsilon_steps, config.epsilon_start, config.epsilon_end)
 
     def _epsilon_greedy(self, observations: np.ndarray, epsilon: float, rng: np.random.Generator) -> np.ndarray:
         """Return actions [N]: at random with probability epsilon, else of the highest value."""
@@ -246,7 +229,14 @@ class DQN:
     def _values(self, observations: np.ndarray) -> np.ndarray:
         """Return Q [N, A] for observations [N, ...]."""
         x = self.observations.encode(observations)
-        return self._q(tf.constant(x)).numpy() if self.mirror is None else self.mirror(x)
+        if not self.mirror.chains:
+            return self._q(tf.constant(x)).numpy()
+        body, *streams = self.mirror.chains
+        h = body(x)
+        if not streams:
+            return h
+        value, advantage = (stream(h) for stream in streams)
+        return value + advantage - advantage.mean(axis=1, keepdims=True)
 
     # --- the network ----------------------------------------------------------------------------------------------------
 
@@ -269,6 +259,12 @@ class DQN:
         advantage = dense(self.num_actions, "advantage", seed)(dense(last.units, "advantage_hidden", seed, "relu")(h))
         q = value + advantage - keras.ops.mean(advantage, axis=-1, keepdims=True)
         return keras.Model(s, q, name="q")
+
+    def _chains(self) -> list[list[keras.layers.Layer]]:
+        """Return the dense layers up to Q, or, dueling, those that both streams share and those of each stream."""
+        named = {layer.name: layer for layer in self.model.layers if isinstance(layer, keras.layers.Dense)}
+        streams = [[named.pop(f"{name}_hidden"), named.pop(name)] for name in ("value", "advantage") if name in named]
+        return [list(named.values()), *streams]
 
     def _say_size(self) -> None:
         replay = self.replay
@@ -297,7 +293,7 @@ class DQN:
         return {"act": act}
 
     def evaluate(self) -> Mapping[str, Any]:
-        self._copy_weights()  # they may have been restored alone
+        self.mirror.copy()  # they may have been restored alone
         self.act_rng = np.random.default_rng(child(self.context.seed, "act", self.clock))
         epsilon = self.config.eval_epsilon
         acting = f"epsilon-greedy ({epsilon:g})" if epsilon else "greedy"
@@ -311,46 +307,18 @@ class DQN:
             "rng": self.rng,
             "env": self.env.state(),
             "replay": self.replay.state(),
+            "episodes": self.episodes.state(),
             **{name: getattr(self, name) for name in PLAIN},
         }
 
     def load_state(self, tree: dict[str, Any]) -> None:
         for name in PLAIN:
             setattr(self, name, tree[name])
+        self.episodes.load_state(tree["episodes"])
         self.replay.load_state(tree["replay"])
         self.env.load_state(tree["env"])
-        self._copy_weights()
-
-    def _copy_weights(self) -> None:
-        if self.mirror is not None:
-            self.mirror.take_weights(np.concatenate([v.numpy().ravel() for v in self.mirror.variables]))
+        self.mirror.copy()
 
     def close(self) -> None:
         self.env.close()
         self.replay.close()
-
-
-class _Mirror:
-    """The perceptron in numpy, plain or dueling."""
-
-    def __init__(self, model: keras.Model):
-        named = {layer.name: layer for layer in model.layers if isinstance(layer, keras.layers.Dense)}
-        streams = [[named.pop(f"{name}_hidden"), named.pop(name)] for name in ("value", "advantage") if name in named]
-        self._parts = [NumpyMLP(*chain) for chain in (list(named.values()), *streams)]
-        self.variables = [v for part in self._parts for v in part.variables]
-        self._ends = np.cumsum([int(np.prod(v.shape)) for v in self.variables])[:-1]
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Return Q [N, A] for x [N, D]."""
-        body, *streams = self._parts
-        h = body(x)
-        if not streams:
-            return h
-        value, advantage = (stream(h) for stream in streams)
-        return value + advantage - advantage.mean(axis=1, keepdims=True)
-
-    def take_weights(self, theta: np.ndarray) -> None:
-        """Take over the values [P] of all `variables`, one behind the other."""
-        values = iter(np.split(theta, self._ends))
-        for part in self._parts:
-            part.take_weights([next(values).reshape(v.shape) for v in part.variables])

@@ -20,14 +20,17 @@ import scipy.sparse
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
 
-from agents.evaluation import evaluate
-from agents.exported import softmax_policy
-from agents.observations import highest
 from agents.policy_gradient.config import PolicyGradientConfig
+from agents.rl.episodes import Episodes
+from agents.rl.evaluate import evaluate
+from agents.rl.observations import highest
+from agents.rl.policies import Categorical
 from core.errors import UsageError
-from core.losses.reinforcement import categorical_entropy, categorical_log_prob, policy_gradient, squared_error
+from core.losses.reinforcement import policy_gradient, squared_error
+from core.mirror import Mirror
 from core.plugin import Context
 from core.returns import discounted_returns
+from core.schedules import linear
 from core.seeds import child
 from envs import VectorEnv, make
 
@@ -35,7 +38,7 @@ __all__ = ["PolicyGradient"]
 
 ROLLOUT = ("a", "r", "v", "cut", "live")  # what a step of the rollout holds beside x, each [N]
 PLAIN = (  # counters and arrays that come back from a checkpoint as they are
-    *("clock", "updates", "episodes", "running_return", "recent"),
+    *("clock", "updates", "running_return"),
     *("ready", "row", "gradient", "losses"),
 )
 RUNNING_DECAY = 0.99  # of the running mean of returns that the original prints
@@ -46,9 +49,8 @@ class Group:
     """Half of the games: while they play, the agent decides for the other half."""
 
     env: VectorEnv
+    games: slice  # of all games
     left: np.ndarray  # [N] whole episodes each game still has to play for this batch
-    score: np.ndarray  # [N] of the episode in progress
-    length: np.ndarray  # [N]
     open: np.ndarray  # [N] steps since the last cut: their return is not known yet
     rollout: list[dict[str, Any]] = field(default_factory=list)  # one entry a step: x [N, D] and a, r, v, cut, live [N]
     sent: dict[str, Any] | None = None  # x, a, v, live of the step on its way
@@ -61,12 +63,14 @@ class PolicyGradient:
         self.config, self.context = config, context
         self.groups = [self._make_group(number) for number in range(min(2, config.games))]
         space, actions = self.groups[0].env.observation_space, self.groups[0].env.action_space
-        if not isinstance(actions, Discrete) or not isinstance(space, (Box, Discrete)):
-            raise UsageError(f"policy-gradient needs discrete actions; those of {config.env.id} are {actions}")
-        self.num_actions = int(actions.n)
-        if config.policy == "sigmoid" and self.num_actions != 2:
+        self.policy = Categorical.of(actions, "policy-gradient", config.env.id)
+        if not isinstance(space, (Box, Discrete)):
             raise UsageError(
-                f"policy=sigmoid needs exactly 2 actions; {config.env.id} has {self.num_actions}, see env.actions"
+                f"policy-gradient needs Box or Discrete observations; those of {config.env.id} are {space}"
+            )
+        if config.policy == "sigmoid" and self.policy.num_actions != 2:
+            raise UsageError(
+                f"policy=sigmoid needs exactly 2 actions; {config.env.id} has {self.policy.num_actions}, see env.actions"
             )
         self.sparse = space.dtype == np.int8  # difference frames: about 40 of 6,400 pixels are not 0
         self.tabular = int(space.n) if isinstance(space, Discrete) else 0
@@ -83,13 +87,13 @@ class PolicyGradient:
         )
         self.optimizer.build(self.model.trainable_variables)
         self.gradient = [np.zeros(v.shape, np.float32) for v in self.model.trainable_variables]
-        self._copy_weights()
+        heads = [[self.model.get_layer(name)] for name in ("logits", "value")[: 1 + config.baseline]]
+        self.mirror = Mirror([self.model.get_layer("hidden")], *heads)
 
         self.clock = 0
         self.updates = 0
-        self.episodes = 0
+        self.episodes = Episodes(config.games)
         self.running_return: float | None = None
-        self.recent: list[float] = []  # returns of the last 100 episodes
         self.ready = 0  # steps of the rollouts whose return is known
         self.batch: dict[str, Any] | None = None  # X [B, D], a, A, G [B] while an update is under way
         self.row = 0  # rows of the batch whose gradient is in `gradient`
@@ -101,7 +105,8 @@ class PolicyGradient:
         seed = child(self.context.seed, "games", number)
         env = make(config.pong_env, N, seed, may_idle=not config.batch_steps)
         env.reset()
-        return Group(env, self._quota(N), np.zeros(N), np.zeros(N, int), np.zeros(N, int))
+        first = 0 if number == 0 else config.games - N
+        return Group(env, slice(first, first + N), self._quota(N), np.zeros(N, int))
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
 
@@ -109,17 +114,15 @@ class PolicyGradient:
         """Play `turn` steps in each game, or add one chunk to the gradient of a full batch."""
         if self.batch is not None:
             return self._learn(self.batch)
-        returns: list[float] = []
-        lengths: list[int] = []
         for _ in range(self.config.turn):
             for group in self.groups:
-                self._play(group, returns, lengths)
+                self._play(group)
             if self.ready >= self.config.batch_steps if self.config.batch_steps else not self._playing():
                 self.batch = self._take_batch()
                 break
-        return {"rollout/return": np.array(returns), "rollout/length": np.array(lengths)} if returns else {}
+        return self.episodes.scalars()
 
-    def _play(self, group: Group, returns: list[float], lengths: list[int]) -> None:
+    def _play(self, group: Group) -> None:
         """Take in the step that is on its way and send the next."""
         if group.sent is None and not self._send(group):
             return
@@ -136,19 +139,11 @@ class PolicyGradient:
         self.ready += int(group.open[cut].sum())
         group.open[cut] = 0
         self.clock += int(live.sum())
-        group.score += step.reward
-        group.length += live
-        for i in np.flatnonzero(step.done):
-            score = float(group.score[i])
-            returns.append(score)
-            lengths.append(int(group.length[i]))
+        for score in self.episodes.add(step.reward, step.done, live, group.games):
             mean = score if self.running_return is None else self.running_return
             self.running_return = RUNNING_DECAY * mean + (1 - RUNNING_DECAY) * score
-            self.recent = [*self.recent[-99:], score]
-            group.score[i], group.length[i] = 0.0, 0
-            self.episodes += 1
-            if not self.config.batch_steps:
-                group.left[i] -= 1
+        if not self.config.batch_steps:
+            group.left -= step.done
         self._send(group)
 
     def _send(self, group: Group) -> bool:
@@ -159,7 +154,7 @@ class PolicyGradient:
             return False
         x = self._features(group.env.obs)  # [N, D]
         logits, v = self._forward(x)
-        a = self._sample(logits, self.rng)  # [N]
+        a = self.policy.sample(logits, self.rng)  # [N]
         group.env.send(a, live)
         group.sent = {"x": x, "a": a, "v": v, "live": live}
         return True
@@ -193,14 +188,14 @@ class PolicyGradient:
     def _learn(self, batch: dict[str, Any]) -> Mapping[str, Any]:
         size, chunk = len(batch["a"]), self.config.chunk
         rows = slice(self.row, self.row + chunk)
-        x, (W1, b1) = batch["X"][rows], self.mirror["hidden"]  # [C, D]
+        x, [(W1, b1)] = batch["X"][rows], self.mirror.chains[0].weights  # [C, D]
         weight = np.full(x.shape[0], 1 / size if self.config.loss == "mean" else 1.0, np.float32)
 
         def padded(array: np.ndarray) -> np.ndarray:  # to one shape, so that TensorFlow traces once
             return np.pad(array, [(0, chunk - len(array))] + [(0, 0)] * (array.ndim - 1))
 
         rest = (batch["a"][rows], batch["A"][rows], batch["G"][rows], weight)
-        losses, dz, head = self._head_gradient(padded(x @ W1 + b1), *map(padded, rest))
+        losses, dz, head = self._head_gradient(padded(x @ W1 if b1 is None else x @ W1 + b1), *map(padded, rest))
         dz = dz.numpy()[: x.shape[0]]  # [C, H]
         hidden = [x.T @ dz, dz.sum(axis=0)] if self.config.bias else [x.T @ dz]
         for total, part in zip(self.gradient, [*hidden, *head], strict=True):
@@ -210,11 +205,11 @@ class PolicyGradient:
         if self.row < size:
             return {}
         if self.config.anneal:
-            self.optimizer.learning_rate.assign(self.config.lr * max(0.0, 1 - self.clock / self.config.anneal))
+            self.optimizer.learning_rate.assign(linear(self.clock, self.config.anneal, self.config.lr, 0.0))
         norm = self._apply_gradient([tf.constant(total) for total in self.gradient])
         for total in self.gradient:
             total[:] = 0
-        self._copy_weights()
+        self.mirror.copy()
         policy, value, entropy = self.losses / (1 if self.config.loss == "mean" else size)
         self.batch, self.row, self.losses = None, 0, np.zeros(3)
         self.updates += 1
@@ -228,7 +223,6 @@ class PolicyGradient:
             scalars["loss/value"] = value
         if self.running_return is not None:
             scalars["rollout/return_running"] = self.running_return
-            scalars["rollout/return_last100"] = np.mean(self.recent)
         return scalars
 
     @tf.function
@@ -239,9 +233,9 @@ class PolicyGradient:
         with tf.GradientTape() as tape:
             tape.watch(z)
             logits, v = self._head(z)
-            policy = tf.reduce_sum(weight * policy_gradient(categorical_log_prob(logits, a), A))
+            policy = tf.reduce_sum(weight * policy_gradient(self.policy.log_prob(logits, a), A))
             value = tf.reduce_sum(weight * squared_error(v, G))
-            entropy = tf.reduce_sum(weight * categorical_entropy(logits))
+            entropy = tf.reduce_sum(weight * self.policy.entropy(logits))
             loss = policy - self.config.entropy * entropy
             if self.config.baseline:
                 loss += self.config.value_weight * value
@@ -269,7 +263,7 @@ class PolicyGradient:
 
         x = keras.Input((self.inputs,), name="x")
         h = dense(self.config.hidden, "hidden", activation="relu")(x)
-        outputs = {"logits": dense(1 if self.config.policy == "sigmoid" else self.num_actions, "logits")(h)}
+        outputs = {"logits": dense(1 if self.config.policy == "sigmoid" else self.policy.num_actions, "logits")(h)}
         if self.config.baseline:
             outputs["value"] = dense(1, "value")(h)
         return keras.Model(x, outputs, name="policy")
@@ -284,25 +278,14 @@ class PolicyGradient:
             return logits, tf.zeros_like(logits[:, 0])
         return logits, self.model.get_layer("value")(h)[:, 0]
 
-    def _copy_weights(self) -> None:
-        """Mirror the weights in numpy: acting on ten rows costs TensorFlow more for the call than for the numbers."""
-        self.mirror = {
-            layer.name: (np.asarray(layer.kernel), np.asarray(layer.bias) if layer.use_bias else np.float32(0))
-            for layer in self.model.layers
-            if isinstance(layer, keras.layers.Dense)
-        }
-
     def _forward(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return logits [N, A] and values [N] for x [N, D], dense or sparse, from the mirror."""
-        (W1, b1), (W2, b2) = self.mirror["hidden"], self.mirror["logits"]
-        h = np.maximum(x @ W1 + b1, 0)  # [N, H]
-        logits = h @ W2 + b2
+        hidden, logits_of, *value_of = self.mirror.chains
+        h = hidden(x)  # [N, H]
+        logits = logits_of(h)
         if self.config.policy == "sigmoid":
             logits = np.concatenate([logits, np.zeros_like(logits)], axis=1)
-        if not self.config.baseline:
-            return logits, np.zeros(len(logits), np.float32)
-        Wv, bv = self.mirror["value"]
-        return logits, (h @ Wv + bv)[:, 0]
+        return logits, value_of[0](h)[:, 0] if value_of else np.zeros(len(logits), np.float32)
 
     def _features(self, obs: np.ndarray) -> Any:
         """Return observations as rows [N, D]: sparse for difference frames, one-hot for tabular ones, else float32."""
@@ -318,13 +301,6 @@ class PolicyGradient:
             return np.eye(self.tabular, dtype=np.float32)[obs]
         return np.asarray(obs.reshape(len(obs), self.inputs), np.float32) * np.float32(self.scale)
 
-    @staticmethod
-    def _sample(logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw one action a row [N] from softmax(logits [N, A]), by the inverse of its distribution function."""
-        p = np.exp(logits - logits.max(axis=1, keepdims=True))
-        ceiling = np.cumsum(p, axis=1)
-        return (rng.random((len(p), 1)) * ceiling[:, -1:] >= ceiling).sum(axis=1)
-
     def _stack(self, xs: list[Any]) -> Any:
         return scipy.sparse.vstack(xs, format="csr") if self.sparse else np.concatenate(xs)
 
@@ -336,7 +312,7 @@ class PolicyGradient:
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Return actions [N], sampled from the policy, for observations [N, ...]."""
-        return self._sample(self._forward(self._features(observations))[0], self.act_rng)
+        return self.policy.sample(self._forward(self._features(observations))[0], self.act_rng)
 
     def exportable(self) -> Mapping[str, Any]:
         def logits(observation: tf.Tensor) -> tf.Tensor:
@@ -347,10 +323,10 @@ class PolicyGradient:
             hidden = self.model.get_layer("hidden")
             return self._head(x @ hidden.kernel + (hidden.bias if self.config.bias else 0.0))[0]
 
-        return {"act": softmax_policy(self.groups[0].env, logits)}
+        return {"act": self.policy.export(self.groups[0].env, logits)}
 
     def evaluate(self) -> Mapping[str, Any]:
-        self._copy_weights()  # they may have been restored alone
+        self.mirror.copy()  # they may have been restored alone
         self.act_rng = np.random.default_rng(child(self.context.seed, "act", self.clock))
         return evaluate(self.config.pong_env, self.act, self.config.eval_episodes, self.context.seed)
 
@@ -359,6 +335,7 @@ class PolicyGradient:
             "model": self.model,
             "optimizer": self.optimizer,
             "rng": self.rng,
+            "episodes": self.episodes.state(),
             "groups": [self._group_state(group) for group in self.groups],
             "batch": self.batch and {**self.batch, "X": self._pack(self.batch["X"])},
             **{name: getattr(self, name) for name in PLAIN},
@@ -367,13 +344,12 @@ class PolicyGradient:
     def load_state(self, tree: dict[str, Any]) -> None:
         for name in PLAIN:
             setattr(self, name, tree[name])
+        self.episodes.load_state(tree["episodes"])
         self.batch = tree["batch"] and {**tree["batch"], "X": self._unpack(tree["batch"]["X"])}
-        self._copy_weights()
+        self.mirror.copy()
         for group, saved in zip(self.groups, tree["groups"], strict=True):
             group.env.load_state(saved["env"])
-            group.left, group.score, group.length, group.open = (
-                saved[key] for key in ("left", "score", "length", "open")
-            )
+            group.left, group.open = saved["left"], saved["open"]
             group.rollout, rollout = [], saved["rollout"]
             if rollout:
                 N, X = len(group.left), self._unpack(rollout["x"])
@@ -393,8 +369,6 @@ class PolicyGradient:
         return {
             "env": group.env.state(),
             "left": group.left,
-            "score": group.score,
-            "length": group.length,
             "open": group.open,
             "rollout": rollout,
             "sent": group.sent and {key: group.sent[key] for key in ("a", "v", "live")},

@@ -1,11 +1,11 @@
-"""What an agent's heads stand on: the DQN paper's network, one for four 42x42 frames, perceptrons and their mirror in numpy.
+"""What an agent's heads stand on: the DQN paper's network, one for four 42x42 frames, perceptrons.
 
 All weights start orthogonal (Saxe et al., 2014), each layer's from (seed, name), biases at 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -13,7 +13,7 @@ import numpy as np
 
 from core.seeds import child
 
-__all__ = ["BlockConv", "NumpyMLP", "Standardize", "a3c_cnn", "blocks", "dense", "mlp", "nature_cnn", "orthogonal"]
+__all__ = ["BlockConv", "Standardize", "a3c_cnn", "blocks", "dense", "mlp", "nature_cnn", "orthogonal"]
 
 GAIN = {"relu": 2.0**0.5, "elu": 2.0**0.5, "tanh": 2.0**0.5, "linear": 1.0}
 
@@ -147,77 +147,3 @@ class Standardize(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         return keras.ops.clip((x - self.mean) / self.std, -self.clip, self.clip)
-
-
-class NumpyMLP:
-    """A small network's forward pass in numpy: a TensorFlow call costs 0.3 ms, two layers of 64 units 0.02 ms.
-
-    Mirrors a chain of dense layers, optionally behind a `Standardize`. After each change of them call `copy_weights`, or
-    `take_weights` with values that a traced function returned together with its result.
-    """
-
-    def __init__(self, *chain: keras.layers.Layer):
-        self._dense: list[keras.layers.Dense] = []
-        self._standardize: Standardize | None = None
-        for layer in _flat(chain):
-            if isinstance(layer, Standardize) and not self._dense:
-                self._standardize = layer
-            elif isinstance(layer, keras.layers.Dense):
-                self._dense.append(layer)
-            else:
-                raise ValueError(f"{layer.name} is a {type(layer).__name__}; only dense layers can be mirrored")
-        self._activations = [ACTIVATIONS[keras.activations.serialize(layer.activation)] for layer in self._dense]
-        self.copy_weights()
-
-    @property
-    def variables(self) -> list[keras.Variable]:
-        """The weights that are mirrored, in the order of `take_weights`."""
-        own = [] if self._standardize is None else [self._standardize.mean, self._standardize.std]
-        return own + [v for layer in self._dense for v in (layer.kernel, layer.bias)]
-
-    def copy_weights(self) -> None:
-        """Take over the present weights: 0.2 ms, since TensorFlow is asked for each."""
-        self.take_weights([v.numpy() for v in self.variables])
-
-    def take_weights(self, values: Sequence[np.ndarray]) -> None:
-        """Take over these values of `variables`."""
-        if self._standardize is not None:
-            (self._mean, self._std), values = values[:2], values[2:]
-        self._weights = list(zip(values[::2], values[1::2], strict=True))
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Return the last layer's output [B, units] float32 for x [B, inputs] float32."""
-        if self._standardize is not None:
-            x = np.clip((x - self._mean) / self._std, -self._standardize.clip, self._standardize.clip)
-        for (kernel, bias), activation in zip(self._weights, self._activations, strict=True):
-            x = activation(x @ kernel + bias)
-        return x
-
-
-def _relu(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, 0, out=x)
-
-
-def _elu(x: np.ndarray) -> np.ndarray:
-    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
-
-
-def _linear(x: np.ndarray) -> np.ndarray:
-    return x
-
-
-ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "relu": _relu,
-    "tanh": np.tanh,
-    "elu": _elu,
-    "linear": _linear,
-}
-
-
-def _flat(layers: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer]:
-    """Return the layers, those of nested models in their place."""
-    flat = []
-    for layer in layers:
-        nested = layer.layers if isinstance(layer, keras.Model) else [layer]
-        flat += [inner for inner in nested if not isinstance(inner, keras.layers.InputLayer)]
-    return flat

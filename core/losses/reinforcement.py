@@ -2,50 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import tensorflow as tf
 
 __all__ = [
-    "categorical_entropy",
-    "categorical_log_prob",
     "clipped_surrogate",
-    "gaussian_entropy",
-    "gaussian_log_prob",
     "huber",
     "policy_gradient",
     "q_learning_error",
     "squared_error",
 ]
-
-# --- policies ---------------------------------------------------------------------------------------------------------
-
-
-def categorical_log_prob(logits: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
-    """Return log pi(action) [B] of a softmax policy; logits [B, A] float32, action [B] int."""
-    tf.debugging.assert_shapes([(logits, ("B", "A")), (action, ("B",))])
-    return -tf.nn.sparse_softmax_cross_entropy_with_logits(labels=action, logits=logits)
-
-
-def categorical_entropy(logits: tf.Tensor) -> tf.Tensor:
-    """Return -sum_a pi(a) log pi(a) [B] in nats, for logits [B, A]."""
-    tf.debugging.assert_shapes([(logits, ("B", "A"))])
-    log_pi = tf.nn.log_softmax(logits)
-    return -tf.reduce_sum(tf.exp(log_pi) * log_pi, axis=-1)
-
-
-def gaussian_log_prob(mean: tf.Tensor, log_std: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
-    """Return the log density [B] of `action` [B, D] under independent normals: mean [B, D], log_std [D]."""
-    tf.debugging.assert_shapes([(mean, ("B", "D")), (log_std, ("D",)), (action, ("B", "D"))])
-    z = (action - mean) * tf.exp(-log_std)  # [B, D]
-    return -tf.reduce_sum(0.5 * tf.square(z) + log_std + 0.5 * math.log(2 * math.pi), axis=-1)
-
-
-def gaussian_entropy(log_std: tf.Tensor) -> tf.Tensor:
-    """Return the entropy (a scalar, nats) of independent normals with log_std [D]."""
-    tf.debugging.assert_shapes([(log_std, ("D",))])
-    return tf.reduce_sum(log_std + 0.5 * math.log(2 * math.pi * math.e))
-
 
 # --- policy gradients -------------------------------------------------------------------------------------------------
 

@@ -14,9 +14,10 @@ from core.errors import require
 from core.metrics.distances import Gaussian, frechet_distance, kernel_distance, nearest_distances, precision_recall
 from core.metrics.features import Extractor
 from core.metrics.modes import count_modes
-from generative.data.sources import Data, Mixture, Pictures, StackedDigits
+from generative.data.pixels import as_bytes, as_pictures
+from generative.data.sources import Data, Mixture, Pictures
 
-__all__ = ["Evaluation", "Sampler", "as_input", "as_pictures"]
+__all__ = ["Evaluation", "Sampler"]
 
 GRID_SEED, MEASURE_SEED = 1, 2  # fixed noise, so that pictures and numbers compare over time
 IN_GRID = 64
@@ -24,19 +25,8 @@ PRECISION_EXAMPLES = 2500  # of each side: precision and recall need all pairs
 SEARCHING = 1000  # samples, and examples, that look for their nearest neighbour
 SEARCHED = 20_000  # examples at most: more take longer than the other measures together
 BLOCK = 500  # examples in memory as floats
-DIGITS = ("mnist5k", "digits")  # sources whose classes the digit classifier knows
 LEAST = 4  # pictures of either side: precision and recall compare each with its third nearest
 AT_ONCE = 250  # samples in one forward pass
-
-
-def as_input(x: tf.Tensor) -> tf.Tensor:
-    """Return data as a network takes it: bytes as float32 in [-1, 1], points as they are."""
-    return tf.cast(x, tf.float32) / 127.5 - 1.0 if x.dtype == tf.uint8 else x
-
-
-def as_pictures(x: np.ndarray) -> np.ndarray:
-    """Return network outputs in [-1, 1] as uint8."""
-    return np.clip(np.round((x + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
 class Draws(Protocol):
@@ -81,7 +71,7 @@ class Sampler:
             x = self.generator(noise, training=False)
             if points:
                 return {"point": x}
-            return {"image": tf.cast(tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255), tf.uint8)}
+            return {"image": as_bytes(x)}
 
         return {"generate": generate}
 
@@ -98,8 +88,8 @@ class Evaluation:
     Pictures: eval/frechet, eval/kernel_distance, eval/precision, eval/recall over `count` samples and as many examples (all,
     if there are fewer); eval/novelty, the median distance in pixels of a sample to its nearest example over that of an example
     to its nearest other one: 1 for fresh pictures of the same kind, 0 for copies (left out where examples are equal, drawn anew
-    or more than 20,000); for digits eval/rarest_class and eval/commonest_class, shares of the samples by what the digit
-    classifier reads; for stacked-digits eval/modes and eval/reverse_kl over the 1,000 modes. Mixtures: eval/modes,
+    or more than 20,000); for data of one digit eval/rarest_class and eval/commonest_class, shares of the samples by what the
+    digit classifier reads; for data of three digits eval/modes and eval/reverse_kl over the 1,000 modes. Mixtures: eval/modes,
     eval/high_quality, eval/reverse_kl, eval/mode_deviation. Both: eval/distance, the headline: the Fréchet distance, and for
     mixtures reverse KL plus the share of samples that are not of high quality.
 
@@ -115,8 +105,8 @@ class Evaluation:
                 f"{data.name} has {len(data)} pictures; to measure on them {LEAST} or more are needed",
             )
         require(
-            not isinstance(data, StackedDigits) or extractor == "digits",
-            f"extractor is {extractor!r}; the modes of stacked-digits are counted with 'digits'",
+            data.digits != 3 or extractor == "digits",
+            f"extractor is {extractor!r}; the modes of {data.name} are counted with 'digits'",
         )
 
     def __call__(self, sampler: Sampler) -> dict[str, Any]:
@@ -163,10 +153,10 @@ class Evaluation:
                 f"; novelty of {len(samples[:SEARCHING]):,} samples among all {len(self._novelty.data):,} examples"
             )
             measured["eval/protocol"] = f"{measured['eval/protocol']}{searched}"
-        if self.extractor.reads_digits and self.data.name.startswith(DIGITS):
+        if self.extractor.reads_digits and self.data.digits == 1:
             shares = np.bincount(logits.argmax(axis=1), minlength=10) / len(samples)
             measured |= {"eval/rarest_class": float(shares.min()), "eval/commonest_class": float(shares.max())}
-        if isinstance(self.data, StackedDigits):
+        if self.data.digits == 3:
             digits = [self.extractor.classify(samples[..., c : c + 1]) for c in range(3)]
             shares = np.bincount(digits[0] * 100 + digits[1] * 10 + digits[2], minlength=1000) / len(samples)
             found = shares[shares > 0]

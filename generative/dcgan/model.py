@@ -19,8 +19,8 @@ from core.distributed import on_replicas, share, share_of_mean
 from core.errors import require
 from core.losses.adversarial import nonsaturating_generator, standard_discriminator
 from core.plugin import Context
-from generative.adversarial.evaluation import as_input, as_pictures
 from generative.adversarial.game import Game
+from generative.data.pixels import as_input, as_pictures
 from generative.dcgan.config import DCGANConfig
 
 __all__ = ["DCGAN"]

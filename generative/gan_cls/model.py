@@ -28,9 +28,8 @@ from core.optim.config import lr_at
 from core.optim.optimizer import make_optimizer
 from core.plugin import Context
 from core.seeds import child
-from generative.adversarial.evaluation import as_input, as_pictures
-from generative.data import shapes
 from generative.data.captions import Batch, Examples, Splits, open_captions
+from generative.data.pixels import as_bytes, as_input, as_pictures
 from generative.data.record import Record
 from generative.data.sources import Stream
 from generative.data.words import Words
@@ -96,7 +95,7 @@ class GANCLS:
                 )
             _ = self.measures  # so that data that cannot be measured is refused now, not at the first evaluation
             self.sentences()  # kept in the run from now on
-            self._stream = Stream(examples, self.config.batch, self.stream_seed)  # type: ignore[arg-type]
+            self._stream = Stream(examples, self.config.batch, self.stream_seed)
             self._stream.load_state({"seed": self.stream_seed, "position": self.clock})  # one batch an update
         return self._stream
 
@@ -225,13 +224,12 @@ class GANCLS:
 
     def sentences(self) -> list[str]:
         """Return the captions that sample grids show."""
-        if self.config.data.source == "captioned-shapes":
-            return list(shapes.SENTENCES)
         record = Record(self.context.folder)
         kept = record.part("sentences")
         if kept is None:
             test = self.data.test
-            kept = {"captions": [test.captions[int(test.rows[i % len(test)])][0] for i in range(SENTENCES)]}
+            held_out = [test.captions[int(test.rows[i % len(test)])][0] for i in range(SENTENCES)]
+            kept = {"captions": list(self.data.sentences) or held_out}
             record.keep("sentences", kept)
         return list(kept["captions"])
 
@@ -270,7 +268,7 @@ class GANCLS:
         def generate(noise: tf.Tensor, caption: tf.Tensor) -> dict[str, tf.Tensor]:
             """A picture as bytes [N, 64, 64, 3] of noise z ~ N(0, 1) [N, L] and a caption each [N]."""
             x = self.average([noise, self.T(self.words.traced(caption), training=False)], training=False)
-            return {"image": tf.cast(tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255), tf.uint8)}
+            return {"image": as_bytes(x)}
 
         return {"generate": generate}
 

@@ -26,9 +26,9 @@ from core.losses.adversarial import (
     zero_centred_penalty,
 )
 from core.plugin import Context
-from generative.adversarial.evaluation import as_input
 from generative.adversarial.game import Game
 from generative.adversarial.networks import Spectral
+from generative.data.pixels import as_input
 from generative.ragan.config import RaGANConfig
 
 __all__ = ["RaGAN"]

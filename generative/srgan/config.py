@@ -53,7 +53,7 @@ LAYERS = tuple(f"conv{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in
         "eval_side": 48,
     },
     run={"until": 200_000, "log_every": 100, "eval_every": 5_000, "save_every": 1_000},
-    commands={"upscale": "generative.srgan.upscale:main"},
+    verbs={"upscale": "generative.srgan.upscale"},
 )
 @dataclass(frozen=True)
 class SRGANConfig:

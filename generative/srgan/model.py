@@ -32,9 +32,9 @@ from core.optim.config import lr_at
 from core.optim.optimizer import Optimizer, make_optimizer
 from core.plugin import Context
 from core.seeds import child
-from generative.adversarial.evaluation import as_input
 from generative.data.found import user_path
 from generative.data.pictures import BROKEN, reason
+from generative.data.pixels import as_input, scaled
 from generative.data.sources import Stream
 from generative.srgan.config import SRGANConfig
 from generative.srgan.data import Crops, enlarge, measured_part, open_photos, shrink
@@ -159,7 +159,7 @@ class SRGAN:
         """Return crops [B, crop, crop, 3] and the same made smaller, rounded to 8 bits as a file of them would be."""
         margin, windows = support(SCALE), share(windows)
         small = downscale(tf.cast(windows, tf.float32), SCALE, margin, eight_bit=True)
-        return as_input(windows[:, margin:-margin, margin:-margin]), small / 127.5 - 1.0
+        return as_input(windows[:, margin:-margin, margin:-margin]), scaled(small)
 
     # --- samples --------------------------------------------------------------------------------------------------------
 

@@ -24,9 +24,9 @@ from core.distributed import on_replicas, share, share_of_mean
 from core.layers.spectral import power_iterate, sigma_penalty, sigmas
 from core.losses.adversarial import critic_gradient_penalty, wasserstein_critic, wasserstein_generator
 from core.plugin import Context
-from generative.adversarial.evaluation import as_input
 from generative.adversarial.game import Game
 from generative.adversarial.networks import Spectral
+from generative.data.pixels import as_input
 from generative.wgan.config import WGANConfig
 
 __all__ = ["WGAN"]

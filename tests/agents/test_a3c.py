@@ -17,10 +17,6 @@ from agents.a3c.local import Processes
 from agents.a3c.worker import Network, Report, Worker, rmsprop
 from core.errors import ForeignError, UsageError
 from core.losses.reinforcement import (
-    categorical_entropy,
-    categorical_log_prob,
-    gaussian_entropy,
-    gaussian_log_prob,
     policy_gradient,
     squared_error,
 )
@@ -60,7 +56,7 @@ def test_the_flat_gradient_is_that_of_the_model(env: EnvConfig) -> None:
     network.use(theta)
     x = rng.normal(size=(5, *network.observations.shape)).astype(np.float32)
     A, R = rng.normal(size=(2, 5)).astype(np.float32)
-    a = rng.integers(0, 3, 5).astype(np.int32) if network.discrete else rng.normal(size=(5, 1)).astype(np.float32)
+    a = rng.integers(0, 3, 5).astype(np.int32) if env is CATCH else rng.normal(size=(5, 1)).astype(np.float32)
     gradient, losses = network.gradient(x, a, A, R)
 
     model, end = network.model, 0
@@ -71,19 +67,20 @@ def test_the_flat_gradient_is_that_of_the_model(env: EnvConfig) -> None:
     with tf.GradientTape() as tape:
         outputs = model(x)
         policy, value = outputs["policy"], outputs["value"][:, 0]
-        if network.discrete:
-            log_pi, H = categorical_log_prob(policy, a), tf.reduce_mean(categorical_entropy(policy))
-        else:
-            log_pi, H = gaussian_log_prob(policy, log_std, a), gaussian_entropy(log_std)
+        parameters = policy if env is CATCH else (policy, log_std)
+        log_pi, H = network.policy.log_prob(parameters, a), tf.reduce_mean(network.policy.entropy(parameters))
         parts = [tf.reduce_mean(policy_gradient(log_pi, A)), tf.reduce_mean(squared_error(value, R)), H]
         loss = parts[0] + 0.7 * parts[1] - 0.05 * parts[2]
-    weights = [v.value for v in model.trainable_variables] + ([] if network.discrete else [log_std])
+    weights = [v.value for v in model.trainable_variables] + ([] if env is CATCH else [log_std])
     expected = np.concatenate([np.ravel(g) for g in tape.gradient(loss, weights)])
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(losses, [*map(float, parts), np.linalg.norm(expected)], rtol=1e-4)
 
-    np.testing.assert_allclose(network.forward(x)[0], policy, atol=1e-5)  # the numpy mirror acts as the model does
-    np.testing.assert_allclose(network.forward(x)[1], value, atol=1e-5)
+    acts, v = network.forward(x)  # by the numpy mirror
+    np.testing.assert_allclose(acts if env is CATCH else acts[0], policy, atol=1e-5)
+    np.testing.assert_allclose(v, value, atol=1e-5)
+    if env is not CATCH:
+        np.testing.assert_array_equal(acts[1], log_std)
 
 
 def test_the_gradient_is_cut_to_the_norm() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from agents.actor_critic.agent import ActorCritic, _merge
 from agents.actor_critic.config import ActorCriticConfig
-from agents.evaluation import evaluate
+from agents.rl.evaluate import evaluate
 from core.errors import UsageError
 from core.plugin import Context
 from envs import EnvConfig
@@ -71,7 +71,7 @@ def test_the_online_form_is_the_td_error() -> None:
     a = agent(envs=1, n_steps=1, gae_lambda=0.0, gamma=0.9)
     ends = 0
     for _ in range(12):
-        x, row = a.env.obs.reshape(1, -1).copy(), a.mirrors[1]
+        x, row = a.env.obs.reshape(1, -1).copy(), a.mirror.chains[1]
         batch = play_and_estimate(a)
         v, following = row(x)[0, 0], row(a.env.obs.reshape(1, -1))[0, 0]
         terminated, r = a.rollout["terminated"][0, 0], a.rollout["r"][0, 0]
@@ -85,11 +85,12 @@ def test_a_time_limit_goes_on_with_the_value_of_the_last_observation() -> None:
     """Walk is truncated after 20 steps and never terminates: R = r + gamma V(final observation), not V(next episode's first)."""
     a = agent(env=WALK, envs=2, n_steps=20, gamma=0.9)
     seen = []
-    evaluate_value, a.mirrors[1] = a.mirrors[1], lambda x: seen.append(x) or evaluate_value(x)  # type: ignore[func-returns-value]
+    actor, critic = a.mirror.chains
+    a.mirror.chains = [actor, lambda x: seen.append(x) or critic(x)]  # type: ignore[func-returns-value]
     batch = play_and_estimate(a)
     final = seen[20]  # after twenty calls for acting comes the one for the last observations
     assert a.rollout["done"][19].all() and not a.rollout["terminated"].any()
-    expected = a.rollout["r"][19] + 0.9 * evaluate_value(final)[:, 0]
+    expected = a.rollout["r"][19] + 0.9 * critic(final)[:, 0]
     np.testing.assert_allclose(batch["R"].reshape(20, 2)[19], expected, rtol=1e-4)
     assert not np.allclose(final, a.env.obs)
 
@@ -122,8 +123,8 @@ def test_acting_tells_the_probability_the_update_will_see() -> None:
     for env in (CATCH, WALK):
         a = agent(env=env, clip=0.2)
         batch = play_and_estimate(a)
-        policy, _ = a._networks(batch["x"])
-        log_pi, _ = a._log_prob_and_entropy(policy, batch["a"])
+        parameters, _ = a._networks(batch["x"])
+        log_pi = a.policy.log_prob(parameters, batch["a"])
         np.testing.assert_allclose(log_pi, batch["log_pi"], rtol=1e-4, atol=1e-5)
         assert float(a._learn()["policy/kl"]) == pytest.approx(0, abs=1e-6)
 
@@ -160,7 +161,8 @@ def test_the_standardised_network_sees_the_statistics() -> None:
     a = agent(env=WALK, normalize_observations=True)
     a.step()
     x = a.env.obs
-    np.testing.assert_allclose(a._forward(x)[0], a._networks(x)[0], atol=1e-5)  # the mirror has them, too
+    for mirrored, output in zip(a._forward(x)[0], a._networks(x)[0], strict=True):  # mean, log std
+        np.testing.assert_allclose(mirrored, output, atol=1e-5)
     _, mean, variance = a.moments["obs"]
     np.testing.assert_allclose(a.standardize.mean.numpy(), mean, rtol=1e-5)
     np.testing.assert_allclose(a.standardize.std.numpy(), np.sqrt(variance), rtol=1e-4)

@@ -9,6 +9,7 @@ import scipy.sparse
 
 from agents.policy_gradient.agent import PolicyGradient
 from agents.policy_gradient.config import PolicyGradientConfig
+from agents.rl.policies import Categorical
 from core.errors import UsageError
 from core.plugin import Context
 from envs import EnvConfig
@@ -44,7 +45,7 @@ def learn(a: PolicyGradient) -> dict[str, Any]:
 
 def by_hand(a: PolicyGradient, batch: dict[str, Any]) -> list[np.ndarray]:
     """The gradient of sum_t -A_t log pi(a_t | x_t) for one hidden ReLU layer without biases, as the original writes it."""
-    (W1, _), (W2, _) = a.mirror["hidden"], a.mirror["logits"]
+    [(W1, _)], [(W2, _)] = (chain.weights for chain in a.mirror.chains)
     X = np.asarray(batch["X"].todense() if scipy.sparse.issparse(batch["X"]) else batch["X"], np.float64)
     h = np.maximum(X @ W1, 0)
     z = h @ W2
@@ -76,7 +77,7 @@ def test_one_update_is_the_papers(env: EnvConfig) -> None:
 def test_layers_start_unrelated_to_each_other() -> None:
     """Names of equal length once gave `hidden` and `logits` one seed."""
     a = agent(hidden=64, baseline=True)
-    a.inputs = a.num_actions = 64  # equal shapes
+    a.inputs, a.policy = 64, Categorical(64)  # equal shapes
     hidden, logits, value = (a._build_model().get_layer(name).kernel.numpy() for name in ("hidden", "logits", "value"))
     assert hidden.shape == logits.shape == (64, 64) and value.shape == (64, 1)
     assert abs(np.corrcoef(hidden.ravel(), logits.ravel())[0, 1]) < 0.1
@@ -88,7 +89,7 @@ def test_a_batch_is_exactly_its_whole_episodes_started_together() -> None:
     a = agent(games=2, batch_episodes=6)
     weights = np.asarray(a.model.trainable_variables[0]).copy()
     batch = play_until_full(a)
-    assert a.episodes == 6 and len(batch["a"]) == 6 * 5 == a.clock  # an episode of Catch lasts 5 steps
+    assert a.episodes.count == 6 and len(batch["a"]) == 6 * 5 == a.clock  # an episode of Catch lasts 5 steps
     np.testing.assert_array_equal(weights, np.asarray(a.model.trainable_variables[0]))
     np.testing.assert_allclose(batch["A"].mean(), 0, atol=1e-6)
     np.testing.assert_allclose(batch["A"].std(), 1, atol=1e-5)
@@ -100,7 +101,7 @@ def test_games_that_finished_idle_until_the_last_is_done() -> None:
     """CartPole episodes differ in length: the batch holds one of each game, and the short ones were not played twice."""
     a = agent(env=EnvConfig("CartPole-v1"), games=4, batch_episodes=4)
     batch = play_until_full(a)
-    assert a.episodes == 4 and len(batch["a"]) == a.clock
+    assert a.episodes.count == 4 and len(batch["a"]) == a.clock
     lengths = [len(last[1]) for g in a.groups for last in g.env.last_episode]
     assert sum(lengths) == a.clock and len(set(lengths)) > 1
 
@@ -148,14 +149,8 @@ def test_sigmoid_is_the_original_policy() -> None:
     """One logit z for two actions: the first is taken with probability 1 / (1 + exp(-z))."""
     a = agent(policy="sigmoid", env=EnvConfig("CartPole-v1"))
     logits = np.tile([[0.7, 0.0]], (40_000, 1)).astype(np.float32)
-    share = (a._sample(logits, np.random.default_rng(0)) == 0).mean()
+    share = (a.policy.sample(logits, np.random.default_rng(0)) == 0).mean()
     assert abs(share - 1 / (1 + np.exp(-0.7))) < 0.01
-
-
-def test_actions_are_sampled_from_the_softmax() -> None:
-    p = np.array([0.2, 0.5, 0.3])
-    draws = PolicyGradient._sample(np.tile(np.log(p), (50_000, 1)), np.random.default_rng(1))
-    np.testing.assert_allclose(np.bincount(draws, minlength=3) / 50_000, p, atol=0.01)
 
 
 def test_a_time_limit_is_bootstrapped_with_the_baseline_only() -> None:
@@ -163,10 +158,10 @@ def test_a_time_limit_is_bootstrapped_with_the_baseline_only() -> None:
         a = agent(env=EnvConfig("CartPole-v1", time_limit=4), baseline=baseline, bias=True, games=1, batch_episodes=1)
         if baseline:
             a.model.get_layer("value").bias.assign([10.0])
-            a._copy_weights()
+            a.mirror.copy()
         (group,) = a.groups
         while not group.env.last_episode[0]:
-            a._play(group, [], [])
+            a._play(group)
         rewards = [float(t["r"][0]) for t in group.rollout]
         assert rewards[:3] == [1, 1, 1]
         assert rewards[3] > 9 if baseline else rewards[3] == 1.0

@@ -1,9 +1,8 @@
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from core.layers.torsos import BlockConv, NumpyMLP, Standardize, a3c_cnn, blocks, dense, mlp, nature_cnn
+from core.layers.torsos import BlockConv, a3c_cnn, blocks, mlp, nature_cnn
 
 
 def test_block_conv_is_the_8x8_stride_4_convolution_of_pixels_over_255() -> None:
@@ -48,33 +47,6 @@ def test_weights_are_orthogonal_and_follow_from_seed_and_name() -> None:
     np.testing.assert_array_equal(kernel, second.layers[0].kernel)
     assert not np.allclose(kernel, mlp(6, [16], "relu", seed=2).layers[0].kernel)
     assert not np.allclose(kernel, mlp(6, [16], "relu", seed=1, name="other").layers[0].kernel)
-
-
-@pytest.mark.parametrize("activation", ["relu", "tanh", "elu"])
-def test_the_numpy_mirror_equals_the_model_before_and_after_an_update(activation: str) -> None:
-    torso, head = mlp(5, [64, 64], activation, seed=3), dense(3, "head", seed=3)
-    standardize = Standardize()
-    model = keras.Sequential([keras.Input((5,)), standardize, torso, head])
-    standardize.mean.assign([1, 2, 3, 4, 5.0])
-    standardize.std.assign([1, 2, 3, 4, 0.01])
-    mirror = NumpyMLP(standardize, torso, head)
-    x = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
-    np.testing.assert_allclose(mirror(x), model(x), atol=1e-5)
-    for variable in model.trainable_variables:
-        variable.assign_add(np.full(variable.shape, 0.01))
-    assert not np.allclose(mirror(x), model(x), atol=1e-5)
-    mirror.copy_weights()
-    np.testing.assert_allclose(mirror(x), model(x), atol=1e-5)
-    assert mirror(x).dtype == np.float32
-    for variable in model.variables:
-        variable.assign_add(np.full(variable.shape, 0.5))
-    mirror.take_weights([np.asarray(v) for v in mirror.variables])
-    np.testing.assert_allclose(mirror(x), model(x), rtol=1e-4)
-
-
-def test_a_convolution_cannot_be_mirrored() -> None:
-    with pytest.raises(ValueError, match="BlockConv"):
-        NumpyMLP(nature_cnn((4, 84, 84), seed=0))
 
 
 def test_odd_sides_are_refused() -> None:

@@ -1,14 +1,9 @@
 import numpy as np
 import pytest
-import scipy.stats
 import tensorflow as tf
 
 from core.losses.reinforcement import (
-    categorical_entropy,
-    categorical_log_prob,
     clipped_surrogate,
-    gaussian_entropy,
-    gaussian_log_prob,
     huber,
     policy_gradient,
     q_learning_error,
@@ -17,21 +12,11 @@ from core.losses.reinforcement import (
 
 
 def test_policy_gradient_value_and_gradient_by_hand() -> None:
-    """d/dz [-A log softmax(z)_a] = A (pi - onehot(a))."""
-    logits = tf.Variable([[0.0, np.log(3.0)], [0.0, 0.0]])  # pi = (1/4, 3/4), (1/2, 1/2)
-    action, advantage = tf.constant([0, 1]), tf.constant([2.0, -1.0])
+    log_pi, advantage = tf.Variable([-1.5, -0.5]), tf.constant([2.0, -1.0])
     with tf.GradientTape() as tape:
-        loss = policy_gradient(categorical_log_prob(logits, action), advantage)
-    np.testing.assert_allclose(loss, [2 * np.log(4), -np.log(2)], rtol=1e-6)
-    np.testing.assert_allclose(tape.gradient(loss, logits), [[2 * (0.25 - 1), 2 * 0.75], [-0.5, -(0.5 - 1)]], rtol=1e-6)
-
-
-def test_a_step_makes_a_good_action_likelier() -> None:
-    logits = tf.Variable([[0.0, 0.0, 0.0]])
-    with tf.GradientTape() as tape:
-        loss = policy_gradient(categorical_log_prob(logits, tf.constant([1])), tf.constant([1.0]))
-    logits.assign_sub(tape.gradient(loss, logits))
-    assert tf.nn.softmax(logits)[0, 1] > 1 / 3
+        loss = policy_gradient(log_pi, advantage)
+    np.testing.assert_allclose(loss, [3.0, -0.5])
+    np.testing.assert_allclose(tape.gradient(loss, log_pi), [-2.0, 1.0])
 
 
 def test_the_advantage_is_a_constant() -> None:
@@ -41,32 +26,6 @@ def test_the_advantage_is_a_constant() -> None:
             loss = loss_of(log_pi, advantage)
         of_policy, of_advantage = tape.gradient(loss, [log_pi, advantage])
         assert of_policy is not None and of_advantage is None
-
-
-def test_categorical_entropy_by_hand() -> None:
-    np.testing.assert_allclose(categorical_entropy(tf.zeros((1, 4))), [np.log(4)], rtol=1e-6)
-    p = np.array([0.25, 0.75])
-    logits = tf.Variable(np.log(p)[None].astype(np.float32))
-    with tf.GradientTape() as tape:
-        entropy = categorical_entropy(logits)
-    H = -(p * np.log(p)).sum()
-    np.testing.assert_allclose(entropy, [H], rtol=1e-6)
-    np.testing.assert_allclose(tape.gradient(entropy, logits)[0], -p * (np.log(p) + H), rtol=1e-5)
-
-
-def test_gaussian_against_scipy_and_its_gradient() -> None:
-    """d log pi / d mean = (a - mean) / std^2, d log pi / d log std = ((a - mean) / std)^2 - 1."""
-    mean, log_std = tf.Variable([[0.5, -1.0]]), tf.Variable([0.3, -0.7])
-    action = tf.constant([[1.5, -1.2]])
-    std = np.exp([0.3, -0.7])
-    with tf.GradientTape() as tape:
-        log_pi = gaussian_log_prob(mean, log_std, action)
-    np.testing.assert_allclose(log_pi, [scipy.stats.norm([0.5, -1.0], std).logpdf([1.5, -1.2]).sum()], rtol=1e-6)
-    of_mean, of_log_std = tape.gradient(log_pi, [mean, log_std])
-    z = np.array([1.0, -0.2]) / std
-    np.testing.assert_allclose(of_mean[0], z / std, rtol=1e-5)
-    np.testing.assert_allclose(of_log_std, z**2 - 1, rtol=1e-5)
-    np.testing.assert_allclose(gaussian_entropy(log_std), scipy.stats.norm(0, std).entropy().sum(), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -117,12 +76,6 @@ def test_q_learning_error_by_hand() -> None:
     np.testing.assert_allclose(tf.convert_to_tensor(of_q), [[0, -1], [-1, 0]])
     assert of_fixed is None
     np.testing.assert_allclose(q_learning_error(q_tm1, *rest, fixed, selector), [1 + 0.5 * 5 - 2, -1 - 3])
-
-
-@pytest.mark.parametrize("shape", [(2,), (2, 3, 1)])
-def test_logits_of_another_rank_are_refused(shape: tuple) -> None:
-    with pytest.raises(ValueError):
-        categorical_log_prob(tf.zeros(shape), tf.zeros(2, tf.int32))
 
 
 def test_rows_that_would_broadcast_are_refused() -> None:

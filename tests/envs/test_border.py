@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
-from agents.evaluation import NO_FILM, evaluate
+from agents.rl.evaluate import NO_FILM, evaluate
 from core.errors import ForeignError, UsageError, told
 from envs import EnvConfig, VectorEnv, make
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from agents.evaluation import evaluate
+from agents.rl.evaluate import evaluate
 from core import checkpoint
 from core.errors import UsageError
 from envs import EnvConfig, VectorEnv, limited, make, render_episode

@@ -17,8 +17,8 @@ import pytest
 
 from core.distributed import multiworker_role
 from core.errors import UsageError
-from experiments.catalogue import catalogue
-from experiments.tensorboard import read_scalars
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.events import read_scalars
 from tests.conftest import ROOT, only_run
 
 DCGAN = ("dcgan", "--model.data.source", "digits", "--model.data.size", 16, "--model.batch", 16, "--model.width", 4)
@@ -196,7 +196,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from pathlib import Path
 from core.plugin import Context, build
-from experiments.run import configured
+from experiments.launcher.experiment import Experiment
 from core.distributed import make_strategy
 strategy = make_strategy("mirrored")
 assert strategy.num_replicas_in_sync == 2
@@ -214,7 +214,8 @@ def on_two_devices(script: str) -> str:
 
 def test_two_mirrored_devices_train_as_one(tmp_path: Path) -> None:
     failure = on_two_devices(f"""
-spec, _, config, _ = configured({list(map(str, DCGAN))})
+chosen = Experiment.of({list(map(str, DCGAN))})
+spec, config = chosen.spec, chosen.config
 from dataclasses import replace
 from core.errors import UsageError
 try:
@@ -319,7 +320,8 @@ for name in ("adam", "adamw", "radam", "rmsprop", "sgd"):
 def test_two_mirrored_devices_have_the_gradients_of_one(model: tuple, tmp_path: Path) -> None:
     """After one update Adam's first moments are the gradients, times 1 - beta1."""
     failure = on_two_devices(f"""
-spec, _, config, _ = configured({list(map(str, model))})
+chosen = Experiment.of({list(map(str, model))})
+spec, config = chosen.spec, chosen.config
 alone = build(spec, config, Context(seed=1, folder=Path({str(tmp_path)!r})))
 alone.step()
 with strategy.scope():

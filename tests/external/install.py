@@ -12,6 +12,18 @@ least-squares-gan = pongan_extra.lsgan_config
 misbehaving = pongan_extra.misbehaving
 broken = pongan_extra.broken
 duplicate = pongan_extra.duplicate
+
+[pongan.verbs]
+last-words = pongan_extra.last_words
+silent = pongan_extra.silent
+play = pongan_extra.last_words
+
+[pongan.sources]
+stripes = pongan_extra.stripes
+broken-source = pongan_extra.broken
+taken = pongan_extra.taken_source
+no-source = pongan_extra.q
+gone = pongan_extra.nowhere
 """
 
 

@@ -291,7 +291,7 @@ def test_a_caption_that_is_true_of_all_pictures_leaves_its_group_out(context: Co
 
 def test_data_that_cannot_be_measured_is_refused_before_the_first_update(context: Context) -> None:
     model = make(context)
-    train, test, _ = model.data
+    train, test = model.data[:2]
     alike = Captioned("own", "own", test.images, test.captions, lambda i, j, k: True, test.rows)
     model._splits = Splits(train, alike, None)
     with pytest.raises(UsageError, match="differ in meaning must be held out"):
@@ -320,8 +320,8 @@ def test_sample_draws_what_the_text_says(cli, tmp_path: Path) -> None:
         assert picture.width >= 3 * 64 and picture.mode == "RGB"
     code, _, err = cli("sample", run, "--text", "a large mauve circle")
     assert code == 2 and "'mauve'" in err
-    code, _, err = cli("sample", run, "--text", text, "--interpolate")
-    assert code == 2 and "--text and --interpolate" in err
+    code, _, err = cli("sample", run, "--text", text, "--picture", "interpolate")
+    assert code == 2 and "--text and --picture name two pictures" in err
     for change, word in ((("--model.encoder", "befor"), "before"), (("--model.margin", 3), "margin is 3")):
         code, _, err = cli("run", "gan-cls", *change)
         assert code == 2 and word in err

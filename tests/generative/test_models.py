@@ -361,10 +361,10 @@ def test_sample_draws_what_a_model_offers(cli, tmp_path: Path) -> None:
     assert cli("run", "dcgan", *flags, *run_flags)[0] == 0
     (run,) = tmp_path.glob("dcgan/*/*")
     for name in ("interpolate", "arithmetic"):
-        code, out, _ = cli("sample", run, f"--{name}", "--n", 9)
+        code, out, _ = cli("sample", run, "--picture", name, "--n", 9)
         assert code == 0 and name in out and (run / f"{name}.png").is_file()
-    code, _, err = cli("sample", run, "--interpolat")
-    assert code == 2 and "did you mean '--interpolate'" in err.replace("\n", " ")
+    code, _, err = cli("sample", run, "--picture", "interpolat")
+    assert code == 2 and "did you mean 'interpolate'" in err.replace("\n", " ")
 
 
 @pytest.mark.parametrize(("Model", "Config"), [(DCGAN, DCGANConfig), (WGAN, WGANConfig), (RaGAN, RaGANConfig)])
@@ -383,8 +383,9 @@ def test_bfloat16_keeps_outputs_and_weights_in_float32(context: Context, Model: 
 
 @pytest.mark.slow
 def test_ragan_finds_the_eight_modes_of_the_ring(context: Context) -> None:
-    from experiments.catalogue import catalogue
-    from experiments.configuration import parse, read_yaml
+    from experiments.launcher.catalogue import catalogue
+    from experiments.launcher.flags import parse
+    from experiments.launcher.yaml_file import read_yaml
 
     spec, preset = catalogue().find("ragan-ring")
     assert preset is not None

@@ -17,7 +17,7 @@ from core.errors import UsageError
 from core.metrics.image_quality import quality
 from core.optim.config import OptimizerConfig
 from core.plugin import Context
-from experiments.catalogue import catalogue
+from experiments.launcher.catalogue import catalogue
 from generative.data.pictures import BROKEN
 from generative.srgan import config as config_module
 from generative.srgan.config import SRGANConfig
@@ -64,6 +64,23 @@ def test_crops_are_a_function_of_seed_and_position() -> None:
     assert batch.shape == (6, 48, 48, 3)
     np.testing.assert_array_equal(batch, two.draw(3, 5, 6))
     assert not np.array_equal(batch, one.draw(3, 6, 6)) and not np.array_equal(batch, one.draw(4, 5, 6))
+
+
+def test_order_and_windows_never_draw_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An epoch and a position of the same number are as far apart as any two."""
+    begun: list[int] = []
+    original = np.random.default_rng
+
+    def watched(seed: Any) -> np.random.Generator:
+        rng = original(seed)
+        begun.append(rng.bit_generator.state["state"]["state"])
+        return rng
+
+    crops = Crops("a", [Photo("a", (32, 32), lambda: np.zeros((32, 32, 3), np.uint8))], 16, True, print)
+    monkeypatch.setattr(np.random, "default_rng", watched)
+    for position in range(10):  # one picture a batch: every position is an epoch
+        crops.draw(3, position, 1)
+    assert len(begun) == 20 == len(set(begun))
 
 
 def test_crops_come_in_all_eight_positions() -> None:

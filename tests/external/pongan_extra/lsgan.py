@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from core.losses.adversarial import least_squares_discriminator, least_squares_generator, zero_centred_penalty
-from generative.adversarial.evaluation import as_input
 from generative.adversarial.game import Game
+from generative.data.pixels import as_input
 
 TAGS = ("loss/discriminator", "loss/generator")
 

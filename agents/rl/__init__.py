@@ -1,0 +1,1 @@
+"""What agents have in common: observations, policies, episodes, evaluation. Imports no agent."""

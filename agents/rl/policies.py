@@ -1,0 +1,284 @@
+"""Policies: from what a network says of each action to actions, their probability, and the function to export.
+
+A policy is a distribution of actions with parameters that a network gives for N observations: logits [N, A] of a `Categorical`,
+(mean [N, A], log std [A] or [N, A]) of a `Gaussian` and of a `SquashedGaussian`. Actors draw in numpy, where a small network has
+its mirror; what gradients go through is TensorFlow.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow as tf
+from gymnasium.spaces import Box, Discrete
+
+from core.errors import UsageError
+from envs import VectorEnv
+
+__all__ = ["Categorical", "Gaussian", "Policy", "SquashedGaussian", "named", "policy_for", "takes_observations"]
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """pi(a|s) = softmax(logits)[a] over actions 0 to A - 1; parameters are logits [N, A]."""
+
+    num_actions: int
+    """A, and how many numbers a network gives."""
+    shape: ClassVar[tuple[int, ...]] = ()
+    """Of one action."""
+    dtype: ClassVar[type] = np.int32
+
+    @classmethod
+    def of(cls, actions: Any, who: str, env_id: str) -> Categorical:
+        """Return the policy for an action space; UsageError (naming the agent `who`) when it is not discrete."""
+        if not isinstance(actions, Discrete):
+            raise UsageError(f"{who} needs discrete actions; those of {env_id} are {actions}")
+        return cls(int(actions.n))
+
+    # numpy
+
+    def sample(self, logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw actions [N]."""
+        return _inverse(_cumulative(logits)[1], rng)
+
+    def sample_with_log_prob(self, logits: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw actions [N] and return them with log pi(a) [N]."""
+        p, ceiling = _cumulative(logits)
+        a = _inverse(ceiling, rng)
+        return a, np.log(p[np.arange(len(p)), a] / ceiling[:, -1])
+
+    def greedy(self, logits: np.ndarray) -> np.ndarray:
+        """Return the likeliest actions [N]."""
+        return logits.argmax(axis=1)
+
+    def to_env(self, action: np.ndarray) -> np.ndarray:
+        """Return the actions as the environment takes them: as they are."""
+        return action
+
+    # TensorFlow
+
+    def log_prob(self, logits: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
+        """Return log pi(a) [B] for logits [B, A] float32 and actions [B] int."""
+        tf.debugging.assert_shapes([(logits, ("B", "A")), (action, ("B",))])
+        return -tf.nn.sparse_softmax_cross_entropy_with_logits(labels=action, logits=logits)
+
+    def entropy(self, logits: tf.Tensor) -> tf.Tensor:
+        """Return -sum_a pi(a) log pi(a) [B] in nats, for logits [B, A]."""
+        tf.debugging.assert_shapes([(logits, ("B", "A"))])
+        log_pi = tf.nn.log_softmax(logits)
+        return -tf.reduce_sum(tf.exp(log_pi) * log_pi, axis=-1)
+
+    def export(self, env: VectorEnv, parameters: Callable[[tf.Tensor], tf.Tensor]) -> Any:
+        """Return the function to export, for `parameters` from a batch of observations to logits [N, A]."""
+
+        @takes_observations(env)
+        def act(observation: tf.Tensor) -> dict[str, tf.Tensor]:
+            """The likeliest action [N], by the environment's number, and the probability [N, A] of each in turn to draw from."""
+            probability = tf.nn.softmax(tf.cast(parameters(observation), tf.float32))
+            return {"action": named(env, tf.argmax(probability, axis=-1)), "probability": probability}
+
+        return act
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussian:
+    """Independent normals, cut off at the bounds on the way to the environment, of which the density knows nothing.
+
+    Parameters are (mean [N, A], log std [A] or [N, A]).
+    """
+
+    low: np.ndarray
+    """[A]"""
+    high: np.ndarray
+    """[A]"""
+    dtype: ClassVar[type] = np.float32
+
+    @property
+    def num_actions(self) -> int:
+        """A, the components of an action, and how many means a network gives."""
+        return len(self.low)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one action: [A]."""
+        return self.low.shape
+
+    # numpy
+
+    def sample(self, parameters: tuple[np.ndarray, np.ndarray], rng: np.random.Generator) -> np.ndarray:
+        """Draw actions [N, A]."""
+        mean, log_std = parameters
+        return mean + np.exp(log_std) * rng.standard_normal(mean.shape, np.float32)
+
+    def sample_with_log_prob(
+        self, parameters: tuple[np.ndarray, np.ndarray], rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw actions [N, A] and return them with their log density [N]."""
+        mean, log_std = parameters
+        z = rng.standard_normal(mean.shape, np.float32)
+        log_pi = -(0.5 * z**2 + log_std + 0.5 * math.log(2 * math.pi)).sum(axis=1)
+        return mean + np.exp(log_std) * z, log_pi
+
+    def greedy(self, parameters: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """Return the likeliest actions, the means [N, A]."""
+        return parameters[0]
+
+    def to_env(self, action: np.ndarray) -> np.ndarray:
+        """Return the actions [N, A] within the environment's bounds."""
+        return np.clip(action, self.low, self.high)
+
+    # TensorFlow
+
+    def log_prob(self, parameters: tuple[tf.Tensor, tf.Tensor], action: tf.Tensor) -> tf.Tensor:
+        """Return the log density [B] of actions [B, A]."""
+        mean, log_std = parameters
+        tf.debugging.assert_shapes([(mean, ("B", "A")), (log_std, (..., "A")), (action, ("B", "A"))])
+        z = (action - mean) * tf.exp(-log_std)  # [B, A]
+        return -tf.reduce_sum(0.5 * tf.square(z) + log_std + 0.5 * math.log(2 * math.pi), axis=-1)
+
+    def entropy(self, parameters: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        """Return the entropy in nats: [] for log std [A], [B] for log std [B, A]."""
+        _, log_std = parameters
+        return tf.reduce_sum(log_std + 0.5 * math.log(2 * math.pi * math.e), axis=-1)
+
+    def export(self, env: VectorEnv, parameters: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> Any:
+        """Return the function to export, for `parameters` from a batch of observations to (mean, log std)."""
+
+        @takes_observations(env)
+        def act(observation: tf.Tensor) -> dict[str, tf.Tensor]:
+            """The likeliest action [N, A] within its bounds; mean [N, A] and std [N, A] of the policy it is the middle of."""
+            mean, log_std = parameters(observation)
+            std = tf.broadcast_to(tf.exp(tf.convert_to_tensor(log_std)), tf.shape(mean))
+            return {"action": tf.clip_by_value(mean, self.low, self.high), "mean": mean, "std": std}
+
+        return act
+
+
+@dataclass(frozen=True, eq=False)
+class SquashedGaussian:
+    """a = tanh(u), u from independent normals: actions between -1 and 1 (Haarnoja et al., 2018, appendix C).
+
+    Parameters are (mean [N, A], log std [A] or [N, A]) of u. `to_env` stretches actions to the bounds, so densities are those
+    of actions between -1 and 1 whatever the environment's scale.
+    """
+
+    low: np.ndarray
+    """[A]"""
+    high: np.ndarray
+    """[A]"""
+    dtype: ClassVar[type] = np.float32
+
+    @classmethod
+    def of(cls, actions: Any, who: str, env_id: str) -> SquashedGaussian:
+        """Return the policy for an action space; UsageError (naming the agent `who`) unless it is a vector with finite bounds."""
+        if not _is_vector(actions) or not (np.isfinite(actions.low).all() and np.isfinite(actions.high).all()):
+            raise UsageError(f"{who} needs a vector of actions with finite bounds; those of {env_id} are {actions}")
+        return cls(actions.low, actions.high)
+
+    @property
+    def num_actions(self) -> int:
+        """A, the components of an action; a network gives as many means and as many log stds."""
+        return len(self.low)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one action: [A]."""
+        return self.low.shape
+
+    # numpy
+
+    def sample(self, parameters: tuple[np.ndarray, np.ndarray], rng: np.random.Generator) -> np.ndarray:
+        """Draw actions [N, A]."""
+        mean, log_std = parameters
+        return np.tanh(mean + np.exp(log_std) * rng.standard_normal(mean.shape, np.float32))
+
+    def greedy(self, parameters: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """Return tanh of the means [N, A]."""
+        return np.tanh(parameters[0])
+
+    def to_env(self, action: np.ndarray) -> np.ndarray:
+        """Return the actions [N, A] stretched from -1 and 1 to the environment's bounds."""
+        return np.clip(self.low + 0.5 * (action + 1) * (self.high - self.low), self.low, self.high)
+
+    # TensorFlow
+
+    def reparameterize(self, parameters: tuple[tf.Tensor, tf.Tensor], noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return actions [B, A] = tanh(mean + std noise) and their log density [B]; gradients go through both.
+
+        `noise` [B, A] are standard normals. Eq. 21 of the paper, log pi(a) = log N(u) - sum_i log(1 - tanh(u_i)^2), whose
+        logarithm is 2 (log 2 - u - softplus(-2u)): 1 - tanh^2 itself is 0 in float32 beyond |u| = 9.
+        """
+        mean, log_std = parameters
+        tf.debugging.assert_shapes([(mean, ("B", "A")), (log_std, (..., "A")), (noise, ("B", "A"))])
+        u = mean + tf.exp(log_std) * noise  # [B, A]
+        log_normal = -(0.5 * tf.square(noise) + log_std + 0.5 * math.log(2 * math.pi))
+        log_slope = 2 * (math.log(2) - u - tf.math.softplus(-2 * u))  # log da/du
+        return tf.tanh(u), tf.reduce_sum(log_normal - log_slope, axis=-1)
+
+    def export(self, env: VectorEnv, parameters: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> Any:
+        """Return the function to export, for `parameters` from a batch of observations to (mean, log std) of u."""
+
+        @takes_observations(env)
+        def act(observation: tf.Tensor) -> dict[str, tf.Tensor]:
+            """The middle action [N, A] within its bounds; mean [N, A] and std [N, A] of the normals whose tanh is the policy."""
+            mean, log_std = parameters(observation)
+            std = tf.broadcast_to(tf.exp(tf.convert_to_tensor(log_std)), tf.shape(mean))
+            action = self.low + 0.5 * (tf.tanh(mean) + 1) * (self.high - self.low)
+            return {"action": tf.clip_by_value(action, self.low, self.high), "mean": mean, "std": std}
+
+        return act
+
+
+Policy = Categorical | Gaussian
+
+
+def policy_for(actions: Any, who: str, env_id: str) -> Policy:
+    """Return the `Categorical` or `Gaussian` for an action space; UsageError (naming the agent `who`) when neither fits."""
+    if isinstance(actions, Discrete):
+        return Categorical(int(actions.n))
+    if _is_vector(actions):
+        return Gaussian(actions.low, actions.high)
+    raise UsageError(f"{who} needs discrete actions or a vector of them; those of {env_id} are {actions}")
+
+
+def takes_observations(env: VectorEnv) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator: `function(observation)` becomes a `tf.function` over batches of what the environment shows.
+
+    Numbers of states reach `function` counted from 0, whatever the environment calls the first.
+    """
+    space = env.observation_space
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        @functools.wraps(function)
+        def of_the_environment(observation: tf.Tensor) -> Any:
+            return function(observation - env.first_state if env.first_state else observation)
+
+        signature = [tf.TensorSpec((None, *space.shape), space.dtype, "observation")]
+        return tf.function(of_the_environment, input_signature=signature)
+
+    return decorate
+
+
+def named(env: VectorEnv, action: tf.Tensor) -> tf.Tensor:
+    """Return what the environment calls the actions [N], which count from 0."""
+    return tf.gather(tf.constant(env.actions, tf.int64), action)
+
+
+def _is_vector(actions: Any) -> bool:
+    return isinstance(actions, Box) and len(actions.shape) == 1 and np.issubdtype(actions.dtype, np.floating)
+
+
+def _cumulative(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return exp(logits) and its cumulative sum, both [N, A] and up to a factor that is one for each row."""
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return p, np.cumsum(p, axis=1)
+
+
+def _inverse(ceiling: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw actions [N] by the inverse of the distribution function, given up to a factor [N, A]."""
+    return (rng.random((len(ceiling), 1)) * ceiling[:, -1:] >= ceiling).sum(axis=1)
