@@ -327,10 +327,11 @@ alone.step()
 with strategy.scope():
     shared = build(spec, config, Context(seed=1, folder=Path({str(tmp_path)!r}), strategy=strategy))
     shared.step()
-names = [name for name in alone.state() if name.endswith("optimizer") and int(getattr(alone, name).iterations) > 0]
+kept, parts = alone.state(), shared.state()
+names = [name for name in kept if name.endswith("optimizer") and int(kept[name].iterations) > 0]
 assert "G_optimizer" in names and len(names) > 1
 for name in names:
-    ours, expected = (getattr(model, name).slots["momentum"] for model in (shared, alone))
+    ours, expected = (state[name].slots["momentum"] for state in (parts, kept))
     size = max(np.abs(m).max() for m in map(np.asarray, expected))
     assert size > 0, name
     for a, b in zip(ours, expected, strict=True):
