@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from core.errors import UsageError, nearest
 
-__all__ = ["REGISTRY", "Context", "Spec", "Trainable", "build", "canonical", "register"]
+__all__ = ["REGISTRY", "Context", "Placed", "Spec", "Trainable", "build", "canonical", "register"]
 
 Kind = Literal["agent", "generative"]
 MEMBERS: dict[str, tuple[str, ...]] = {
@@ -44,7 +45,7 @@ class Trainable(Protocol):
         """Run one turn of the training loop (at most about 0.2 s) and return scalars by tag.
 
         A scalar may be a float, a tensor that nobody has waited for yet, or an array: each entry counts as one
-        observation of the mean over the log interval. Tags start with a name from `experiments.tensorboard.GLOSSARY`.
+        observation of the mean over the log interval. Tags start with a name from `experiments.launcher.events.GLOSSARY`.
         """
         ...
 
@@ -71,6 +72,15 @@ class Trainable(Protocol):
     def close(self) -> None:
         """Join workers, close environments. May be called twice."""
         ...
+
+
+class Placed(ABC):
+    """Settings, nested in a plugin's configuration, of which some may say where files lie."""
+
+    @property
+    @abstractmethod
+    def places(self) -> tuple[str, ...]:
+        """Its fields that do so now. Their values may change on resume: the files have moved, the run stays the same."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +126,13 @@ class Spec:
     """Configuration of the contract test (seconds, one worker, smallest data), by dotted field name."""
     run: Mapping[str, Any]
     """Defaults for `--run.*` that suit this plugin's clock, e.g. {"until": 100_000, "log_every": 1_000}."""
-    commands: Mapping[str, str]
-    """Verbs that only this plugin has: name -> `module:function`, called as `function(run_folder_and_flags)`."""
+    verbs: Mapping[str, str]
+    """Verbs that only this plugin has: name -> module with `Flags` and `main`, see `experiments/launcher/verbs.py`."""
     places: tuple[str, ...] = ()
-    """Dotted configuration fields that say where files lie, which may move while the run stays the same; by default the subject
-    of a generative model where it reads KIND:PATH."""
+    """Dotted configuration fields that say where files lie, which may move while the run stays the same; by default those that
+    nested settings name which are `Placed`, as data sources are."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Dotted configuration fields that had another name: old -> new; the new one may be the launcher's, e.g. run.until."""
     distributed: bool = False
     """True when it trains under `Context.strategy` as on one device, its batch shared out (see core/distributed.py)."""
 
@@ -157,8 +169,9 @@ def register(
     paper: str = "",
     tiny: Mapping[str, Any] | None = None,
     run: Mapping[str, Any] | None = None,
-    commands: Mapping[str, str] | None = None,
+    verbs: Mapping[str, str] | None = None,
     places: tuple[str, ...] = (),
+    renamed: Mapping[str, str] | None = None,
     distributed: bool = False,
 ) -> Callable[[_Config], _Config]:
     """Register a frozen configuration dataclass as the plugin `name`; the arguments are the fields of `Spec`.
@@ -207,8 +220,9 @@ def register(
             subject=subject,
             tiny=dict(tiny or {}),
             run=dict(run or {}),
-            commands=dict(commands or {}),
+            verbs=dict(verbs or {}),
             places=places,
+            renamed=dict(renamed or {}),
             distributed=distributed,
         )
         return config

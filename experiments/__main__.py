@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 __all__ = ["main"]
-
-VERBS = {
-    "run": "train an experiment: run <name> [flags]",
-    "resume": "go on with a run: resume <run folder> [--run.* flags]",
-    "list": "plugins and presets, one line each",
-    "describe": "paper, algorithm, defaults: describe <name>",
-    "play": "an agent plays, returns and a GIF: play <run folder>",
-    "sample": "a generative model draws a PNG grid: sample <run folder>",
-    "compare": "runs side by side with intervals over seeds: compare [runs...] [--metric TAG] [--csv] [--html]",
-    "export": "a SavedModel with its card: export <run folder> -o FOLDER [--weights best|newest]",
-    "sweep": "many settings and seeds: sweep <name> --seeds N --grid KEY=A,B [--random N] [--workers N] [--asha|--pbt]",
-    "profile": "where the time of a step goes: profile <name> [--seconds 20] [flags]",
-    "new": "a plugin to start from: new agent|generative NAME [--package FOLDER]",
-    "tensorboard": "open TensorBoard on a folder of runs: tensorboard [folder]",
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code: 0 done, 2 a sentence about what to mend, 130/143 stopped by a signal."""
-    from experiments.shadow import check
+    from experiments.launcher.shadow import check
 
     if argv is None:
         _find_modules_here()
     check()
     from core.errors import UsageError
-    from experiments.console import error
+    from experiments.launcher.console import error
 
     try:
         return _dispatch(list(sys.argv[1:] if argv is None else argv))
@@ -58,62 +42,28 @@ def _find_modules_here() -> None:
 
 
 def _dispatch(argv: list[str]) -> int:
-    from core.errors import UsageError, nearest
-    from experiments.catalogue import catalogue
+    from experiments.launcher.verbs import call
 
     if not argv or argv[0] in ("-h", "--help"):
         print(_help())
         return 0 if argv else 2
-    verb, rest = argv[0], argv[1:]
-    if verb in ("run", "resume"):
-        from experiments import run as module
-
-        return {"run": module.run, "resume": module.resume}[verb](rest)
-    if verb == "profile":
-        from experiments.profile import profile
-
-        return profile(rest)
-    if verb == "sweep":
-        from experiments.sweep import sweep
-
-        return sweep(rest)
-    if verb == "export":
-        from experiments.export import export
-
-        return export(rest)
-    if verb == "new":
-        from experiments.scaffold import new
-
-        return new(rest)
-    if verb in ("compare", "tensorboard"):
-        from experiments import compare
-
-        return {"compare": compare.compare, "tensorboard": compare.tensorboard}[verb](rest)
-    if verb in VERBS:
-        from experiments import show
-
-        return {"list": show.list_all, "describe": show.describe, "play": show.play, "sample": show.sample}[verb](rest)
-    commands = {name: target for spec in catalogue().plugins.values() for name, target in spec.commands.items()}
-    if verb not in commands:
-        raise UsageError(f"there is no verb {verb!r}; {nearest(verb, [*VERBS, *commands])}")
-    module_name, _, function = commands[verb].partition(":")
-    command: Callable[[list[str]], int | None] = getattr(importlib.import_module(module_name), function)
-    return command(rest) or 0
+    return call(argv[0], argv[1:])
 
 
 def _help() -> str:
-    from experiments.catalogue import catalogue
+    from experiments.launcher.verbs import listed
 
-    own = {verb: f"a verb of {spec.name}" for spec in catalogue().plugins.values() for verb in spec.commands}
-    lines = [f"  {verb:11s} {text}" for verb, text in (VERBS | own).items()]
+    lines = [f"  {verb:11s} {text}" for verb, text in listed()]
     return "\n".join(
         [
-            "usage: python -m experiments <verb> ...",
+            "usage: pongan <verb> ...                 or python -m experiments <verb> ...",
             "",
             *lines,
             "",
-            "  python -m experiments run policy-gradient --run.time-limit 120",
-            "  python -m experiments play runs/policy-gradient/ALE-Pong-v5/<date-time>-s1",
+            "  python -m experiments.run policy-gradient --run.time-limit 120",
+            "  pongan play runs/policy-gradient/ALE-Pong-v5/<date-time>-s1",
+            "",
+            "`pongan <verb> --help` says more.",
         ]
     )
 

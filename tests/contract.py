@@ -13,8 +13,8 @@ from scipy.stats import pearsonr
 
 from core import checkpoint
 from core.plugin import MEMBERS, Context, Spec, build
-from experiments.configuration import parse
-from experiments.tensorboard import unknown_tags
+from experiments.launcher.events import unknown_tags
+from experiments.launcher.flags import parse
 
 STEPS = 6
 CHANCE = 1e-9  # of a correlation so large in independent kernels: far below one in all the pairs of all plugins

@@ -63,7 +63,7 @@ def compute(names: list[str]) -> dict[str, str]:
     from core import checkpoint
     from core.plugin import Context, build
     from core.runtime import configure
-    from experiments.catalogue import catalogue
+    from experiments.launcher.catalogue import catalogue
     from tests.contract import STEPS, tiny
 
     configure(device="cpu", threads=THREADS, deterministic=True)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.catalogue import catalogue
+from experiments.launcher.catalogue import catalogue
 from tests.contract import check_contract
 
 BUILT_IN = sorted(

@@ -31,7 +31,8 @@ from core.errors import UsageError
 from core.layers.torsos import Standardize, dense
 from core.losses.reinforcement import clipped_surrogate, policy_gradient, squared_error
 from core.mirror import Mirror
-from core.optimizers import Adam, RMSprop
+from core.optim.config import OptimizerConfig
+from core.optim.optimizer import make_optimizer
 from core.plugin import Context
 from core.returns import generalized_advantage
 from core.schedules import linear
@@ -65,12 +66,8 @@ class ActorCritic:
         self.rng = np.random.default_rng(child(context.seed, "actions"))
         self.act_rng = np.random.default_rng(child(context.seed, "act"))  # of `act`, which is no part of training
         self._build_networks()
-        self.optimizer = (
-            RMSprop(config.lr, rho=config.decay, epsilon=config.epsilon)
-            if config.optimizer == "rmsprop"
-            else Adam(config.lr, epsilon=config.epsilon)
-        )
-        self.optimizer.build(self.weights)
+        optimizer = OptimizerConfig(config.optimizer, config.lr, rho=config.decay, epsilon=config.epsilon)
+        self.optimizer = make_optimizer(optimizer, self.weights)
         self.tags = ["loss/policy", "loss/value", "policy/entropy", "optim/gradient_norm"]
         self.tags += ["policy/kl", "policy/clipped"] if config.clip else []
 

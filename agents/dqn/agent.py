@@ -27,7 +27,8 @@ from core.errors import UsageError, require
 from core.layers.torsos import dense
 from core.losses.reinforcement import huber, q_learning_error
 from core.mirror import Mirror
-from core.optimizers import Adam, RMSprop
+from core.optim.config import OptimizerConfig
+from core.optim.optimizer import make_optimizer
 from core.plugin import Context
 from core.replay import Batch, Replay
 from core.schedules import linear
@@ -60,12 +61,12 @@ class DQN:
         self.target, _ = self._network()
         self.target.trainable = False
         self.target.set_weights(self.model.get_weights())
-        self.optimizer = (
-            RMSprop(config.lr, rho=0.95, epsilon=0.01, centered=True)  # epsilon inside the square root
+        optimizer = (
+            OptimizerConfig("rmsprop", config.lr, rho=0.95, epsilon=0.01, centered=True)
             if config.optimizer == "rmsprop"
-            else Adam(config.lr, epsilon=config.adam_epsilon)  # epsilon outside
+            else OptimizerConfig("adam", config.lr, epsilon=config.adam_epsilon)
         )
-        self.optimizer.build(self.model.trainable_variables)
+        self.optimizer = make_optimizer(optimizer, self.model.trainable_variables)
         self._updates, self._q = self._traced()
 
         self.rng = np.random.default_rng(child(context.seed, "actions"))

@@ -10,7 +10,7 @@ import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from core.tl._common import require
+from core.tl.errors import require
 
 __all__ = [
     "absolute_difference_error",

@@ -1,27 +1,22 @@
 """Weight files of both TensorLayer generations, and small helpers for files and folders.
 
-TensorLayer keeps lists of arrays of different shapes as pickled object arrays, and unpickling can run code. Here such
-files are read by a loader that admits plain containers and numpy arrays only; anything else is refused with one
-sentence. Files are written to a temporary name first, so an interrupted save leaves the old file.
+``npz`` reads and writes the files.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
 import os
-import pickle  # noqa: TID251 - read-only: an Unpickler that admits numpy arrays, for the files TensorLayer wrote
 import re
 import shutil
-import threading
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from core.tl._common import InvalidInput, require
+from core.tl.errors import InvalidInput, require
+from core.tl.npz import read_npy, read_npz, replacing, write_npz
 
 __all__ = [
     "assign_params",
@@ -76,10 +71,10 @@ def save_npz(save_list: Sequence[Any] | None = None, name: str = "model.npz", se
     [(2, 3), (3,)]
     """
     arrays = tf_variables_to_numpy([] if save_list is None else list(save_list))
-    if len({(a.shape, a.dtype) for a in arrays}) == 1:
-        _write_npz(name, {"params": np.stack(arrays)})
+    if len({(a.shape, a.dtype) for a in arrays}) <= 1:
+        write_npz(name, {"params": np.asarray(arrays)})
     else:
-        _write_npz(name, {f"params_{i}": a for i, a in enumerate(arrays)})
+        write_npz(name, {f"params_{i}": a for i, a in enumerate(arrays)})
 
 
 def load_npz(path: str = "", name: str = "model.npz") -> list[np.ndarray]:
@@ -104,7 +99,7 @@ def load_npz(path: str = "", name: str = "model.npz") -> list[np.ndarray]:
     2
     """
     file = os.path.join(path, name)
-    arrays = _read_npz(file)
+    arrays = read_npz(file)
     if "params" in arrays:
         return [np.asarray(p) for p in arrays["params"]]
     keys = [f"params_{i}" for i in range(len(arrays))]
@@ -140,7 +135,7 @@ def save_npz_dict(
         names = [_name(value, str(i)) for i, value in enumerate(values)]
     twice = sorted({n for n in names if names.count(n) > 1})
     require(not twice, f"parameters need different names, and more than one is called {twice}")
-    _write_npz(name, dict(zip(names, tf_variables_to_numpy(values), strict=True)))
+    write_npz(name, dict(zip(names, tf_variables_to_numpy(values), strict=True)))
 
 
 def load_npz_dict(path: str = "", name: str = "model.npz") -> list[np.ndarray]:
@@ -158,7 +153,7 @@ def load_npz_dict(path: str = "", name: str = "model.npz") -> list[np.ndarray]:
 
     See :func:`save_npz_dict` for an example.
     """
-    arrays = _read_npz(os.path.join(path, name))
+    arrays = read_npz(os.path.join(path, name))
     keys = sorted(arrays, key=int) if all(key.isdigit() for key in arrays) else list(arrays)
     return [arrays[key] for key in keys]
 
@@ -300,7 +295,7 @@ def load_and_assign_npz_dict(
     if not os.path.exists(name):
         logger.error("file %s does not exist", name)
         return False
-    arrays = _read_npz(name)
+    arrays = read_npz(name)
     variables = {_name(v, str(i)): v for i, v in enumerate(_variables(network))}
     unknown = [key for key in arrays if key not in variables]
     require(skip or not unknown, f"the network has no variables {unknown}: skip=True leaves them out")
@@ -356,8 +351,8 @@ def save_any_to_npy(save_dict: Any = None, name: str = "file.npy") -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.asanyarray({} if save_dict is None else save_dict))
     buffer.seek(0)
-    _read_npy(buffer, "this data")
-    with _replacing(name, ".npy") as f:
+    read_npy(buffer, "this data")
+    with replacing(name, ".npy") as f:
         f.write(buffer.getvalue())
 
 
@@ -378,108 +373,8 @@ def load_npy_to_any(path: str = "", name: str = "file.npy") -> Any:
     """
     file = os.path.join(path, name)
     with open(file, "rb") as f:
-        array = _read_npy(f, file)
+        array = read_npy(f, file)
     return array.item() if array.size == 1 else array
-
-
-# --- reading without running code -------------------------------------------------------------------------------------
-
-
-def _reconstruct(subtype: type, shape: tuple[int, ...], typecode: Any) -> np.ndarray:
-    """What numpy pickles an array as: an empty array, whose state follows."""
-    if subtype is not np.ndarray:
-        raise pickle.UnpicklingError(f"array type {subtype!r}")
-    return np.ndarray(shape, np.dtype(typecode))
-
-
-def _scalar(dtype: np.dtype[Any], data: bytes) -> Any:
-    if dtype.hasobject:
-        raise pickle.UnpicklingError("object scalar")
-    return np.frombuffer(data, dtype)[0]
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    """How Python 2 bytes are written in a Python 3 pickle."""
-    if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"encoding {encoding}")
-    return text.encode("latin-1")
-
-
-_ADMITTED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _encode,
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
-    **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
-}
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Admits only what plain numpy arrays need; containers, numbers and text need nothing."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _ADMITTED[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"{module}.{name}") from None
-
-
-def _read_npy(f: IO[bytes], label: str) -> np.ndarray:
-    """Read one array in numpy's format; objects in it may be plain data and arrays."""
-    version = np.lib.format.read_magic(f)
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read_header(f)
-    if not dtype.hasobject:
-        f.seek(0)
-        return np.lib.format.read_array(f, allow_pickle=False)
-    try:
-        array = _ArrayUnpickler(f, encoding="latin-1").load()
-    except pickle.UnpicklingError as refused:
-        raise ValueError(
-            f"{label} holds {refused}, which could run code: only plain data and arrays are read"
-        ) from None
-    require(isinstance(array, np.ndarray), f"{label} holds a {type(array).__name__} where an array should be")
-    return array.reshape(shape)
-
-
-def _read_npz(file: str) -> dict[str, np.ndarray]:
-    arrays = {}
-    with zipfile.ZipFile(file) as archive:
-        for member in archive.namelist():
-            with archive.open(member) as f:
-                arrays[member.removesuffix(".npy")] = _read_npy(io.BytesIO(f.read()), file)
-    return arrays
-
-
-# --- writing ----------------------------------------------------------------------------------------------------------
-
-
-def _write_npz(name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    objects = [key for key, array in arrays.items() if array.dtype.hasobject]
-    require(not objects, f"parameters must be arrays of numbers or text, and {objects} hold objects")
-    with _replacing(name, ".npz") as f, zipfile.ZipFile(f, "w") as archive:  # np.savez cannot take a key "file"
-        for key, array in arrays.items():
-            with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
-    logger.info("%d arrays written to %s", len(arrays), name)
-
-
-@contextlib.contextmanager
-def _replacing(name: str, suffix: str) -> Iterator[IO[bytes]]:
-    """A file to write that takes the place of ``name`` once it is complete."""
-    target = os.fspath(name)
-    target += "" if target.endswith(suffix) else suffix
-    temporary = f"{target}.{os.getpid()}-{threading.get_ident()}.tmp"
-    try:
-        with open(temporary, "wb") as f:
-            yield f
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(temporary)
-        raise
 
 
 # --- files and folders ------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from core.tl._common import random_source, require
+from core.tl.errors import require
+from core.tl.randomness import Rng, random_source
 
 __all__ = ["minibatches", "ptb_iterator", "seq_minibatches", "seq_minibatches2"]
 
@@ -21,7 +22,7 @@ def minibatches(
     allow_dynamic_batch_size: bool = False,
     shuffle: bool = False,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
 ) -> Pairs:
     """Walk once through examples and their labels.
 
@@ -128,7 +129,7 @@ def seq_minibatches2(
         Iterator over pairs (inputs [B, S, ...] of their own type, targets [B, S], always float64, as in TensorLayer).
 
     Raises:
-        ValueError: fewer than S + 1 steps per stream, or the lengths differ.
+        ValueError: data, but fewer than S + 1 steps per stream, or the lengths differ.
 
     >>> for x, y in seq_minibatches2(range(8), range(8, 16), batch_size=2, num_steps=3):
     ...     print(x.tolist(), y.tolist())
@@ -137,7 +138,7 @@ def seq_minibatches2(
     _common_length(inputs, targets)
     x = _parallel_streams(np.asarray(inputs), batch_size)
     y = _parallel_streams(np.asarray(targets, dtype=np.float64), batch_size)
-    steps = _whole_batches(x.shape[1], num_steps)
+    steps = _whole_batches(len(inputs), x.shape[1], num_steps)
     return ((x[:, i : i + num_steps], y[:, i : i + num_steps]) for i in steps)
 
 
@@ -153,14 +154,14 @@ def ptb_iterator(raw_data: np.ndarray | Sequence[int], batch_size: int, num_step
         Iterator over pairs of int32 arrays [B, S]: tokens, and the tokens that follow them.
 
     Raises:
-        ValueError: fewer than S + 1 steps per stream.
+        ValueError: data, but fewer than S + 1 steps per stream.
 
     >>> for x, y in ptb_iterator(range(8), batch_size=2, num_steps=3):
     ...     print(x.tolist(), y.tolist())
     [[0, 1, 2], [4, 5, 6]] [[1, 2, 3], [5, 6, 7]]
     """
     data = _parallel_streams(np.array(raw_data, dtype=np.int32), batch_size)
-    steps = _whole_batches(data.shape[1], num_steps)
+    steps = _whole_batches(len(raw_data), data.shape[1], num_steps)
     return ((data[:, i : i + num_steps], data[:, i + 1 : i + num_steps + 1]) for i in steps)
 
 
@@ -176,10 +177,13 @@ def _parallel_streams(stream: np.ndarray, batch_size: int) -> np.ndarray:
     return stream[: batch_size * length].reshape((batch_size, length, *stream.shape[1:]))
 
 
-def _whole_batches(length: int, num_steps: int) -> range:
-    """Where batches start in streams of ``length``; the last step is only ever a target."""
+def _whole_batches(n: int, length: int, num_steps: int) -> range:
+    """Where batches start in the streams of ``length`` that ``n`` steps make; the last step is only ever a target.
+
+    An empty data set has no batches, and none is no error.
+    """
     require(num_steps >= 1, f"num_steps must be at least 1, not {num_steps}")
     count = (length - 1) // num_steps
-    if count < 1:
+    if count < 1 and n > 0:
         raise ValueError(f"{length} steps per stream hold no batch of {num_steps} + 1: lower batch_size or num_steps")
     return range(0, count * num_steps, num_steps)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from core.tl._common import random_source, require
+from core.tl.errors import require
+from core.tl.randomness import Rng, random_source
 
 __all__ = ["choice_action_by_probs", "cross_entropy_reward_loss", "discount_episode_rewards", "log_weight"]
 
@@ -41,9 +42,9 @@ def discount_episode_rewards(rewards: np.ndarray, gamma: float = 0.99, mode: int
         raise ValueError("rewards must be a numpy array of one episode's rewards, not None")
     if not hasattr(rewards, "size"):
         raise AttributeError(f"rewards must be a numpy array, not a {type(rewards).__name__}: wrap it in np.asarray()")
-    require(rewards.ndim >= 1 and rewards.size == len(rewards), f"rewards must be [T] or [T, 1], not {rewards.shape}")
     if rewards.size == 0:
         return np.zeros_like(rewards, dtype=np.float32)
+    require(rewards.ndim >= 1 and rewards.size == len(rewards), f"rewards must be [T] or [T, 1], not {rewards.shape}")
     r = rewards.reshape(-1).astype(np.float64)  # [T]
     discounted = _until_next_reward(r, gamma) if mode == 0 else _to_the_end(r, gamma)
     return discounted.astype(np.float32).reshape(rewards.shape)
@@ -107,7 +108,7 @@ def choice_action_by_probs(
     probs: Sequence[float] | np.ndarray = (0.5, 0.5),
     action_list: Sequence[Any] | None = None,
     *,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
 ) -> Any:
     """Draw one action.
 

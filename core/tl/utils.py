@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from core.tl._common import require
+from core.tl.errors import EmptyInput, require
+from core.tl.randomness import Rng
 
 __all__ = [
     "class_balancing_oversample",
@@ -39,7 +40,7 @@ def evaluation(
         that occur.
 
     Raises:
-        ValueError: the lengths differ.
+        ValueError: the lengths differ, or there are no examples.
 
     >>> c_mat, f1, acc, f1_macro = evaluation([0, 1, 1], [0, 1, 0], n_classes=2)
     >>> c_mat.tolist(), f1.round(3).tolist(), round(float(acc), 3), round(float(f1_macro), 3)
@@ -47,6 +48,7 @@ def evaluation(
     """
     from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
+    require(len(y_test) >= 1, "evaluation needs at least one example")
     labels = list(range(n_classes))
     c_mat = confusion_matrix(y_test, y_predict, labels=labels)
     f1 = f1_score(y_test, y_predict, average=None, labels=labels)
@@ -103,22 +105,26 @@ def class_balancing_oversample(
 
     Raises:
         ValueError: the lengths differ, or X_train has no two axes.
+        IndexError: no examples.
 
     >>> x, y = class_balancing_oversample(np.asarray([[1.0], [2.0], [3.0]]), ["a", "a", "b"])
     >>> x.ravel().tolist(), y
     ([1.0, 2.0, 3.0, 3.0], ['a', 'a', 'b', 'b'])
     """
     x = np.asarray(X_train)
+    if len(x) == 0:
+        raise EmptyInput("class_balancing_oversample needs at least one example")
     require(x.ndim == 2, f"X_train must be [N, features], not {x.shape}")
     require(len(x) == len(y_train), f"{len(x)} examples but {len(y_train)} labels: give one for each")
     sizes = collections.Counter(y_train).most_common()
-    largest = sizes[0][1] if sizes else 0
+    largest = sizes[0][1]
     if printable:
         logger.info("classes and their sizes %s, all brought to %d", sizes, largest)
     labels = np.asarray(y_train)
     rows = [np.resize(np.flatnonzero(labels == label), largest) for label, _ in sizes]
-    balanced = x[np.concatenate(rows)] if rows else x
-    return balanced.astype(np.result_type(x.dtype, np.float64)), [label for label, _ in sizes for _ in range(largest)]
+    return x[np.concatenate(rows)].astype(np.result_type(x.dtype, np.float64)), [
+        label for label, _ in sizes for _ in range(largest)
+    ]
 
 
 def get_random_int(
@@ -129,7 +135,7 @@ def get_random_int(
     *,
     min: int | None = None,
     max: int | None = None,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
 ) -> list[int]:
     """Random integers, both limits included.
 

@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from core.tl import prepro
-from core.tl._common import in_threads, require
-from core.tl._pixels import stretch_to_uint8
+from core.tl.errors import require
+from core.tl.prepro.pixels import stretch_to_uint8
+from core.tl.prepro.threads import in_threads
 
 __all__ = [
     "CNN2d",
@@ -116,7 +117,7 @@ def save_images(images: np.ndarray, size: Sequence[int], image_path: str = "_tem
         image_path: the file; its ending says the format.
 
     Raises:
-        ValueError, AssertionError: another shape, or too small a grid.
+        ValueError, AssertionError: no images, another shape, or too small a grid.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -133,8 +134,9 @@ def save_images(images: np.ndarray, size: Sequence[int], image_path: str = "_tem
     )
     rows, columns = size
     n, h, w, _ = images.shape
+    require(n >= 1, "save_images needs at least one image")
     require(n <= rows * columns, f"{n} images do not fit into a grid of {rows} x {columns}")
-    low, high = images.min(initial=0), images.max(initial=0)
+    low, high = images.min(), images.max()
     if high <= 1 and -1 <= low < 0:
         images = ((images + 1) * 127.5).astype(np.uint8)
     elif high <= 1 and low >= 0:
@@ -355,11 +357,13 @@ def tsne_embedding(
     ['a.pdf']
     """
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     vectors = np.asarray(embeddings)[:plot_only]
     require(vectors.ndim == 2 and len(vectors) >= 2, f"embeddings must be [2 or more, D], not {np.shape(embeddings)}")
     tsne = TSNE(perplexity=min(30, (len(vectors) - 1) / 2), n_components=2, init="pca", max_iter=5000)
-    points = tsne.fit_transform(vectors)
+    with threadpool_limits(1, user_api="openmp"):  # its thousands of tiny steps: on busy cores 10 times as fast as more
+        points = tsne.fit_transform(vectors)
     figure = _figure(saveable, fig_idx, figsize=(18, 18))
     axes = figure.add_subplot()
     axes.scatter(points[:, 0], points[:, 1])
@@ -373,7 +377,8 @@ def tsne_embedding(
 def _draw_grid(images: np.ndarray, second: float, saveable: bool, name: str, fig_idx: int, wide: bool = False) -> None:
     """Images [n, row, col, 1 or 3] in a grid that is nearly square, higher than wide unless ``wide``."""
     require(images.ndim == 4 and images.shape[3] in (1, 3), f"images must be [n, row, col, 1 or 3], not {images.shape}")
-    short = max(1, int(np.sqrt(len(images))))
+    require(len(images) >= 1, "there is no image to draw")
+    short = int(np.sqrt(len(images)))
     long = int(np.ceil(len(images) / short))
     figure = _figure(saveable, fig_idx)
     for i, image in enumerate(images, start=1):

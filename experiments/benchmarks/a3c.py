@@ -5,71 +5,53 @@ python -m experiments.benchmarks.a3c [--seconds 15] [--rounds 2]
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import tempfile
 import time
-from pathlib import Path
+from typing import Any
 
-from experiments.benchmarks.interleaved import interleave, machine
+from experiments.benchmarks.interleaved import built, interleave, parser, per_second, protocol, steps
+from experiments.benchmarks.report import Part, Report, Table
 
-__all__ = ["main"]
+__all__ = ["layout", "main"]
 
-RESULTS = Path(__file__).parent / "results" / "a3c_backends"
 PRESETS = ("a3c-cartpole", "a3c-bipedalwalker", "a3c-pong42")
 BACKENDS = ("threads", "processes", "ray")
 
 
 def rate(preset: str, backend: str, seconds: float) -> float:
     """Return environment steps per second, all workers together, while they learn."""
-    from core.runtime import configure
-    from experiments.catalogue import catalogue
-    from experiments.configuration import RunConfig, parse, read_yaml
-    from experiments.run import make_plugin
+    with built([preset, "--agent.backend", backend]) as agent:
+        begun = time.perf_counter()
+        while time.perf_counter() - begun < 4:  # workers started, functions traced
+            agent.step()
+        return per_second(steps(agent), seconds)
 
-    spec, found = catalogue().find(preset)
-    assert found is not None
-    config = parse(spec, [(preset, read_yaml(found.path))], ["--agent.backend", backend], prog=preset, usage="").agent
-    configure(device="cpu")
-    agent = make_plugin(spec, config, RunConfig(), Path(tempfile.mkdtemp()), lambda line: None)
-    begun = time.perf_counter()
-    while time.perf_counter() - begun < 4:  # workers started, functions traced
-        agent.step()
-    begun, clock = time.perf_counter(), agent.clock
-    while time.perf_counter() - begun < seconds:
-        agent.step()
-    measured = (agent.clock - clock) / (time.perf_counter() - begun)
-    agent.close()
-    return measured
+
+def layout(measured: dict[str, Any]) -> list[Part]:
+    """Return the table of medians, a row a preset."""
+    rows = []
+    for preset in PRESETS:
+        medians = [statistics.median(measured[f"{preset} {backend}"]["rates"]) for backend in BACKENDS]
+        rows.append([f"`{preset}`", *(f"{median:,.0f}" for median in medians)])
+    note = (
+        f"Environment steps per second of all workers together, one worker per core; medians of {protocol(measured)}."
+    )
+    return [Table(["preset", *BACKENDS], rows), note]
 
 
 def main() -> None:
     """Measure every preset with every backend in turn, and write the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=15.0, help="time of one measurement")
-    parser.add_argument("--rounds", type=int, default=2, help="measurements of each pair, interleaved")
-    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parser(__doc__, seconds=15, rounds=2).parse_args()
     if arguments.worker:
         preset, backend = arguments.worker
         print(rate(preset, backend, arguments.seconds))
         return
-    pairs = {f"{p} {b}": ("--worker", p, b, "--seconds", arguments.seconds) for p in PRESETS for b in BACKENDS}
-    rates = interleave(__spec__.name, pairs, arguments.rounds)
-    lines = [f"| preset | {' | '.join(BACKENDS)} |", "| --- | --- | --- | --- |"]
-    for preset in PRESETS:
-        medians = [statistics.median(rates[f"{preset} {backend}"]) for backend in BACKENDS]
-        lines.append(f"| `{preset}` | {' | '.join(f'{median:,.0f}' for median in medians)} |")
-    note = (
-        f"Environment steps per second of all workers together, one worker per core, medians of {arguments.rounds} interleaved "
-        f"rounds of {arguments.seconds:g} s; {machine()}; "
-        f"`python -m experiments.benchmarks.a3c --seconds {arguments.seconds:g} --rounds {arguments.rounds}`"
+    report = Report(
+        __spec__.name, "a3c_backends", layout, packages=("tensorflow", "numpy", "gymnasium", "ale-py", "ray")
     )
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.with_suffix(".md").write_text("\n".join([*lines, "", note]) + "\n")
-    RESULTS.with_suffix(".json").write_text(json.dumps({"steps_per_second": rates, "protocol": note}, indent=2) + "\n")
-    print(RESULTS.with_suffix(".md").read_text())
+    pairs = {f"{preset} {backend}": (preset, backend) for preset in PRESETS for backend in BACKENDS}
+    report.keep(interleave(__spec__.name, pairs, arguments.rounds, arguments.seconds))
+    report.write()
 
 
 if __name__ == "__main__":

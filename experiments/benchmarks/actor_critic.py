@@ -10,25 +10,21 @@ SubprocVecEnv; in further rows it gets ale-py's native vector environment throug
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from experiments.benchmarks.interleaved import interleave, machine
-from experiments.benchmarks.peers import pong
+from core.errors import UsageError, nearest
+from experiments.benchmarks.interleaved import built, interleave, parser, per_second, protocol, steps
+from experiments.benchmarks.peers import need, pong
+from experiments.benchmarks.report import Part, Report, Table
 
-__all__ = ["main"]
+__all__ = ["layout", "main"]
 
-RESULTS = Path(__file__).parent / "results" / "actor_critic_speed"
 PONG = "--agent.env.id ALE/Pong-v5 --agent.env.actions 0 1 2 3 4 5"
 OURS = {  # task -> flags
-    "pong": f"{PONG} --agent.envs 16 --agent.entropy 0.01",
     "cartpole": "--agent.envs 8",
+    "pong": f"{PONG} --agent.envs 16 --agent.entropy 0.01",
 }
 TARGETS = {
     ("pong", "float32"): 2.0,
@@ -49,25 +45,10 @@ def contenders(task: str) -> dict[str, str]:
 
 def pongan(task: str, precision: str, seconds: float) -> float:
     """Return steps per second of our agent."""
-    from core.runtime import configure
-    from experiments.catalogue import catalogue
-    from experiments.configuration import RunConfig, parse
-    from experiments.run import make_plugin
-
-    spec, _ = catalogue().find("actor-critic")
-    config = parse(spec, [], OURS[task].split(), prog=spec.name, usage="").agent
-    configure(device="cpu", precision=precision)  # type: ignore[arg-type]
-    settings = RunConfig(precision=precision)  # type: ignore[arg-type]
-    agent = make_plugin(spec, config, settings, Path(tempfile.mkdtemp()), lambda line: None)
-    warm = 4_000
-    while agent.clock < warm:
-        agent.step()
-    begun, clock = time.perf_counter(), agent.clock
-    while time.perf_counter() - begun < seconds:
-        agent.step()
-    rate = (agent.clock - clock) / (time.perf_counter() - begun)
-    agent.close()
-    return rate
+    with built(["actor-critic", *OURS[task].split(), "--run.precision", precision]) as agent:
+        while agent.clock < 4_000:
+            agent.step()
+        return per_second(steps(agent), seconds)
 
 
 def stable_baselines3(task: str, how: str, seconds: float) -> float:
@@ -104,54 +85,45 @@ def stable_baselines3(task: str, how: str, seconds: float) -> float:
     return rate
 
 
+def layout(measured: dict[str, Any]) -> list[Part]:
+    """Return the table; ratios are to the better of the peer's two usual ways, round by round."""
+    rows = []
+    for task in OURS:
+        if f"{task} dummy" not in measured:
+            continue
+        pairs = zip(measured[f"{task} dummy"]["rates"], measured[f"{task} subproc"]["rates"], strict=True)
+        best = [max(pair) for pair in pairs]
+        for name, title in contenders(task).items():
+            rates = measured[f"{task} {name}"]["rates"]
+            ratio = statistics.median(a / b for a, b in zip(rates, best, strict=True))
+            target = f">= {TARGETS[task, name]:g}" if (task, name) in TARGETS else ""
+            rows.append([task, title, f"{statistics.median(rates):,.0f}", f"{ratio:.2f}", target])
+    columns = ["task", "contender", "steps/s, median", "ratio, median of rounds", "target"]
+    return [Table(columns, rows), f"{protocol(measured)}."]
+
+
 def main() -> None:
     """Measure all contenders of the tasks in turn, `rounds` times, and write the table of medians."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("tasks", nargs="*", default=list(OURS), help=f"of {', '.join(OURS)}")
-    parser.add_argument("--seconds", type=float, default=20.0, help="time of one measurement")
-    parser.add_argument("--rounds", type=int, default=5, help="measurements of each contender, interleaved")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    unknown = [task for task in arguments.tasks if task not in OURS]
-    if unknown:
-        parser.error(f"there is no task {unknown[0]!r}; choose from {', '.join(OURS)}")
+    words = parser(__doc__, seconds=20, rounds=5)
+    words.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(OURS)}; all if none is named")
+    arguments = words.parse_args()
     if arguments.worker:
-        (task,), name = arguments.tasks, arguments.worker
-        run: Callable[..., float] = pongan if name in ("float32", "bfloat16") else stable_baselines3
-        print(run(task, name, arguments.seconds))
+        task, name = arguments.worker
+        print((pongan if name in ("float32", "bfloat16") else stable_baselines3)(task, name, arguments.seconds))
         return
-    file = RESULTS.with_suffix(".json")
-    kept = json.loads(file.read_text()) if file.exists() else {}
     for task in arguments.tasks:
-        workers = {name: (task, "--worker", name, "--seconds", arguments.seconds) for name in contenders(task)}
-        rates = interleave(__spec__.name, workers, arguments.rounds)
-        note = (
-            f"{arguments.rounds} interleaved rounds of {arguments.seconds:g} s, {machine()}; "
-            f"`python -m experiments.benchmarks.actor_critic {task} --seconds {arguments.seconds:g} --rounds {arguments.rounds}`"
-        )
-        kept[task] = {"steps_per_second": rates, "protocol": note}
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(json.dumps(kept, indent=2) + "\n")
-    RESULTS.with_suffix(".md").write_text(table(kept))
-    print(table(kept))
-
-
-def table(measured: dict[str, Any]) -> str:
-    """Return the results as Markdown; ratios are to the better of the peer's two usual ways, round by round."""
-    lines = [
-        "| task | contender | steps/s, median | ratio, median of rounds | target |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for task, entry in measured.items():
-        rates = entry["steps_per_second"]
-        best = [max(pair) for pair in zip(rates["dummy"], rates["subproc"], strict=True)]
-        for name, title in contenders(task).items():
-            ratio = statistics.median(a / b for a, b in zip(rates[name], best, strict=True))
-            target = f">= {TARGETS[task, name]:g}" if (task, name) in TARGETS else ""
-            lines.append(f"| {task} | {title} | {statistics.median(rates[name]):,.0f} | {ratio:.2f} | {target} |")
-    notes = sorted({f"{task}: {entry['protocol']}" for task, entry in measured.items()})
-    return "\n".join([*lines, "", *[f"{note}." for note in notes]]) + "\n"
+        if task not in OURS:
+            raise UsageError(f"there is no task {task!r}; {nearest(task, OURS)}")
+    need("torch", "stable_baselines3")
+    packages = ("tensorflow", "numpy", "gymnasium", "ale-py", "torch", "stable-baselines3")
+    report = Report(__spec__.name, "actor_critic_speed", layout, packages=packages, resume=True)
+    for task in arguments.tasks or OURS:
+        workers = {f"{task} {name}": (task, name) for name in contenders(task)}
+        report.keep(interleave(__spec__.name, workers, arguments.rounds, arguments.seconds))
+    report.write()
 
 
 if __name__ == "__main__":
-    main()
+    from experiments.launcher.console import exit_with
+
+    exit_with(main)

@@ -10,11 +10,6 @@ pictures of the fixed sentences become the sheet.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import statistics
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +20,16 @@ from core import checkpoint
 from core.errors import UsageError, require
 from core.runtime import configure
 from experiments.benchmarks.gan_cls_reader import TESTED, measure
-from experiments.run import load_run, make_plugin
-from experiments.tensorboard import read_scalars
+from experiments.benchmarks.report import Part, Report, Table, spread
+from experiments.launcher.events import read_scalars
+from experiments.launcher.experiment import StoredRun
+from experiments.launcher.restore import make_plugin
 from generative.data import shapes
 from generative.gan_cls.measures import Measures
 from generative.gan_cls.model import ROWS
 
-__all__ = ["main"]
+__all__ = ["layout", "main"]
 
-RESULTS = Path(__file__).parent / "results" / "gan_cls"
 DRAWS = (11, 12, 13, 14)  # seeds of noise and wording
 TARGETS = {"colour": 0.95, "shape": 0.85, "joint_unseen": 0.70, "retrieval": 0.90}
 COLUMNS = {
@@ -53,13 +49,19 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="run folders, one per seed")
     arguments = parser.parse_args()
     configure(device="cpu")
-    rows = [_measured(path, first=i == 0) for i, path in enumerate(arguments.runs)]
-    RESULTS.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
-    _write_table(rows)
+    report = Report(__spec__.name, "gan_cls", layout)
+    rows = [_measured(path, report.path(".png") if i == 0 else None) for i, path in enumerate(arguments.runs)]
+    report.keep({"rows": rows, "draws": len(DRAWS), "reader": measure(), "tested": TESTED})
+    report.write()
+    for name, target in TARGETS.items():
+        names = [name] if name in rows[0] else [f"{name}_seen", f"{name}_unseen"]
+        worst = min(row[n] for row in rows for n in names)
+        print(f"{name}: worst seed {worst:.1%}, target {target:.0%}: {'reached' if worst >= target else 'missed'}")
 
 
-def _measured(path: Path, first: bool) -> dict[str, Any]:
-    spec, config, settings = load_run(path, [])
+def _measured(path: Path, sheet: Path | None) -> dict[str, Any]:
+    run = StoredRun.of([str(path)])
+    spec, config, settings = run.spec, run.config, run.settings
     if spec.name != "gan-cls" or config.data.source != "captioned-shapes":
         raise UsageError(
             f"{path} holds {spec.name!r} on {getattr(config, spec.subject.split('.')[0])}; gan-cls is measured"
@@ -72,8 +74,8 @@ def _measured(path: Path, first: bool) -> dict[str, Any]:
     measures = Measures(model.data, count=10**6)
     draws = [measures(model.draw, model.embed_text, model.embed_images, seed) for seed in DRAWS]
     figures = {tag: float(np.mean([draw[tag] for draw in draws])) for tag in draws[0] if tag != "eval/protocol"}
-    if first:
-        _draw_sheet(model)
+    if sheet is not None:
+        _draw_sheet(model, sheet)
     model.close()
     return {
         "seed": settings.seed,
@@ -85,45 +87,30 @@ def _measured(path: Path, first: bool) -> dict[str, Any]:
     }
 
 
-def _write_table(rows: list[dict[str, Any]]) -> None:
+def layout(measured: dict[str, Any]) -> list[Part]:
+    """Return the table, a row a seed and one of means."""
+    rows = measured["rows"]
+
     def shares(row: dict[str, Any], pair: tuple[str, str]) -> str:
         return ", ".join(f"{100 * row[name]:.1f}" for name in pair)
 
     lines = [
-        "| seed | minutes | updates | " + " | ".join(COLUMNS) + " |",
-        "| --- " * (3 + len(COLUMNS)) + "|",
-        *(
-            f"| {row['seed']} | {row['minutes']:.0f} | {row['updates']:,} | "
-            + " | ".join(shares(row, pair) for pair in COLUMNS.values())
-            + " |"
-            for row in rows
-        ),
+        [f"{row['seed']}", f"{row['minutes']:.0f}", f"{row['updates']:,}", *(shares(row, p) for p in COLUMNS.values())]
+        for row in rows
     ]
     if len(rows) > 1:
-
-        def spread(name: str) -> str:
-            values = [100 * row[name] for row in rows]
-            return f"{statistics.mean(values):.1f} +- {statistics.stdev(values):.1f}"
-
-        cells = (", ".join(spread(name) for name in pair) for pair in COLUMNS.values())
-        lines.append(f"| mean +- std | | | {' | '.join(cells)} |")
-    reader = ", ".join(f"{name} {100 * value:.2f}" for name, value in measure().items())
+        means = (", ".join(spread([100 * r[name] for r in rows], ".1f") for name in pair) for pair in COLUMNS.values())
+        lines.append(["mean +- std", "", "", *means])
+    reader = ", ".join(f"{name} {100 * value:.2f}" for name, value in measured["reader"].items())
     note = (
-        "Percent; each pair of numbers is seen, unseen combinations of colour and shape. "
-        f"Each caption drawn {len(DRAWS)} times. The reading classifier itself on {TESTED:,} other real pictures: {reader}. "
-        f"Protocol: {rows[0]['protocol']}. Minutes are wall-clock of training with evaluations, {rows[0]['precision']}, "
-        f"{platform.machine()} with {os.cpu_count()} shared cores, {time.strftime('%Y-%m-%d')}; "
-        "`python -m experiments.benchmarks.gan_cls runs/gan-cls/captioned-shapes/*`"
+        "Percent; each pair of numbers is seen, unseen combinations of colour and shape. Each caption drawn "
+        f"{measured['draws']} times. The reading classifier itself on {measured['tested']:,} other real pictures: {reader}. "
+        f"Protocol: {rows[0]['protocol']}. Minutes are wall-clock of training with evaluations, {rows[0]['precision']}."
     )
-    RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")
-    print(RESULTS.with_suffix(".md").read_text())
-    for name, target in TARGETS.items():
-        names = [name] if name in rows[0] else [f"{name}_seen", f"{name}_unseen"]
-        worst = min(row[n] for row in rows for n in names)
-        print(f"{name}: worst seed {worst:.1%}, target {target:.0%}: {'reached' if worst >= target else 'missed'}")
+    return [Table(["seed", "minutes", "updates", *COLUMNS], lines), note]
 
 
-def _draw_sheet(model: Any) -> None:
+def _draw_sheet(model: Any, out: Path) -> None:
     """One row of pictures for each fixed sentence, which stands above it."""
     side, gap, head = shapes.SIDE, 2, 14
     sheet = Image.new("RGB", (ROWS * (side + gap), len(shapes.SENTENCES) * (side + head)), "white")
@@ -132,10 +119,10 @@ def _draw_sheet(model: Any) -> None:
         ImageDraw.Draw(sheet).text((1, top + 1), sentence, fill="black")
         for column, picture in enumerate(model.sample_text(sentence, ROWS, seed=1)):
             sheet.paste(Image.fromarray(picture), (column * (side + gap), top + head))
-    sheet.save(RESULTS.with_suffix(".png"))
+    sheet.save(out)
 
 
 if __name__ == "__main__":
-    from experiments.console import exit_with
+    from experiments.launcher.console import exit_with
 
     exit_with(main)

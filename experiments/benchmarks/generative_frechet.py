@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shlex
 import statistics
 import subprocess
@@ -28,18 +26,18 @@ from PIL import Image, ImageDraw
 from core.errors import UsageError, nearest
 from core.runtime import configure
 from experiments.benchmarks.learning import trained
-from experiments.configuration import as_dict
-from experiments.run import configured
-from experiments.show import restored
-from experiments.tensorboard import grid
+from experiments.benchmarks.report import Page, Part, Report, Table
+from experiments.launcher.experiment import Experiment, StoredRun
+from experiments.launcher.flags import as_dict
+from experiments.launcher.images import grid
+from experiments.launcher.restore import restored
+from generative.adversarial.evaluation import Evaluation
 from generative.data.settings import DataConfig
 from generative.data.sources import Pictures, open_data
-from generative.evaluation import Evaluation
 
-__all__ = ["main"]
+__all__ = ["layout", "main"]
 
-RESULTS = Path(__file__).parent / "results" / "generative_frechet"
-DEFAULTS = RESULTS.with_name("generative_frechet_defaults")  # the rows that have several seeds
+DEFAULTS = "generative_frechet_defaults"  # the rows that have several seeds
 FIGURES = ("frechet", "precision", "recall", "rarest_class", "commonest_class", "novelty")
 COUNT = 5_000
 SHOWN = 36  # pictures of a row on the sheets
@@ -85,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     begun = time.monotonic()
     todo = [(row, seed) for seed in range(1, arguments.seeds + 1) for row in wanted if seed <= seeds_of(row)]
     for row, seed in todo:
-        if bench.found.get(f"{row} | {seed}", {}).get("of") == described(row):
+        if not bench.report.lacks(f"{row} | {seed}", described(row)):
             continue
         if (time.monotonic() - begun) / 60 > arguments.minutes:
             print(f"time is up before {row}, seed {seed}")
@@ -103,17 +101,19 @@ def described(row: str) -> Any:
     """Return what a kept result must agree with to be valid: the configuration that a row's command has today."""
     if row not in RUNS:
         return {"flags": PEER_FLAGS if row == PEER else []}
-    _, _, config, settings = configured(shlex.split(RUNS[row][1]))
+    experiment = Experiment.of(shlex.split(RUNS[row][1]))
+    config, settings = experiment.config, experiment.settings
     return {"model": as_dict(config), "until": settings.until}
 
 
 class Bench:
-    """The measured rows, kept in the JSON file: {"row | seed": figures}."""
+    """Measures rows, {"row | seed": figures} in the report, and draws them."""
 
     def __init__(self, folder: str):
         self.folder = folder
-        self.file = RESULTS.with_suffix(".json")
-        self.found: dict[str, dict[str, Any]] = json.loads(self.file.read_text()) if self.file.is_file() else {}
+        self.report = Report(
+            __spec__.name, "generative_frechet", layout, packages=("tensorflow", "keras", "torch"), resume=True
+        )
         self.data = open_data(DataConfig("mnist5k"))
         assert isinstance(self.data, Pictures)
 
@@ -125,9 +125,7 @@ class Bench:
             measured, samples = self._peer(seed)
         else:
             measured, samples = self._run(row, seed)
-        self.found[f"{row} | {seed}"] = measured | {"of": described(row)}
-        self.file.parent.mkdir(exist_ok=True)
-        self.file.write_text(json.dumps(self.found, indent=1) + "\n")
+        self.report.keep({f"{row} | {seed}": measured | {"of": described(row)}})
         pictures = Path(self.folder) / "generative_frechet"
         pictures.mkdir(parents=True, exist_ok=True)
         Image.fromarray(grid(samples[:SHOWN])[..., 0]).save(pictures / f"{slug(row)}-s{seed}.png")
@@ -159,7 +157,7 @@ class Bench:
         name, *flags = shlex.split(RUNS[row][1])
         run = trained(name, seed, self.folder, flags)
         results = json.loads((run / "results.json").read_text())
-        model, _, _ = restored(run, ["--weights", "newest"])
+        model, _ = restored(StoredRun.of([str(run)]), "newest")
         config, seconds = model.config, results["wall_clock_seconds"]
         steps = getattr(config, "critic_steps", getattr(config, "d_steps", 1))
         extra = {
@@ -182,46 +180,17 @@ class Bench:
 
     def write(self) -> None:
         """Write tables and sheets of everything that has been measured."""
-        rows, several = [HALVES, PEER, *RUNS], [row for row in RUNS if seeds_of(row) > 1]
-        self._tabulate(rows, RESULTS.with_suffix(".md"))
-        self._tabulate([HALVES, PEER, *several], DEFAULTS.with_suffix(".md"))
-        print(RESULTS.with_suffix(".md").read_text())
-        self._draw([f"{row} | 1" for row in rows], 5, RESULTS.with_suffix(".png"))
+        self.report.write()
+        several = [row for row in RUNS if seeds_of(row) > 1]
+        self._draw([f"{row} | 1" for row in (HALVES, PEER, *RUNS)], 5, self.report.path(".png"))
         seeds = [f"{row} | {seed}" for row in several for seed in range(1, seeds_of(row) + 1)]
-        self._draw(seeds, 3, DEFAULTS.with_suffix(".png"))
-
-    def _tabulate(self, rows: list[str], out: Path) -> None:
-        lines = [
-            "| what | seeds | Fréchet | precision | recall | rarest, commonest digit | novelty | images/s | minutes |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        ]
-        protocols = set()
-        for row in rows:
-            runs = [run for key, run in self.found.items() if key.rpartition(" | ")[0] == row]
-            if not runs:
-                continue
-            title = f"`{RUNS[row][1]}`" if row in RUNS else row
-            protocols |= {run["protocol"] for run in runs if row in RUNS}
-            share = f"{100 * min(r['rarest_class'] for r in runs):.1f} %, {100 * max(r['commonest_class'] for r in runs):.1f} %"
-            timed = "minutes" in runs[0]
-            speed = f"{statistics.median(r['images_per_second'] for r in runs):,.0f}" if timed else ""
-            minutes = f"{statistics.median(r['minutes'] for r in runs):.1f}" if timed else ""
-            cells = [title, str(len(runs)), spread(runs, "frechet", 1), spread(runs, "precision", 2)]
-            cells += [spread(runs, "recall", 2), share, spread(runs, "novelty", 2), speed, minutes]
-            lines.append(f"| {' | '.join(cells)} |")
-        note = (
-            "Each row is `python -m experiments.run` with these words; mean, in brackets least and most over seeds; shares of "
-            "the rarest and the commonest digit in any seed; images are real ones shown to D; minutes with evaluations, of the "
-            f"peer without. Protocol: {'; '.join(sorted(protocols))}. {platform.machine()} with {os.cpu_count()} cores, "
-            f"{time.strftime('%Y-%m-%d')}; `python -m experiments.benchmarks.generative_frechet`"
-        )
-        out.write_text("\n".join(lines) + f"\n\n{note}\n")
+        self._draw(seeds, 3, self.report.path(".png").with_stem(DEFAULTS))
 
     def _draw(self, keys: list[str], across: int, out: Path) -> None:
         pictures = Path(self.folder) / "generative_frechet"
         named = [(key, *key.rsplit(" | ", 1)) for key in keys]
         files = {key: pictures / f"{slug(row)}-s{seed}.png" for key, row, seed in named}
-        shown = [(key, row, seed) for key, row, seed in named if key in self.found and files[key].is_file()]
+        shown = [(key, row, seed) for key, row, seed in named if key in self.report.measured and files[key].is_file()]
         if not shown:
             return
         side = 28 * 6
@@ -236,6 +205,56 @@ class Bench:
             ImageDraw.Draw(sheet).text((left + 2, top + 3), f"{title}, seed {seed}" if across == 3 else title, fill=0)
             sheet.paste(Image.open(files[key]), (left, top + 18))
         sheet.save(out)
+
+
+def layout(measured: dict[str, Any]) -> list[Part]:
+    """Return the table of all rows, and a page of those that have several seeds."""
+    several = [row for row in RUNS if seeds_of(row) > 1]
+    return [*_table([HALVES, PEER, *RUNS], measured), Page(DEFAULTS, _table([HALVES, PEER, *several], measured))]
+
+
+def _table(rows: list[str], measured: dict[str, Any]) -> list[Table | str]:
+    lines = []
+    protocols = set()
+    for row in rows:
+        runs = [run for key, run in measured.items() if key.rpartition(" | ")[0] == row]
+        if not runs:
+            continue
+        protocols |= {run["protocol"] for run in runs if row in RUNS}
+        share = (
+            f"{100 * min(r['rarest_class'] for r in runs):.1f} %, {100 * max(r['commonest_class'] for r in runs):.1f} %"
+        )
+        timed = "minutes" in runs[0]
+        lines.append(
+            [
+                f"`{RUNS[row][1]}`" if row in RUNS else row,
+                f"{len(runs)}",
+                span(runs, "frechet", 1),
+                span(runs, "precision", 2),
+                span(runs, "recall", 2),
+                share,
+                span(runs, "novelty", 2),
+                f"{statistics.median(r['images_per_second'] for r in runs):,.0f}" if timed else "",
+                f"{statistics.median(r['minutes'] for r in runs):.1f}" if timed else "",
+            ]
+        )
+    note = (
+        "Each row is `python -m experiments.run` with these words; mean, in brackets least and most over seeds; shares of "
+        "the rarest and the commonest digit in any seed; images are real ones shown to D; minutes with evaluations, of the "
+        f"peer without. Protocol: {'; '.join(sorted(protocols))}."
+    )
+    columns = [
+        "what",
+        "seeds",
+        "Fréchet",
+        "precision",
+        "recall",
+        "rarest, commonest digit",
+        "novelty",
+        "images/s",
+        "minutes",
+    ]
+    return [Table(columns, lines), note]
 
 
 class Fixed:
@@ -254,7 +273,7 @@ def slug(row: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in row.lower()).strip("-")
 
 
-def spread(runs: Sequence[dict[str, Any]], figure: str, digits: int) -> str:
+def span(runs: Sequence[dict[str, Any]], figure: str, digits: int) -> str:
     """Return "mean [least, most]" of a figure over seeds, of one run the figure alone."""
     values = [run[figure] for run in runs]
     if len(values) == 1:
@@ -263,6 +282,6 @@ def spread(runs: Sequence[dict[str, Any]], figure: str, digits: int) -> str:
 
 
 if __name__ == "__main__":
-    from experiments.console import exit_with
+    from experiments.launcher.console import exit_with
 
     exit_with(main)

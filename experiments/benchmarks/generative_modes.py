@@ -9,34 +9,32 @@ and not repeated, so that the table can be filled in several calls; `--seconds` 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import statistics
-import time
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
 
 from core.runtime import configure
-from experiments.benchmarks.generative_runs import Variant, spread, train_missing
-from experiments.catalogue import catalogue
-from experiments.configuration import parse, read_yaml
+from experiments.benchmarks.generative_runs import Variant, train_missing
+from experiments.benchmarks.report import Part, Report, Table, spread
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.experiment import Experiment
+from experiments.launcher.flags import parse
 
-__all__ = ["main"]
+__all__ = ["layout", "main"]
 
-RESULTS = Path(__file__).parent / "results" / "generative_modes"
 PICTURES = Path("runs/generative_modes")  # of single runs, until they stand on one sheet
 MIXTURES = ("ring", "grid")
 COMMON = {"latent": 2, "batch": 256, "layers": 3, "hidden": 128, "jit": True, "eval_samples": 2500, "ema": 0.995}
-SN: dict[str, Any] = {"norm": "spectral", "lr": 1e-3}
-PENALISED: dict[str, Any] = {"norm": "none", "lr": 1e-3, "beta1": 0.0, "beta2": 0.99}
+SN: dict[str, Any] = {"norm": "spectral", "optimizer": {"lr": 1e-3}}
+PENALISED: dict[str, Any] = {"norm": "none", "optimizer": {"lr": 1e-3, "beta1": 0.0, "beta2": 0.99}}
 COMBINATIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "non-saturating GAN (dcgan)": ("dcgan", {"lr": 1e-3}),
-    "WGAN, clipping 0.1": ("wgan", {"constraint": "clip", "clip": 0.1, "lr": 5e-4}),
-    "WGAN, gradient penalty 0.1": ("wgan", {"constraint": "gp", "gp": 0.1, "lr": 1e-3}),
-    "WGAN, spectral norm": ("wgan", {"constraint": "sn", "lr": 1e-3}),
-    "WGAN, spectral-norm regularisation 0.01": ("wgan", {"constraint": "sn-reg", "lr": 1e-3}),
+    "non-saturating GAN (dcgan)": ("dcgan", {"optimizer": {"lr": 1e-3}}),
+    "WGAN, clipping 0.1": ("wgan", {"constraint": "clip", "clip": 0.1}),
+    "WGAN, gradient penalty 0.1": ("wgan", {"constraint": "gp", "gp": 0.1, "optimizer": {"lr": 1e-3}}),
+    "WGAN, spectral norm": ("wgan", {"constraint": "sn", "optimizer": {"lr": 1e-3}}),
+    "WGAN, spectral-norm regularisation 0.01": ("wgan", {"constraint": "sn-reg", "optimizer": {"lr": 1e-3}}),
     "SGAN, spectral norm": ("ragan", {"loss": "sgan", **SN}),
     "SGAN, R1 0.003": ("ragan", {"loss": "sgan", "r1": 3e-3, **PENALISED}),
     "RSGAN, spectral norm": ("ragan", {"loss": "rsgan", **SN}),
@@ -66,21 +64,18 @@ def main() -> None:
     names = [*PRESETS, *COMBINATIONS]
     wanted = [n for n in names if not arguments.only or any(part in n for part in arguments.only)]
     variants = [_variant(name, mixture, arguments.updates) for name in wanted for mixture in MIXTURES]
-    found = train_missing(
-        RESULTS.with_suffix(".json"), variants, arguments.seeds, arguments.seconds, FIGURES, _keep_picture
-    )
-    _write_table(names, found)
-    _write_pictures(names)
+    report = Report(__spec__.name, "generative_modes", layout, resume=True)
+    train_missing(report, variants, arguments.seeds, arguments.seconds, FIGURES, _keep_picture)
+    report.write()
+    _write_pictures(report.path(".png"))
 
 
 def _variant(name: str, mixture: str, updates: int) -> Variant:
     """Return a combination with its configuration and the generator's updates."""
     title = f"{name} | {mixture}"
     if name in PRESETS:
-        spec, preset = catalogue().find(PRESETS[name].format(mixture=mixture))
-        assert preset is not None
-        whole = parse(spec, [(preset.name, read_yaml(preset.path))], [], prog=name, usage="")
-        return Variant(title, spec.name, whole.model, whole.run.until)
+        chosen = Experiment.of([PRESETS[name].format(mixture=mixture)])
+        return Variant(title, chosen.spec.name, chosen.config, chosen.settings.until)
     plugin, settings = COMBINATIONS[name]
     spec, _ = catalogue().find(plugin)
     steps = 5 if plugin == "wgan" else 1
@@ -99,38 +94,45 @@ def _slug(name: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")
 
 
-def _write_table(names: list[str], found: dict[str, Any]) -> None:
-    lines = [
-        "| combination | mixture | seeds | modes | high quality % | reverse KL | deviation (least, mean, most) | seconds |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+def layout(measured: dict[str, Any]) -> list[Part]:
+    """Return the table, a row a combination and mixture."""
+    rows = []
     protocols = set()
-    for name in names:
+    for name in (*PRESETS, *COMBINATIONS):
         for mixture in MIXTURES:
-            runs = [run for key, run in found.items() if key.startswith(f"{name} | {mixture} | ")]
+            runs = [run for key, run in measured.items() if key.startswith(f"{name} | {mixture} | ")]
             if not runs:
                 continue
             protocols.add(runs[0]["protocol"])
-
             least, most = min(r["mode_deviation_least"] for r in runs), max(r["mode_deviation_most"] for r in runs)
             mean = statistics.mean(r["mode_deviation"] for r in runs)
-            lines.append(
-                f"| {name.format(mixture=mixture)} | {mixture} | {len(runs)} | {spread(runs, 'modes', 1)} | "
-                f"{spread(runs, 'high_quality', 1, 100)} | {spread(runs, 'reverse_kl', 3)} | {least:.2f}, {mean:.2f}, {most:.2f} "
-                f"| {statistics.median(r['seconds'] for r in runs):.0f} |"
+            rows.append(
+                [
+                    name.format(mixture=mixture),
+                    mixture,
+                    f"{len(runs)}",
+                    spread([r["modes"] for r in runs], ".1f"),
+                    spread([100 * r["high_quality"] for r in runs], ".1f"),
+                    spread([r["reverse_kl"] for r in runs], ".3f"),
+                    f"{least:.2f}, {mean:.2f}, {most:.2f}",
+                    f"{statistics.median(r['seconds'] for r in runs):.0f}",
+                ]
             )
     note = (
         f"Mean +- standard deviation over seeds; deviation: least and most of any mode in any seed. {PUBLISHED} "
-        f"Protocol: {'; '.join(sorted(protocols))}. {platform.machine()} with {os.cpu_count()} shared cores, "
-        f"{time.strftime('%Y-%m-%d')}; `python -m experiments.benchmarks.generative_modes`"
+        f"Protocol: {'; '.join(sorted(protocols))}."
     )
-    RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")
-    print(RESULTS.with_suffix(".md").read_text())
+    columns = ["combination", "mixture", "seeds", "modes", "high quality %", "reverse KL"]
+    return [Table([*columns, "deviation (least, mean, most)", "seconds"], rows), note]
 
 
-def _write_pictures(names: list[str]) -> None:
+def _write_pictures(out: Path) -> None:
     """Put seed 1's pictures of all combinations on one sheet, ring above grid."""
-    columns = [n for n in names if all((PICTURES / f"{_slug(f'{n} | {m}')}.png").is_file() for m in MIXTURES)]
+    columns = [
+        n
+        for n in (*PRESETS, *COMBINATIONS)
+        if all((PICTURES / f"{_slug(f'{n} | {m}')}.png").is_file() for m in MIXTURES)
+    ]
     if not columns:
         return
     across = 7
@@ -141,7 +143,7 @@ def _write_pictures(names: list[str]) -> None:
         ImageDraw.Draw(sheet).text((left + 2, top + 2), name.replace("-{mixture}", "")[:34], fill="black")
         for j, mixture in enumerate(MIXTURES):
             sheet.paste(Image.open(PICTURES / f"{_slug(f'{name} | {mixture}')}.png"), (left, top + 16 + j * 204))
-    sheet.convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(RESULTS.with_suffix(".png"))
+    sheet.convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(out)
 
 
 if __name__ == "__main__":

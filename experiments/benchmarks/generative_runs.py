@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -15,11 +13,13 @@ import keras
 
 from core import checkpoint
 from core.plugin import Spec
-from experiments.catalogue import catalogue
-from experiments.configuration import RunConfig, as_dict
-from experiments.run import make_plugin
+from experiments.benchmarks.report import Report
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.flags import as_dict
+from experiments.launcher.restore import make_plugin
+from experiments.launcher.settings import RunConfig
 
-__all__ = ["Variant", "spread", "train_missing"]
+__all__ = ["Variant", "train_missing"]
 
 Show = Callable[["Variant", dict[str, Any]], None]
 
@@ -46,17 +46,16 @@ class Variant:
 
 
 def train_missing(
-    results: Path, variants: Iterable[Variant], seeds: int, seconds: float, figures: Sequence[str], show: Show
-) -> dict[str, Any]:
-    """Train the runs that `results` lacks for seeds 1 to `seeds`; return all, {"name | seed": {figure: value, "seconds": ...}}.
+    report: Report, variants: Iterable[Variant], seeds: int, seconds: float, figures: Sequence[str], show: Show
+) -> None:
+    """Train what the report lacks for seeds 1 to `seeds`, and keep it: {"name | seed": {figure: value, "seconds": ...}}.
 
     `figures` are scalars of `eval/`. `show` gets the measures of seed 1, for pictures. No run begins after `seconds`.
     """
-    found: dict[str, Any] = json.loads(results.read_text()) if results.is_file() else {}
     begun = time.monotonic()
     for variant in variants:
         keys = {seed: f"{variant.name} | {seed}" for seed in range(1, seeds + 1)}
-        missing = [seed for seed, key in keys.items() if found.get(key, {}).get("run") != variant.run()]
+        missing = [seed for seed, key in keys.items() if report.lacks(key, variant.run())]
         with tempfile.TemporaryDirectory() as folder:
             trained = _Trained(variant, Path(folder))
             for seed in missing:
@@ -64,19 +63,12 @@ def train_missing(
                     break
                 measured, taken = trained.measures(seed)
                 values = {figure: float(measured[f"eval/{figure}"]) for figure in figures}
-                found[keys[seed]] = {
-                    "run": variant.run(),
-                    **values,
-                    "seconds": taken,
-                    "protocol": measured["eval/protocol"],
-                }
-                results.parent.mkdir(exist_ok=True)
-                results.write_text(json.dumps(found, indent=1) + "\n")
+                row = {"of": variant.run(), **values, "seconds": taken, "protocol": measured["eval/protocol"]}
+                report.keep({keys[seed]: row})
                 print(keys[seed], {k: round(v, 3) for k, v in values.items()}, f"{taken:.0f} s", flush=True)
                 if seed == 1:
                     show(variant, measured)
             trained.close()
-    return found
 
 
 class _Trained:
@@ -114,10 +106,3 @@ class _Trained:
         if self.model is not None:
             self.model.close()
             keras.backend.clear_session()
-
-
-def spread(runs: Sequence[dict[str, Any]], figure: str, digits: int, scale: float = 1.0) -> str:
-    """Return "mean +- standard deviation" of a figure, of a single run the figure alone."""
-    values = [scale * run[figure] for run in runs]
-    deviation = f" +- {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.{digits}f}{deviation}"

@@ -8,23 +8,20 @@ compiled; the best counts. Every measurement is a process of its own, and the co
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import os
-import platform
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["main"]
+from experiments.benchmarks.interleaved import interleave, parser, per_second, protocol
+from experiments.benchmarks.peers import need
+from experiments.benchmarks.report import Part, Report, Table
 
-RESULTS = Path(__file__).parent / "results" / "generative_speed"
+__all__ = ["layout", "main"]
+
 BATCH, LATENT, WIDTH, SIZE = 64, 100, 64, 64
 CONTENDERS = {
     "ours": "`dcgan`",
@@ -33,6 +30,7 @@ CONTENDERS = {
     "torch-compile": "PyTorch, compiled",
 }
 PEAKS = ("peak-torch", "peak-tensorflow")
+PRECISIONS = ("float32", "bfloat16")
 
 
 def multiply_adds() -> float:
@@ -46,8 +44,8 @@ def multiply_adds() -> float:
     return BATCH * (3 * G + 8 * D)
 
 
-def ours(precision: Any, seconds: float) -> tuple[int, float]:
-    """Return (updates, seconds) of the plugin."""
+def ours(precision: Any, seconds: float) -> float:
+    """Return updates of the plugin by the second."""
     from core.runtime import configure
 
     configure(device="cpu", precision=precision)
@@ -57,14 +55,15 @@ def ours(precision: Any, seconds: float) -> tuple[int, float]:
     from generative.dcgan.model import DCGAN
 
     config = DCGANConfig(DataConfig("photos", size=SIZE), batch=BATCH, latent=LATENT, width=WIDTH, kernel=5, ema=0.0)
-    model = DCGAN(config, Context(seed=1, folder=Path(tempfile.mkdtemp()), precision=precision))
-    measured = _timed(lambda: float(model.step()["loss/generator"]), seconds)
-    model.close()
-    return measured
+    with tempfile.TemporaryDirectory() as folder:
+        model = DCGAN(config, Context(seed=1, folder=Path(folder), precision=precision))
+        rate = _rate(lambda: float(model.step()["loss/generator"]), seconds)
+        model.close()
+    return rate
 
 
-def peer(precision: str, seconds: float, variant: str) -> tuple[int, float]:
-    """Return (updates, seconds) of the same algorithm in PyTorch."""
+def peer(precision: str, seconds: float, variant: str) -> float:
+    """Return updates of the same algorithm in PyTorch by the second."""
     import torch
     from torch import nn
     from torch.nn.functional import softplus
@@ -116,18 +115,18 @@ def peer(precision: str, seconds: float, variant: str) -> tuple[int, float]:
         G_optimizer.step()
         return float(G_loss)
 
-    return _timed(update, seconds)
+    return _rate(update, seconds)
 
 
-def peak(precision: Any, seconds: float, library: str) -> tuple[float, float]:
-    """Return (multiply-adds, seconds) of products of large matrices."""
+def peak(precision: Any, seconds: float, library: str) -> float:
+    """Return multiply-adds by the second in products of large matrices."""
     n = 2048
     if library == "torch":
         import torch
 
         torch.set_num_threads(len(os.sched_getaffinity(0)))
         a = torch.rand(n, n, dtype=torch.bfloat16 if precision == "bfloat16" else torch.float32)
-        count, taken = _timed(lambda: float((a @ a)[0, 0]), seconds)
+        rate = _rate(lambda: float((a @ a)[0, 0]), seconds)
     else:
         from core.runtime import configure
 
@@ -135,102 +134,70 @@ def peak(precision: Any, seconds: float, library: str) -> tuple[float, float]:
         import tensorflow as tf
 
         b = tf.cast(tf.random.stateless_uniform((n, n), (1, 1)), precision)
-        count, taken = _timed(lambda: float((b @ b)[0, 0]), seconds)
-    return count * float(n) ** 3, taken
+        rate = _rate(lambda: float((b @ b)[0, 0]), seconds)
+    return rate * float(n) ** 3
 
 
-def _timed(update: Callable[[], float], seconds: float) -> tuple[int, float]:
-    for _ in range(2):  # tracing, compiling, first touches
-        update()
-    begun, count = time.perf_counter(), 0
-    while time.perf_counter() - begun < seconds or count < 3:
-        update()
-        count += 1
-    return count, time.perf_counter() - begun
+def _rate(call: Callable[[], float], seconds: float) -> float:
+    """Return calls by the second; a call returns a number, for which it must have finished."""
+
+    def turn() -> int:
+        call()
+        return 1
+
+    return per_second(turn, seconds, warm=2, least=3)
+
+
+def layout(measured: dict[str, Any]) -> list[Part]:
+    """Return the table of medians, with the share of the fastest product of matrices of either library."""
+    rows, tops = [], {}
+    for precision in PRECISIONS:
+        if f"ours {precision}" not in measured:
+            continue
+        top = tops[precision] = max(max(measured[f"{name} {precision}"]["rates"]) for name in PEAKS)
+        for name, title in CONTENDERS.items():
+            row = measured[f"{name} {precision}"]
+            if "failed" in row:
+                rows.append([title, precision, f"failed: {row['failed']}", "", "", ""])
+                continue
+            rate = statistics.median(row["rates"])
+            turns = zip(measured[f"ours {precision}"]["rates"], row["rates"], strict=True)
+            ratio = "" if name == "ours" else f"{statistics.median(a / b for a, b in turns):.2f}"
+            share = f"{rate * multiply_adds() / top:.0%}"
+            rows.append([title, precision, f"{BATCH * rate:.1f}", f"{1 / rate:.3f}", share, ratio])
+    peaks = ", ".join(f"{precision} {2e-9 * top:.0f} GFLOP/s" for precision, top in tops.items())
+    note = (
+        f"{protocol(measured)}; batch {BATCH}, width {WIDTH}, {multiply_adds() / 1e9:.1f} billion multiply-adds an update; peak: "
+        f"the fastest product of 2048x2048 matrices, of either library, {peaks}. Target: ahead of the best PyTorch at the same "
+        "precision."
+    )
+    columns = ["what", "precision", "images/s, median", "seconds an update", "share of peak", "ours beside it"]
+    return [Table(columns, rows), note]
 
 
 def main() -> None:
     """Measure all contenders in turn, `rounds` times, and write the table of medians."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=20.0, help="least time of one measurement")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each contender, interleaved")
-    parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
-    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    words = parser(__doc__, seconds=20, rounds=3)
+    words.add_argument("--precisions", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
+    arguments = words.parse_args()
     if arguments.worker:
         name, precision = arguments.worker
-        work: dict[str, Callable[[], tuple[float, float]]] = {
+        work: dict[str, Callable[[], float]] = {
             "ours": lambda: ours(precision, arguments.seconds),
             "peak-torch": lambda: peak(precision, arguments.seconds / 4, "torch"),
             "peak-tensorflow": lambda: peak(precision, arguments.seconds / 4, "tensorflow"),
         }
-        count, seconds = work[name]() if name in work else peer(precision, arguments.seconds, name)
-        print(json.dumps({"count": count, "seconds": seconds}))
+        print(work[name]() if name in work else peer(precision, arguments.seconds, name))
         return
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        sys.exit("this benchmark compares with PyTorch, which is not installed: pip install 'pongan[peers]'")
-
-    rates: dict[str, list[float]] = {}
-    failed: dict[str, str] = {}
-    for number in range(arguments.rounds):
-        for precision in arguments.precisions:
-            for name in [*CONTENDERS, *PEAKS]:
-                key = f"{name} {precision}"
-                if key in failed:
-                    continue
-                command = [
-                    sys.executable,
-                    "-m",
-                    __spec__.name,
-                    "--worker",
-                    name,
-                    precision,
-                    "--seconds",
-                    str(arguments.seconds),
-                ]
-                done = subprocess.run(command, capture_output=True, text=True)
-                if done.returncode:
-                    failed[key] = done.stderr.strip().splitlines()[-1][:200]
-                    print(f"{key} failed: {failed[key]}", flush=True)
-                    continue
-                measured = json.loads(done.stdout.splitlines()[-1])
-                rates.setdefault(key, []).append(measured["count"] / measured["seconds"])
-                print(f"round {number + 1}: {key} {rates[key][-1]:.3g}/s", flush=True)
-    lines = [
-        "| what | precision | images/s, median | seconds an update | share of peak | ours beside it |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    tops = {p: max(rate for name in PEAKS for rate in rates[f"{name} {p}"]) for p in arguments.precisions}
-    for precision in arguments.precisions:
-        top = tops[precision]
-        for name, title in CONTENDERS.items():
-            key = f"{name} {precision}"
-            if key not in rates:
-                lines.append(f"| {title} | {precision} | failed: {failed[key]} | | | |")
-                continue
-            rate = statistics.median(rates[key])
-            ratio = statistics.median(a / b for a, b in zip(rates[f"ours {precision}"], rates[key], strict=True))
-            lines.append(
-                f"| {title} | {precision} | {BATCH * rate:.1f} | {1 / rate:.3f} | {rate * multiply_adds() / top:.0%} "
-                f"| {'' if name == 'ours' else f'{ratio:.2f}'} |"
-            )
-    peaks = ", ".join(f"{precision} {2e-9 * top:.0f} GFLOP/s" for precision, top in tops.items())
-    note = (
-        f"{arguments.rounds} interleaved rounds of at least {arguments.seconds:g} s; batch {BATCH}, width {WIDTH}, "
-        f"{multiply_adds() / 1e9:.1f} billion multiply-adds an update; peak: the fastest product of 2048x2048 matrices, of "
-        f"either library, {peaks}; {platform.machine()} with {os.cpu_count()} shared cores, {time.strftime('%Y-%m-%d')}; "
-        f"`python -m experiments.benchmarks.generative_speed --seconds {arguments.seconds:g} --rounds {arguments.rounds}`. "
-        "Target: ahead of the best PyTorch at the same precision."
-    )
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")
-    RESULTS.with_suffix(".json").write_text(
-        json.dumps({"updates_per_second": rates, "protocol": note}, indent=1) + "\n"
-    )
-    print(RESULTS.with_suffix(".md").read_text())
+    need("torch")
+    report = Report(__spec__.name, "generative_speed", layout, packages=("tensorflow", "keras", "torch"), resume=True)
+    turns = [(name, precision) for precision in arguments.precisions for name in (*CONTENDERS, *PEAKS)]
+    workers = {f"{name} {precision}": (name, precision) for name, precision in turns}
+    report.keep(interleave(__spec__.name, workers, arguments.rounds, arguments.seconds, tolerant=True))
+    report.write()
 
 
 if __name__ == "__main__":
-    main()
+    from experiments.launcher.console import exit_with
+
+    exit_with(main)

@@ -10,11 +10,8 @@ no extra: pip install pythae). Epochs of all alternate; each starts from its lib
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,13 +21,14 @@ from typing import Any
 import numpy as np
 
 from core.runtime import configure
-from experiments.configuration import RunConfig
+from experiments.benchmarks.peers import need
+from experiments.benchmarks.report import Part, Report, Table, spread
+from experiments.launcher.settings import RunConfig
 from generative.data.settings import DataConfig
 from generative.data.sources import Pictures, open_data
 
-__all__ = ["main"]
+__all__ = ["layout", "main"]
 
-RESULTS = Path(__file__).parent / "results" / "generative_vae"
 HELD_OUT, BATCH, HIDDEN, LATENT, DRAWS = 500, 128, 400, 40, 200
 
 
@@ -40,10 +38,10 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60, help="epochs of both")
     parser.add_argument("--rounds", type=int, default=3, help="trainings of both, with seeds 1 to N")
     arguments = parser.parse_args()
-    try:
-        import torch
-    except ImportError:
-        sys.exit("this benchmark compares with PyTorch, which is not installed: pip install 'pongan[peers]'")
+    need("torch")
+    import torch
+
+    report = Report(__spec__.name, "generative_vae", layout, packages=("tensorflow", "keras", "torch", "pythae"))
     configure(device="cpu")
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     data = open_data(DataConfig("mnist5k"))
@@ -74,7 +72,8 @@ def main() -> None:
         for name, model in models.items():
             nll[name].append(model.nll(x_test))
             print(f"seed {seed}: {name} {nll[name][-1]:.2f} nats, {statistics.median(seconds[name]):.3f} s", flush=True)
-    _write(arguments, seconds, nll)
+    report.keep({"epochs": arguments.epochs, "rounds": arguments.rounds, "seconds": seconds, "nll": nll})
+    report.write()
 
 
 class Trained:
@@ -91,8 +90,8 @@ class Ours(Trained):
     """The plugin `vae`, as the launcher builds it."""
 
     def __init__(self, seed: int):
-        from experiments.catalogue import catalogue
-        from experiments.run import make_plugin
+        from experiments.launcher.catalogue import catalogue
+        from experiments.launcher.restore import make_plugin
         from generative.vae.config import VAEConfig
 
         spec, _ = catalogue().find("vae")
@@ -189,34 +188,27 @@ class Peer(Trained):
             return float((np.log(DRAWS) - torch.logsumexp(torch.stack(weights), 0)).mean())
 
 
-def _write(arguments: argparse.Namespace, seconds: dict[str, list[float]], nll: dict[str, list[float]]) -> None:
-    lines = [
-        "| what | -log p(x), nats | seconds per epoch, median | faster than it, median of epochs |",
-        "| --- | --- | --- | --- |",
-    ]
-    for name in seconds:
-        deviation = statistics.stdev(nll[name]) if len(nll[name]) > 1 else 0.0
-        ratio = statistics.median(b / a for a, b in zip(seconds["ours"], seconds[name], strict=True))
-        title = {"ours": "`vae`", "PyTorch": "the same network in PyTorch", "pythae": "pythae's VAE, same networks"}[
-            name
-        ]
-        lines.append(
-            f"| {title} | {statistics.mean(nll[name]):.2f} +- {deviation:.2f} | {statistics.median(seconds[name]):.3f} "
-            f"| {'' if name == 'ours' else f'{ratio:.2f}'} |"
-        )
+def layout(measured: dict[str, Any]) -> list[Part]:
+    """Return the table; ratios are to ours, epoch by epoch."""
+    titles = {"ours": "`vae`", "PyTorch": "the same network in PyTorch", "pythae": "pythae's VAE, same networks"}
+    rows = []
+    for name, seconds in measured["seconds"].items():
+        turns = zip(measured["seconds"]["ours"], seconds, strict=True)
+        ratio = "" if name == "ours" else f"{statistics.median(b / a for a, b in turns):.2f}"
+        nll = spread(measured["nll"][name], ".2f")
+        rows.append([titles[name], nll, f"{statistics.median(seconds):.3f}", ratio])
+    seeds = measured["rounds"]
     note = (
         f"784-{HIDDEN}-{LATENT}-{HIDDEN}-784, mnist5k binarised at one half, 4,500 digits for training, {HELD_OUT} held out, "
-        f"{arguments.epochs} epochs of batch {BATCH}, Adam 1e-3, importance-weighted estimate with {DRAWS} draws, "
-        f"{arguments.rounds} seeds, epochs of the contenders in alternation; {platform.machine()} with {os.cpu_count()} shared "
-        f"cores, {time.strftime('%Y-%m-%d')}; `python -m experiments.benchmarks.generative_vae --epochs {arguments.epochs} "
-        f"--rounds {arguments.rounds}`. Targets: equal within 1 nat, at least twice as fast."
+        f"{measured['epochs']} epochs of batch {BATCH}, Adam 1e-3, importance-weighted estimate with {DRAWS} draws, "
+        f"{seeds} seed{'s' * (seeds > 1)}, epochs of the contenders in alternation. Targets: equal within 1 nat, at least "
+        "twice as fast."
     )
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")
-    numbers = {"seconds": seconds, "nll": nll, "protocol": note}
-    RESULTS.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
-    print(RESULTS.with_suffix(".md").read_text())
+    columns = ["what", "-log p(x), nats", "seconds per epoch, median", "faster than it, median of epochs"]
+    return [Table(columns, rows), note]
 
 
 if __name__ == "__main__":
-    main()
+    from experiments.launcher.console import exit_with
+
+    exit_with(main)

@@ -10,12 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,14 +19,16 @@ from typing import Any
 import yaml
 
 from core.plugin import Spec
-from experiments.catalogue import catalogue
-from experiments.configuration import as_dict
-from experiments.run import configured
-from experiments.tensorboard import read_scalars
+from experiments.benchmarks.report import Part, Report, Table, spread
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.events import read_scalars
+from experiments.launcher.experiment import Experiment
+from experiments.launcher.flags import as_dict
 
-__all__ = ["main", "trained"]
+__all__ = ["layout", "main", "trained"]
 
-RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("tensorflow", "keras", "numpy", "gymnasium", "ale-py")
+MODULE = "experiments.benchmarks.learning"  # also where the suite calls it
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -48,47 +46,58 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="flags for every run; must come last")
     arguments = parser.parse_args(argv)
     spec, _ = catalogue().find(arguments.preset)
-    named = {"name": arguments.name, "curve": arguments.curve}
-    arguments.curve = arguments.curve or ("rollout/return_last100" if spec.kind == "agent" else spec.headline)
-    figure = ".1f" if spec.kind == "agent" else ".4g"  # returns, and measures of any size
-    beyond = "above" if spec.goal == "max" else "below"
+    curve = arguments.curve or ("rollout/return_last100" if spec.kind == "agent" else spec.headline)
+    words = [arguments.preset, "--seeds", str(arguments.seeds)]
+    words += ["--name", arguments.name] if arguments.name else []
+    words += ["--curve", arguments.curve] if arguments.curve else []
+    words += ["--threshold", f"{arguments.threshold:g}"] if arguments.threshold else []
+    words += ["--within", *(f"{minutes:g}" for minutes in arguments.within)] if arguments.within else []
+    words += ["--flags", *arguments.flags] if arguments.flags else []
+    report = Report(MODULE, arguments.name or arguments.preset, layout, words=words, packages=PACKAGES)
     runs = [
         trained(arguments.preset, seed, arguments.folder, arguments.flags) for seed in range(1, arguments.seeds + 1)
     ]
-    rows = [_row(run, spec, arguments.curve, arguments.threshold, arguments.within) for run in runs]
-    RESULTS.mkdir(exist_ok=True)
-    stem = RESULTS / (arguments.name or arguments.preset)
-    finals = [row["final"] for row in rows]
-    spread = f"{statistics.mean(finals):{figure}} +- {statistics.stdev(finals) if len(finals) > 1 else 0:{figure}}"
-    lines = [
-        f"| seed | final {spec.headline} | episodes | best | {spec.clock} | minutes | steps/s "
-        f"| {arguments.curve} {beyond} {arguments.threshold:g} after |"
-        + "".join(f" best within {minutes:g} min |" for minutes in arguments.within),
-        "| --- " * (8 + len(arguments.within)) + "|",
-        *(
-            f"| {r['seed']} | {r['final']:{figure}} | {r['episodes'] or ''} | {r['best']:{figure}} | {r['clock']:,} "
-            f"| {r['minutes']:.1f} "
-            f"| {r['steps_per_second']:,.0f} | {r['above']} |" + "".join(f" {best:{figure}} |" for best in r["within"])
-            for r in rows
-        ),
-        "",
-        f"Final over {len(rows)} seeds: {spread} (mean +- std). {rows[0]['protocol']}. Minutes are wall-clock with evaluations, "
-        f"{platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}. "
-        f"`python -m experiments.benchmarks.learning {arguments.preset} --seeds {arguments.seeds}"
-        + "".join(f" --{name} {value}" for name, value in named.items() if value)
-        + (f" --threshold {arguments.threshold:g}" if arguments.threshold else "")
-        + (f" --within {' '.join(f'{minutes:g}' for minutes in arguments.within)}" if arguments.within else "")
-        + (f" --flags {' '.join(arguments.flags)}`" if arguments.flags else "`"),
-    ]
-    stem.with_suffix(".md").write_text("\n".join(lines) + "\n")
-    stem.with_suffix(".json").write_text(json.dumps(rows, indent=2) + "\n")
-    _draw(rows, runs, arguments.curve, spec.headline, spec.clock, stem.with_suffix(".png"), arguments.preset)
-    print("\n".join(lines))
+    rows = [_row(run, spec, curve, arguments.threshold, arguments.within) for run in runs]
+    report.keep(
+        {
+            "kind": spec.kind,
+            "headline": spec.headline,
+            "goal": spec.goal,
+            "clock": spec.clock,
+            "curve": curve,
+            "threshold": arguments.threshold,
+            "within": arguments.within,
+            "rows": rows,
+        }
+    )
+    report.write()
+    _draw(rows, runs, curve, spec.headline, spec.clock, report.path(".png"), arguments.preset)
+
+
+def layout(measured: dict[str, Any]) -> list[Part]:
+    """Return the table, a row a seed."""
+    rows = measured["rows"]
+    figure = ".1f" if measured["kind"] == "agent" else ".4g"  # returns, and measures of any size
+    beyond = "above" if measured["goal"] == "max" else "below"
+    columns = ["seed", f"final {measured['headline']}", "episodes", "best", measured["clock"], "minutes", "steps/s"]
+    columns.append(f"{measured['curve']} {beyond} {measured['threshold']:g} after")
+    lines = []
+    for r in rows:
+        cells = [f"{r['seed']}", f"{r['final']:{figure}}", f"{r['episodes'] or ''}", f"{r['best']:{figure}}"]
+        cells += [f"{r['clock']:,}", f"{r['minutes']:.1f}", f"{r['steps_per_second']:,.0f}", r["above"]]
+        lines.append([*cells, *(f"{best:{figure}}" for best in r["within"])])
+    deviation = " (mean +- std)" if len(rows) > 1 else ""
+    note = (
+        f"Final over {len(rows)} seed{'s' * (len(rows) > 1)}: {spread([r['final'] for r in rows], figure)}{deviation}. "
+        f"{rows[0]['protocol']}. Minutes are wall-clock with evaluations."
+    )
+    return [Table([*columns, *(f"best within {minutes:g} min" for minutes in measured["within"])], lines), note]
 
 
 def trained(preset: str, seed: int, folder: str, flags: list[str]) -> Path:
     """Return the finished run of this preset, seed and configuration, training it if there is none."""
-    spec, _, config, _ = configured([preset, *flags])
+    experiment = Experiment.of([preset, *flags])
+    spec, config = experiment.spec, experiment.config
     before = set(Path(folder).glob(f"{preset}/*/*"))
     command = ["run", preset, "--run.seed", str(seed), "--run.folder", folder, *flags]
     for run in sorted(before):
@@ -127,6 +136,7 @@ def _row(run: Path, spec: Spec, curve: str, threshold: float, within: list[float
         "protocol": results["evaluation"].get("eval/protocol", "The plugin states no protocol"),
         "config": yaml.safe_load((run / "config.yaml").read_text()),
         "commit": results["git"]["commit"],
+        "versions": results["versions"],  # the run's own, which may have been finished before
     }
 
 
@@ -155,6 +165,6 @@ def _draw(
 
 
 if __name__ == "__main__":
-    from experiments.console import exit_with
+    from experiments.launcher.console import exit_with
 
     exit_with(main)

@@ -1,12 +1,26 @@
-"""What benchmarks need of Stable-Baselines3 beside its own pieces; it comes with the extra `peers`."""
+"""What benchmarks need of PyTorch and Stable-Baselines3 beside their own pieces; both come with the extra `peers`."""
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import numpy as np
 
-__all__ = ["pong"]
+from core.errors import require
+
+__all__ = ["need", "pong"]
+
+TITLES = {"torch": "PyTorch", "stable_baselines3": "Stable-Baselines3"}
+
+
+def need(*modules: str) -> None:
+    """Raise UsageError unless these peers can be imported: before the first measurement, not in the middle of them."""
+    for module in modules:
+        require(
+            importlib.util.find_spec(module) is not None,
+            f"this benchmark compares with {TITLES[module]}, which is not installed: pip install 'pongan[peers]'",
+        )
 
 
 def pong(envs: int, kind: str) -> Any:

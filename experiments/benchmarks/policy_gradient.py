@@ -11,21 +11,16 @@ both halves of the work are in it.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import tempfile
-import time
-from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.interleaved import interleave, machine
+from experiments.benchmarks.interleaved import built, interleave, parser, per_second, protocol
+from experiments.benchmarks.report import Part, Report, Table
 
-__all__ = ["emulator", "main", "original", "preset"]
+__all__ = ["layout", "main"]
 
-RESULTS = Path(__file__).parent / "results" / "policy_gradient_speed"
 CONTENDERS = {
     "original": "as originally written (numpy, one game)",
     "policy-gradient": "`policy-gradient` (classic: ten games, whole episodes)",
@@ -35,8 +30,8 @@ CONTENDERS = {
 TARGETS = {"policy-gradient": 2.0, "pong-pg-fast": 3.0}
 
 
-def original(seconds: float) -> tuple[int, float]:
-    """Run the original algorithm for at least `seconds` and return (environment steps, seconds)."""
+def original(seconds: float) -> float:
+    """Return environment steps per second of the original algorithm."""
     import ale_py
     import gymnasium
 
@@ -92,34 +87,24 @@ def original(seconds: float) -> tuple[int, float]:
             gradient[k][:] = 0
         return steps
 
-    return _timed(batch, seconds)
+    return per_second(batch, seconds)
 
 
-def preset(name: str, seconds: float) -> tuple[int, float]:
-    """Run one of our presets for at least `seconds` and return (environment steps, seconds)."""
-    from core.runtime import configure
-    from experiments.catalogue import catalogue
-    from experiments.configuration import RunConfig, parse, read_yaml
-    from experiments.run import make_plugin
+def preset(name: str, seconds: float) -> float:
+    """Return environment steps per second of our plugin or one of its presets."""
+    with built([name]) as agent:
 
-    spec, found = catalogue().find(name)
-    config = parse(spec, [(name, read_yaml(found.path))] if found else [], [], prog=name, usage="").agent
-    configure()
-    agent = make_plugin(spec, config, RunConfig(), Path(tempfile.mkdtemp()), lambda line: None)
+        def batch() -> int:
+            begun: int = agent.clock
+            while "optim/gradient_norm" not in agent.step():
+                continue
+            return int(agent.clock) - begun
 
-    def batch() -> int:
-        begun = agent.clock
-        while "optim/gradient_norm" not in agent.step():
-            continue
-        return agent.clock - begun
-
-    measured = _timed(batch, seconds)
-    agent.close()
-    return measured
+        return per_second(batch, seconds)
 
 
-def emulator(seconds: float) -> tuple[int, float]:
-    """Step the environments of `pong-pg-fast` with random actions and return (environment steps, seconds)."""
+def emulator(seconds: float) -> float:
+    """Return environment steps per second of the environments of `pong-pg-fast` with random actions."""
     from envs import EnvConfig, make
 
     config = EnvConfig("ALE/Pong-v5", observation="pong80", actions=(0, 2, 3), noop_max=0)
@@ -136,50 +121,38 @@ def emulator(seconds: float) -> tuple[int, float]:
                 half.send(rng.integers(3, size=8))
         return 256 * 16
 
-    measured = _timed(batch, seconds)
+    measured = per_second(batch, seconds)
     for half in halves:
         half.close()
     return measured
 
 
-def _timed(batch: Callable[[], int], seconds: float) -> tuple[int, float]:
-    batch()  # start-up, tracing
-    begun, steps = time.perf_counter(), 0
-    while time.perf_counter() - begun < seconds:
-        steps += batch()
-    return steps, time.perf_counter() - begun
+def layout(measured: dict[str, Any]) -> list[Part]:
+    """Return the table of medians; ratios are to the original, round by round."""
+    rows = []
+    first = measured["original"]["rates"]
+    for name, title in CONTENDERS.items():
+        rates = measured[name]["rates"]
+        ratio = statistics.median(a / b for a, b in zip(rates, first, strict=True))
+        target = f">= {TARGETS[name]:g}" if name in TARGETS else ""
+        rows.append([title, f"{statistics.median(rates):,.0f}", f"{ratio:.2f}", target])
+    columns = ["what", "steps/s, median", "ratio, median of rounds", "target"]
+    return [Table(columns, rows), f"{protocol(measured)}; random initial weights."]
 
 
 def main() -> None:
     """Measure all contenders in turn, `rounds` times, and write the table of medians."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=30.0, help="least time of one measurement")
-    parser.add_argument("--rounds", type=int, default=5, help="measurements of each contender, interleaved")
-    parser.add_argument("--worker", choices=list(CONTENDERS), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parser(__doc__, seconds=30, rounds=5).parse_args()
     if arguments.worker:
-        name = arguments.worker
+        (name,) = arguments.worker
         own = {"original": original, "emulator": emulator}
-        steps, seconds = own[name](arguments.seconds) if name in own else preset(name, arguments.seconds)
-        print(steps / seconds)
+        print(own[name](arguments.seconds) if name in own else preset(name, arguments.seconds))
         return
-
-    workers = {name: ("--worker", name, "--seconds", arguments.seconds) for name in CONTENDERS}
-    rates = interleave(__spec__.name, workers, arguments.rounds)
-    lines = ["| what | steps/s, median | ratio, median of rounds | target |", "| --- | --- | --- | --- |"]
-    for name, title in CONTENDERS.items():
-        ratio = statistics.median(a / b for a, b in zip(rates[name], rates["original"], strict=True))
-        target = f">= {TARGETS[name]:g}" if name in TARGETS else ""
-        lines.append(f"| {title} | {statistics.median(rates[name]):,.0f} | {ratio:.2f} | {target} |")
-    note = (
-        f"{arguments.rounds} interleaved rounds of at least {arguments.seconds:g} s each, random initial weights, "
-        f"{machine()}; "
-        f"`python -m experiments.benchmarks.policy_gradient --seconds {arguments.seconds:g} --rounds {arguments.rounds}`"
-    )
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")
-    RESULTS.with_suffix(".json").write_text(json.dumps({"steps_per_second": rates, "protocol": note}, indent=2) + "\n")
-    print(RESULTS.with_suffix(".md").read_text())
+    packages = ("tensorflow", "numpy", "gymnasium", "ale-py")
+    report = Report(__spec__.name, "policy_gradient_speed", layout, packages=packages)
+    workers = {name: (name,) for name in CONTENDERS}
+    report.keep(interleave(__spec__.name, workers, arguments.rounds, arguments.seconds))
+    report.write()
 
 
 if __name__ == "__main__":

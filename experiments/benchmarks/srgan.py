@@ -9,21 +9,21 @@ Several runs are seeds of one configuration: means +- standard deviations. The p
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from core.errors import require
 from core.metrics.image_quality import PROTOCOL, quality
-from experiments.tensorboard import read_scalars
+from experiments.benchmarks.report import Part, Report, Table, spread
+from experiments.launcher.events import read_scalars
 
-__all__ = ["main"]
+__all__ = ["layout", "main"]
 
-HERE = Path(__file__).parent
 COLUMNS = {"psnr_y": "PSNR Y", "ssim_y": "SSIM Y", "psnr_rgb": "PSNR RGB", "ssim_rgb": "SSIM RGB"}
 CROPS = {"coffee": (168, 230), "chelsea": (92, 150), "flower": (150, 250)}  # (top, left) of what is shown
 SHOWN = 120  # pixels a side, drawn twice as large
@@ -56,6 +56,7 @@ def main() -> None:
             f"{run} stands at {int(its):,} updates, {arguments.runs[0]} at {int(newest):,}; seeds of one configuration are "
             "compared at the same update, so resume the one that is behind",
         )
+    report = Report(__spec__.name, arguments.name, layout)
     _, _, photos = open_photos(config.source, arguments.test, 1_000 if arguments.test else config.held_out, print)
     pairs = {}
     for photo in photos:
@@ -79,35 +80,9 @@ def main() -> None:
         m: {p: [quality(pairs[p][0], image) for image in images] for p, images in by_photo.items()}
         for m, by_photo in large.items()
     }
-    lines = [
-        "| what | "
-        + " | ".join(f"{p}, PSNR Y" for p in pairs)
-        + " | "
-        + " | ".join(f"mean {c}" for c in COLUMNS.values())
-        + " |"
-    ]
-    lines.append("| --- " * (1 + len(pairs) + len(COLUMNS)) + "|")
-    for m, by_photo in measured.items():
-        cells = [_cell([row["psnr_y"] for row in rows], 2) for rows in by_photo.values()]
-        for column in COLUMNS:
-            per_seed = [statistics.mean(rows[i][column] for rows in by_photo.values()) for i in range(len(methods[m]))]
-            cells.append(_cell(per_seed, 2 if column.startswith("psnr") else 4))
-        lines.append(f"| {m} | " + " | ".join(cells) + " |")
-    gains = [
-        statistics.mean(measured["stage one"][p][i]["psnr_y"] - measured["bicubic"][p][0]["psnr_y"] for p in pairs)
-        for i in range(len(arguments.runs))
-    ]
     minutes = [_minutes(run, config.stage_one) for run in arguments.runs]
-    note = (
-        f"Stage one beats bicubic by {_cell(gains, 3)} dB Y-PSNR (target: at least 0.8 within 60 minutes), after "
-        f"{_cell([m[0] for m in minutes], 1)} minutes of training; both stages took {_cell([m[1] for m in minutes], 1)}. "
-        f"{len(arguments.runs)} seed(s). {PROTOCOL}. `python -m experiments.benchmarks.srgan RUNS`."
-    )
-    stem = HERE / "results" / arguments.name
-    stem.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")
-    record = {"measured": measured, "gain_y": gains, "minutes": minutes, "protocol": PROTOCOL}
-    stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    print(stem.with_suffix(".md").read_text())
+    report.keep({"measured": measured, "minutes": minutes, "protocol": PROTOCOL})
+    report.write()
     if not arguments.test:
         rows = []
         for name in (name for name in pairs if name in CROPS):
@@ -115,14 +90,36 @@ def main() -> None:
             shown = [large[m][name][0] for m in ("bicubic", "Lanczos", *stages)] + [pairs[name][0]]
             rows.append(np.concatenate([x[top : top + SHOWN, left : left + SHOWN] for x in shown], axis=1))
         sheet = Image.fromarray(np.concatenate(rows))
-        sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.NEAREST).save(
-            HERE / "results" / f"{arguments.name}-photos.png", optimize=True
+        enlarged = sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.NEAREST)
+        enlarged.save(report.path("-photos.png"), optimize=True)
+
+
+def layout(numbers: dict[str, Any]) -> list[Part]:
+    """Return the table, a row a method: every photograph's PSNR, and means over photographs of every measure."""
+    measured = numbers["measured"]
+    rows = []
+    for method, photos in measured.items():
+        cells = [spread([seed["psnr_y"] for seed in seeds], ".2f") for seeds in photos.values()]
+        for column in COLUMNS:
+            means = [
+                statistics.mean(seed[column] for seed in by_seed) for by_seed in zip(*photos.values(), strict=True)
+            ]
+            cells.append(spread(means, ".2f" if column.startswith("psnr") else ".4f"))
+        rows.append([method, *cells])
+    seeds = range(len(numbers["minutes"]))
+    gains = [
+        statistics.mean(
+            measured["stage one"][p][i]["psnr_y"] - bicubic[0]["psnr_y"] for p, bicubic in measured["bicubic"].items()
         )
-
-
-def _cell(values: list[float], digits: int) -> str:
-    spread = f" +- {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.{digits}f}{spread}"
+        for i in seeds
+    ]
+    note = (
+        f"Stage one beats bicubic by {spread(gains, '.3f')} dB Y-PSNR (target: at least 0.8 within 60 minutes), after "
+        f"{spread([m[0] for m in numbers['minutes']], '.1f')} minutes of training; both stages took "
+        f"{spread([m[1] for m in numbers['minutes']], '.1f')}. {len(seeds)} seed{'s' * (len(seeds) > 1)}. {numbers['protocol']}."
+    )
+    photos = [f"{photo}, PSNR Y" for photo in measured["bicubic"]]
+    return [Table(["what", *photos, *(f"mean {column}" for column in COLUMNS.values())], rows), note]
 
 
 def _minutes(run: Path, stage_one: int) -> tuple[float, float]:
@@ -132,6 +129,6 @@ def _minutes(run: Path, stage_one: int) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    from experiments.console import exit_with
+    from experiments.launcher.console import exit_with
 
     exit_with(main)

@@ -8,27 +8,24 @@ Upscaling enlarges one picture of 160x160. PyTorch (extra `peers`) runs in chann
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
-import json
 import os
 import statistics
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.interleaved import interleave, machine
+from experiments.benchmarks.interleaved import interleave, parser, per_second, protocol
+from experiments.benchmarks.peers import need
+from experiments.benchmarks.report import Part, Report, Table
 
-__all__ = ["main"]
+__all__ = ["layout", "main"]
 
-RESULTS = Path(__file__).parent / "results" / "srgan_speed"
 BLOCKS, WIDTH, ENDS, BATCH, CROP, SIDE = 16, 64, 9, 16, 96, 160
 CONTENDERS = {"ours": "`srgan`", "channels-last": "PyTorch, channels_last", "compile": "PyTorch, compiled"}
+PRECISIONS = ("float32", "bfloat16")
 TASKS = {"train": "training steps/s", "upscale": "megapixels/s upscaled"}
 
 
@@ -39,6 +36,8 @@ def ours(task: str, precision: Any, seconds: float) -> float:
     configure(device="cpu", precision=precision)
     import tensorflow as tf
 
+    from core.optim.config import OptimizerConfig
+    from core.optim.optimizer import make_optimizer
     from generative.srgan.config import SRGANConfig
     from generative.srgan.generator import make_generator
     from generative.srgan.model import pixel_step
@@ -49,10 +48,7 @@ def ours(task: str, precision: Any, seconds: float) -> float:
     if task == "upscale":
         upscaler, picture = Upscaler.of_generator(G, config, window=0), _picture()
         return _rate(lambda: upscaler(picture), seconds) * 16 * SIDE**2 / 1e6
-    import keras
-
-    optimizer = keras.optimizers.Adam(1e-4)
-    optimizer.build(G.trainable_variables)
+    optimizer = make_optimizer(OptimizerConfig(lr=1e-4), G.trainable_variables)
     hr, lr = (tf.constant(x) for x in _batch())
     step = tf.function(lambda: pixel_step(G, optimizer, hr, lr))
     return _rate(lambda: float(step()), seconds)
@@ -141,63 +137,50 @@ def _picture() -> np.ndarray:
 
 
 def _rate(call: Callable[[], Any], seconds: float) -> float:
-    for _ in range(3):  # tracing, compiling, first touches
+    """Return calls by the second; a call returns what it must have finished for."""
+
+    def turn() -> int:
         call()
-    begun, count = time.perf_counter(), 0
-    while time.perf_counter() - begun < seconds or count < 3:
-        call()
-        count += 1
-    return count / (time.perf_counter() - begun)
+        return 1
+
+    return per_second(turn, seconds, warm=3, least=3)
+
+
+def layout(measured: dict[str, Any]) -> list[Part]:
+    """Return the table of medians."""
+    rows = []
+    for task, precision in itertools.product(TASKS, PRECISIONS):
+        if f"ours {task} {precision}" in measured:
+            medians = [statistics.median(measured[f"{name} {task} {precision}"]["rates"]) for name in CONTENDERS]
+            ratio = f"{medians[0] / max(medians[1:]):.2f}"
+            rows.append([TASKS[task], precision, *(f"{median:.3g}" for median in medians), ratio])
+    note = (
+        f"Medians of {protocol(measured)}; SRResNet with {BLOCKS} blocks of {WIDTH} channels, steps of stage one on {BATCH} "
+        f"crops of {CROP}, upscaling of {SIDE}x{SIDE} pixels, counted in pixels of the result. Target: ahead in all rows."
+    )
+    return [Table(["what", "precision", *CONTENDERS.values(), "ours / the better peer"], rows), note]
 
 
 def main() -> None:
     """Measure all contenders in turn and write the table of medians."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=6.0, help="least time of one measurement")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each contender, interleaved")
-    parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
-    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
-    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    words = parser(__doc__, seconds=6, rounds=3)
+    words.add_argument("--precisions", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
+    words.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
+    arguments = words.parse_args()
     if arguments.worker:
         name, task, precision = arguments.worker
         seconds = arguments.seconds
-        rate = ours(task, precision, seconds) if name == "ours" else peer(task, precision, seconds, name)
-        print(rate)
+        print(ours(task, precision, seconds) if name == "ours" else peer(task, precision, seconds, name))
         return
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        sys.exit("this benchmark compares with PyTorch, which is not installed: pip install 'pongan[peers]'")
-    contenders = {
-        f"{name} {task} {precision}": ["--worker", name, task, precision, "--seconds", arguments.seconds]
-        for task in arguments.tasks
-        for precision in arguments.precisions
-        for name in CONTENDERS
-    }
-    record = RESULTS.with_suffix(".json")
-    rates = json.loads(record.read_text())["rates"] if record.exists() else {}  # of other tasks and precisions
-    rates |= interleave(__spec__.name, contenders, arguments.rounds)
-    lines = [
-        "| what | precision | " + " | ".join(CONTENDERS.values()) + " | ours / the better peer |",
-        "| --- " * 6 + "|",
-    ]
-    for task, precision in itertools.product(TASKS, ("float32", "bfloat16")):
-        if f"ours {task} {precision}" in rates:
-            medians = [statistics.median(rates[f"{name} {task} {precision}"]) for name in CONTENDERS]
-            cells = [f"{median:.3g}" for median in medians] + [f"{medians[0] / max(medians[1:]):.2f}"]
-            lines.append(f"| {TASKS[task]} | {precision} | " + " | ".join(cells) + " |")
-    rounds = "to".join(f" {n} " for n in sorted({len(measured) for measured in rates.values()}))
-    note = (
-        f"Medians of{rounds}interleaved rounds of at least {arguments.seconds:g} s, each in a process of its own; "
-        f"SRResNet with {BLOCKS} blocks of {WIDTH} channels, steps of stage one on {BATCH} crops of {CROP}, upscaling of "
-        f"{SIDE}x{SIDE} pixels, counted in pixels of the result; {machine()}; "
-        f"`python -m experiments.benchmarks.srgan_speed --seconds {arguments.seconds:g}`. Target: ahead in all rows."
-    )
-    RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")
-    record.write_text(json.dumps({"rates": rates, "protocol": note}, indent=1) + "\n")
-    print(RESULTS.with_suffix(".md").read_text())
+    need("torch")
+    report = Report(__spec__.name, "srgan_speed", layout, packages=("tensorflow", "keras", "torch"), resume=True)
+    turns = itertools.product(arguments.tasks, arguments.precisions, CONTENDERS)
+    workers = {f"{name} {task} {precision}": (name, task, precision) for task, precision, name in turns}
+    report.keep(interleave(__spec__.name, workers, arguments.rounds, arguments.seconds))
+    report.write()
 
 
 if __name__ == "__main__":
-    main()
+    from experiments.launcher.console import exit_with
+
+    exit_with(main)

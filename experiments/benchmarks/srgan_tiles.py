@@ -9,22 +9,21 @@ smaller picture, since its memory does not grow with it but for the result.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from experiments.benchmarks.interleaved import machine
+from experiments.benchmarks.report import Part, Report, Table
 
-__all__ = ["main"]
+__all__ = ["layout", "main"]
 
-RESULTS = Path(__file__).parent / "results" / "srgan_tiles"
 SEAM_SIDE = 224  # pixels a side of the picture whose tiles are compared with the whole
 FULL_SIZE = (640, 480)  # of the picture for the full-size network
 
@@ -39,6 +38,7 @@ def main() -> None:
     if arguments.worker:
         _full_size(Path(arguments.worker))
         return
+    report = Report(__spec__.name, "srgan_tiles", layout)
     with tempfile.TemporaryDirectory() as folder:
         picture, result = Path(folder) / "photo.png", Path(folder) / "big.png"
         _photo(*arguments.size).save(picture, compress_level=1)
@@ -48,30 +48,35 @@ def main() -> None:
         with Image.open(result) as large:
             size = large.size
         full = _measured(["-m", __spec__.name, str(arguments.run), "--worker", str(result)])
-    seams = _seams(arguments.run)
-    lines = ["| network | picture | result | seconds | peak memory, GiB |", "| --- | --- | --- | --- | --- |"]
-    for name, (width, height), (seconds, peak) in (
-        ("the run's, by the verb", arguments.size, own),
-        ("16 blocks of 64 channels", FULL_SIZE, full),
-    ):
-        lines.append(f"| {name} | {width}x{height} | {4 * width}x{4 * height} | {seconds:.0f} | {peak:.2f} |")
     assert size == (4 * arguments.size[0], 4 * arguments.size[1])
-    lines += [
-        "",
-        "| network | reach | overlap | largest difference, of 255 | mean difference |",
-        "| --- | --- | --- | --- | --- |",
+    seams = _seams(arguments.run)
+    report.keep({"own": own, "full_size": full, "size": arguments.size, "seams": seams})
+    report.write()
+
+
+def layout(measured: dict[str, Any]) -> list[Part]:
+    """Return the tables of memory and of seams."""
+    rows = []
+    for name, (width, height), (seconds, peak) in (
+        ("the run's, by the verb", measured["size"], measured["own"]),
+        ("16 blocks of 64 channels", FULL_SIZE, measured["full_size"]),
+    ):
+        rows.append([name, f"{width}x{height}", f"{4 * width}x{4 * height}", f"{seconds:.0f}", f"{peak:.2f}"])
+    seams = [
+        [r["network"], f"{r['reach']}", f"{r['overlap']}", f"{r['largest']}", f"{r['mean']:.4f}"]
+        for r in measured["seams"]
     ]
-    lines += [f"| {r['network']} | {r['reach']} | {r['overlap']} | {r['largest']} | {r['mean']:.4f} |" for r in seams]
     note = (
         "Peak resident memory of a process of its own, TensorFlow and files included; target: at most 4 GiB at 4000x3000. "
         f"Differences between tiled and whole on a photograph of {SEAM_SIDE}x{SEAM_SIDE} pixels, with windows of 112 or, for "
         "wide overlaps, twice the overlap and 16; target: at most 1 with the reach. The RRDB network is untrained, its kernels "
-        f"drawn as He et al. (2015). {machine()}; `python -m experiments.benchmarks.srgan_tiles RUN`."
+        "drawn as He et al. (2015)."
     )
-    RESULTS.with_suffix(".md").write_text("\n".join(lines) + f"\n\n{note}\n")
-    record = {"own": own, "full_size": full, "size": arguments.size, "seams": seams, "protocol": note}
-    RESULTS.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    print(RESULTS.with_suffix(".md").read_text())
+    return [
+        Table(["network", "picture", "result", "seconds", "peak memory, GiB"], rows),
+        Table(["network", "reach", "overlap", "largest difference, of 255", "mean difference"], seams),
+        note,
+    ]
 
 
 def _photo(width: int, height: int) -> Image.Image:

@@ -8,32 +8,20 @@ files of `results/` that it names: `<!-- result: NAME -->` ... `<!-- end of resu
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 from pathlib import Path
 from typing import Any
 
-from experiments.catalogue import catalogue
+from core.disk import write_atomically
+from experiments.benchmarks import report
+from experiments.benchmarks.plan import Measurement, plan
+from experiments.launcher.catalogue import catalogue
 
 __all__ = ["main", "summary"]
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
+ROOT = Path(__file__).parent.parent.parent
 MARKS = "<!-- learning results -->", "<!-- end of learning results -->"
-TARGETS = {  # mean over seeds of the final weights' evaluation
-    "pong-35-minutes": ">= 18 within 35 minutes",
-    "policy-gradient-cartpole": ">= 475",
-    "dqn-cartpole": ">= 475 at 50k steps",
-    "dqn-acrobot": ">= -90 at 100k",
-    "dqn-lunarlander": ">= 200 at 500k",
-    "dqn-pong": ">= 18 within 1.5M",
-    "actor-critic-cartpole": "500 at 500k",
-    "actor-critic-acrobot": ">= -85 at 500k",
-    "actor-critic-lunarlander": ">= 200 at 1M",
-    "actor-critic-cartpole-online": "",
-    "a3c-bipedalwalker": "",
-}
 
 
 def summary() -> str:
@@ -42,22 +30,23 @@ def summary() -> str:
         "| results | learned from | clock | mean +- std | target | seeds x episodes | minutes a seed |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    others = sorted(name for name in catalogue().presets if name not in TARGETS)
-    for name, target in {**TARGETS, **dict.fromkeys(others, "")}.items():
-        file = HERE / "results" / f"{name}.json"
-        if not file.exists():
-            continue
-        rows: list[dict[str, Any]] = json.loads(file.read_text())
-        finals = [row["final"] for row in rows]
-        figure = ".1f" if rows[0]["episodes"] else ".4g"  # returns, and measures of any size
-        spread = f" +- {statistics.stdev(finals):{figure}}" if len(rows) > 1 else ""
-        count = f"{len(rows)} x {rows[0]['episodes']}" if rows[0]["episodes"] else f"{len(rows)}"
-        minutes = [row["minutes"] for row in rows]
-        lines.append(
-            f"| [`{name}`](experiments/benchmarks/results/{name}.md) | {_subject(rows[0]['config'])} "
-            f"| {max(row['clock'] for row in rows):,} | {statistics.mean(finals):{figure}}{spread} | {target} "
-            f"| {count} | {statistics.median(minutes):.1f} |"
-        )
+    for preset, entries in plan().items():
+        spec, _ = catalogue().find(preset)
+        for entry in entries or (Measurement(),):  # an empty list: measured when it was named
+            name = entry.name or preset
+            if not (report.RESULTS / f"{name}.json").exists():
+                continue
+            rows: list[dict[str, Any]] = report.read(name)["measured"]["rows"]
+            finals = [row["final"] for row in rows]
+            spread = report.spread(finals, ".1f" if rows[0]["episodes"] else ".4g")  # returns, and measures of any size
+            count = f"{len(rows)} x {rows[0]['episodes']}" if rows[0]["episodes"] else f"{len(rows)}"
+            minutes = [row["minutes"] for row in rows]
+            target = entry.judged(spec, statistics.mean(finals), max(minutes))
+            lines.append(
+                f"| [`{name}`](experiments/benchmarks/results/{name}.md) | {_subject(rows[0]['config'])} "
+                f"| {max(row['clock'] for row in rows):,} | {spread} | {target} "
+                f"| {count} | {statistics.median(minutes):.1f} |"
+            )
     return "\n".join(lines)
 
 
@@ -74,7 +63,7 @@ def filled(text: str) -> str:
     """Return a README with the results that it names; ones that have not been measured stay empty."""
 
     def fill(mark: re.Match[str]) -> str:
-        file = HERE / "results" / f"{mark[1]}.md"
+        file = report.RESULTS / f"{mark[1]}.md"
         body = f"{file.read_text().strip()}\n" if file.exists() else ""
         return f"<!-- result: {mark[1]} -->\n{body}<!-- end of result -->"
 
@@ -86,9 +75,9 @@ def main() -> None:
     top = ROOT / "README.md"
     before, rest = top.read_text().split(MARKS[0])
     _, after = rest.split(MARKS[1])
-    top.write_text(f"{before}{MARKS[0]}\n{summary()}\n{MARKS[1]}{after}")
+    write_atomically(top, f"{before}{MARKS[0]}\n{summary()}\n{MARKS[1]}{after}")
     for readme in (top, *ROOT.glob("agents/*/README.md"), *ROOT.glob("generative/*/README.md")):
-        readme.write_text(filled(readme.read_text()))
+        write_atomically(readme, filled(readme.read_text()))
     print(summary())
 
 

@@ -9,23 +9,19 @@ Their results are compared before anything is measured. The tables go to `result
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from core import tl
+from experiments.benchmarks.report import Part, Report, Table
 
-__all__ = ["main"]
+__all__ = ["layout", "main"]
 
-RESULTS = Path(__file__).parent / "results"
 Call = Callable[[], Any]
 
 
@@ -233,34 +229,30 @@ def measure(ours: Call, naive: Call, rounds: int) -> tuple[float, float]:
     return statistics.median(times[ours]), statistics.median(times[naive])
 
 
+def layout(measured: dict[str, Any]) -> list[Part]:
+    """Return the table, a row a contest."""
+    rows = [[r["what"], f"{r['ms']:.2f}", f"{r['naive_ms']:.2f}", f"{r['ratio']:.2f}"] for r in measured["rows"]]
+    rounds = measured["rounds"]
+    note = (
+        f"`core.tl` beside TensorLayer's algorithms written naively: median of {rounds} round{'s' * (rounds > 1)}, both sides in "
+        "turns. A ratio within 5 % of 1 is noise: there both sides wait for the same library call or copy."
+    )
+    return [Table(["what", "core.tl (ms)", "naive (ms)", "naive / core.tl"], rows), note]
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure every contest and write the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15, help="measurements of each side")
     rounds = parser.parse_args().rounds
-
+    report = Report(__spec__.name, "tl", layout, packages=("numpy", "scipy", "scikit-image"))
     rows = []
     for name, (ours, naive) in contests().items():
         ms, naive_ms = measure(ours, naive, rounds)
         rows.append({"what": name, "ms": ms, "naive_ms": naive_ms, "ratio": naive_ms / ms})
         print(f"{name:45} {ms:9.2f} ms, naive {naive_ms:9.2f} ms: {naive_ms / ms:6.2f} x")
-
-    versions = f"Python {platform.python_version()}, numpy {np.__version__}, {os.cpu_count()} processors"
-    lines = [
-        "# `core.tl` beside TensorLayer's algorithms written naively",
-        "",
-        f"`python -m experiments.benchmarks.tl --rounds {rounds}`: median of {rounds} rounds, both sides in turns.",
-        "",
-        f"{versions}. A ratio within 5 % of 1 is noise: there both sides wait for the same library call or copy.",
-        "",
-        "| what | core.tl (ms) | naive (ms) | naive / core.tl |",
-        "| --- | ---: | ---: | ---: |",
-        *(f"| {r['what']} | {r['ms']:.2f} | {r['naive_ms']:.2f} | {r['ratio']:.2f} |" for r in rows),
-    ]
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "tl.md").write_text("\n".join(lines) + "\n")
-    (RESULTS / "tl.json").write_text(
-        json.dumps({"versions": versions, "rounds": rounds, "rows": rows}, indent=1) + "\n"
-    )
+    report.keep({"rounds": rounds, "rows": rows})
+    report.write()
 
 
 if __name__ == "__main__":

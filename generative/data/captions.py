@@ -17,11 +17,23 @@ from generative.data.archives import ARCHIVE, members
 from generative.data.files import Folder
 from generative.data.found import files_below, listed
 from generative.data.pictures import BROKEN, reason
-from generative.data.record import Known, Record, folder_pictures, place_of, split_order
+from generative.data.record import Known, Record, folder_pictures, split_order
+from generative.data.registry import Opening, find
 from generative.data.settings import CaptionConfig
+from generative.data.sources import opened
 from generative.data.words import MOST_WORDS, Words, words_of
 
-__all__ = ["SIZE", "Batch", "Captioned", "Examples", "Splits", "open_captions"]
+__all__ = [
+    "SIZE",
+    "Batch",
+    "Captioned",
+    "Examples",
+    "Splits",
+    "captioned_folder",
+    "open_captions",
+    "oxford_flowers",
+    "painted_shapes",
+]
 
 Say = Callable[[str], None]
 SIZE = 64
@@ -42,7 +54,7 @@ class Captioned:
         self,
         name: str,
         what: str,
-        images: Folder | Painted,  # [N, H, W, C] uint8
+        images: Folder | Painted | np.ndarray,  # [N, H, W, C] uint8
         captions: Sequence[Sequence[str]],  # [N][K_i]
         is_true: Callable[[int, int, int], bool],
         rows: np.ndarray,
@@ -98,7 +110,11 @@ class Splits(NamedTuple):
 
     train: Captioned
     test: Captioned
-    unseen: Captioned | None
+    unseen: Captioned | None = None
+    sentences: tuple[str, ...] = ()
+    """Captions that sample grids show; of `test` without them."""
+    shapes: bool = False
+    """Whether these are captioned shapes, which a classifier reads (generative/data/shape_reader.py)."""
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------
@@ -158,16 +174,26 @@ def open_captions(config: CaptionConfig, say: Say = lambda line: None, folder: P
     that were added since are not used.
 
     Raises UsageError for a path that is not there, pictures without captions, captions of another layout, and for pictures or
-    captions that are missing or differ from what was recorded.
+    captions that are missing or differ from what was recorded; for a source that raises or returns something else.
     """
-    head = config.source.partition(":")[0]
-    if head == "captioned-shapes":
-        return Splits(
-            _shapes("captioned shapes", shapes.SEEN, config.pictures, config.captions, 0),
-            _shapes("captioned shapes, not trained on", shapes.SEEN, TEST_PICTURES, config.captions, 1),
-            _shapes("captioned shapes of unseen combinations", shapes.UNSEEN, TEST_PICTURES, config.captions, 2),
+    source = find(config.source, captions=True)
+    data = opened(source, config, Record(folder), "captioned", say)
+    if not isinstance(data, Splits):
+        raise UsageError(
+            f"data source {config.source!r} ({source.where}) returned {type(data).__name__}; Splits are needed"
         )
-    return (_folder if head == "folder" else _flowers)(Record(folder), config, say)
+    return data
+
+
+def painted_shapes(config: CaptionConfig) -> Splits:
+    """Return captioned shapes, painted when they are asked for."""
+    return Splits(
+        _shapes("captioned shapes", shapes.SEEN, config.pictures, config.captions, 0),
+        _shapes("captioned shapes, not trained on", shapes.SEEN, TEST_PICTURES, config.captions, 1),
+        _shapes("captioned shapes of unseen combinations", shapes.UNSEEN, TEST_PICTURES, config.captions, 2),
+        shapes.SENTENCES,
+        shapes=True,
+    )
 
 
 class Painted:
@@ -204,8 +230,10 @@ def _shapes(what: str, pairs: Sequence[tuple[int, int]], count: int, captions: i
     return Captioned(what, what, Painted(scenes, split), texts, is_true, np.arange(count), nearly_true=nearly_true)
 
 
-def _folder(record: Record, config: CaptionConfig, say: Say) -> Splits:
-    known = folder_pictures(record, "captioned", config.source, say)
+def captioned_folder(config: CaptionConfig, opening: Opening) -> Splits:
+    """Read a folder of pictures with their captions beside them, or in the layout of CUB."""
+    record, say = opening.record, opening.say
+    known = folder_pictures(record, opening.part, config.source, say)
     _check_pictures(known, record)
     folders: dict[Path, list[Path]] = {}
     captions = [_lines(_beside(known, name, folders)) for name in known.names]
@@ -238,9 +266,9 @@ def _beside(known: Known, name: str, folders: dict[Path, list[Path]]) -> Path:
     return beside
 
 
-def _flowers(record: Record, config: CaptionConfig, say: Say) -> Splits:
+def oxford_flowers(config: CaptionConfig, opening: Opening) -> Splits:
     """Read Oxford-102: pictures image_00001.jpg ..., captions class_00001/image_00001.txt ... in folders or in one archive."""
-    path = place_of(record.part("captioned"), config.source)
+    record, path, say = opening.record, opening.path, opening.say
     found: dict[str, tuple[str, list[str]]] = {}  # picture -> (class, captions)
     for name, text in _caption_files(path, say):
         match = FLOWER.search(name)
@@ -250,7 +278,7 @@ def _flowers(record: Record, config: CaptionConfig, say: Say) -> Splits:
         raise UsageError(
             f"{str(path)!r} holds no captions class_00001/image_00001.txt, neither in folders nor in a .tar.gz or .zip archive"
         )
-    known = folder_pictures(record, "captioned", config.source, say)
+    known = folder_pictures(record, opening.part, config.source, say)
     _check_pictures(known, record)
     stems = [Path(name).stem for name in known.names]
     captions = [found.get(stem, ("", []))[1] for stem in stems]
@@ -315,7 +343,7 @@ def _own_data(
         return groups[i] == groups[j] or " ".join(words_of(captions[j][k])) in own[i]
 
     train = Captioned(what, what, folder, captions, is_true, rows[~held_out], config.mirror)
-    return Splits(train, Captioned(what, f"{what}, held out", folder, captions, is_true, rows[held_out]), None)
+    return Splits(train, Captioned(what, f"{what}, held out", folder, captions, is_true, rows[held_out]))
 
 
 def _some(names: Sequence[str], share: float, *, by_position: bool) -> np.ndarray:

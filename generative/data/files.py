@@ -16,11 +16,10 @@ from core.errors import UsageError
 from generative.data.found import files_below, listed
 from generative.data.pictures import BROKEN, Size, prepare, reason, sides
 from generative.data.record import Known
+from generative.data.registry import Images
 
-__all__ = ["Folder", "Loaded", "read_cifar10", "read_mnist", "read_npz"]
+__all__ = ["Folder", "read_cifar10", "read_mnist", "read_npz"]
 
-Loaded = tuple[np.ndarray, np.ndarray | None, str]
-"""Images [N, H, W, C] uint8, labels [N] int64 or None, what they are."""
 MOST_IN_MEMORY = 2**30  # bytes of decoded pictures that a folder keeps
 LABELS = ("labels", "y_train", "y")
 IDX = re.compile(
@@ -101,7 +100,7 @@ class Folder:
         raise UsageError(f"none of the {len(rows)} pictures in {str(self._root)!r} can be read")
 
 
-def read_npz(path: Path, say: Callable[[str], None] = lambda line: None) -> Loaded:
+def read_npz(path: Path, say: Callable[[str], None] = lambda line: None) -> Images:
     """Read images [N, H, W] or [N, H, W, C] and, if there are any, labels [N] from an npz file.
 
     The images are the array `images`, `x_train` or `x`, or the only one of 3 or 4 dimensions; uint8, or floats in [0, 1].
@@ -134,7 +133,7 @@ def read_npz(path: Path, say: Callable[[str], None] = lambda line: None) -> Load
     if labels is not None and len(labels) != len(images):
         say(f"{path.name} has {len(labels):,} labels for {len(images):,} pictures; the labels are left out")
         labels = None
-    return images, labels, f"the file {path.name!r}"
+    return Images(images, labels, f"the file {path.name!r}")
 
 
 def _labels(file: Any, name: str, path: Path, say: Callable[[str], None]) -> np.ndarray | None:
@@ -168,7 +167,7 @@ def _labels(file: Any, name: str, path: Path, say: Callable[[str], None]) -> np.
     return labels.astype(np.int64)
 
 
-def read_mnist(path: Path, say: Callable[[str], None] = lambda line: None) -> Loaded:
+def read_mnist(path: Path, say: Callable[[str], None] = lambda line: None) -> Images:
     """Read an idx3 file, gzipped or not, or the folder that holds one; labels if they lie beside it.
 
     The folder may be MNIST's, Fashion-MNIST's, one of EMNIST's or QMNIST's, as the authors, torchvision (`raw` below it) or
@@ -184,7 +183,7 @@ def read_mnist(path: Path, say: Callable[[str], None] = lambda line: None) -> Lo
         labels = _read_idx(beside, dimensions=1).astype(np.int64)
         if len(labels) != len(images):
             raise UsageError(f"{str(beside)!r} has {len(labels)} labels for {len(images)} images")
-    return images, labels, f"the file {path.name!r}"
+    return Images(images, labels, f"the file {path.name!r}")
 
 
 def _training_images(folder: Path) -> Path:
@@ -242,7 +241,7 @@ def _read_idx(path: Path, dimensions: int) -> np.ndarray:
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 
 
-def read_cifar10(path: Path, say: Callable[[str], None] = lambda line: None) -> Loaded:
+def read_cifar10(path: Path, say: Callable[[str], None] = lambda line: None) -> Images:
     """Read CIFAR-10's binary version: the folder of data_batch_1.bin to data_batch_5.bin, or one such file."""
     batches = [path]
     if path.is_dir():
@@ -261,7 +260,7 @@ def read_cifar10(path: Path, say: Callable[[str], None] = lambda line: None) -> 
         records.append(raw.reshape(-1, 3073))
     data = np.concatenate(records)
     images = np.ascontiguousarray(data[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-    return images, data[:, 0].astype(np.int64), "CIFAR-10"
+    return Images(images, data[:, 0].astype(np.int64), "CIFAR-10")
 
 
 def _bytes(path: Path) -> bytes:

@@ -7,10 +7,12 @@ from PIL import Image, ImageOps
 
 from core.unreadable import UNREADABLE
 
-__all__ = ["BROKEN", "Size", "check_pixels", "prepare", "prepare_all", "reason", "sides", "upright"]
+__all__ = ["BROKEN", "OWN_SIZE", "Size", "check_pixels", "prepare", "prepare_all", "reason", "sides", "upright"]
 
 BROKEN = (*UNREADABLE, Image.DecompressionBombError)
 """What Pillow and its decoders raise for files that are no pictures, or only half of one, and `check_pixels`."""
+OWN_SIZE = 64
+"""Pixels a side, where pictures have many sizes and nobody says which."""
 SIXTEEN_BITS = ("PNG", "PPM")  # formats whose pictures of Pillow's mode I have 16 bits
 
 

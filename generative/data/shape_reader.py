@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from generative.data.pixels import scaled
 from generative.data.shapes import COLOURS, PLACES, SHAPES, SIDE, SIZES, Thing
 
 __all__ = ["WEIGHTS", "Reader", "cells", "network"]
@@ -37,7 +38,7 @@ def network() -> keras.Model:
 def cells(images: np.ndarray) -> np.ndarray:
     """Cut pictures [N, 64, 64, 3] uint8 into [N, 9, 24, 24, 3] float32 in [-1, 1]."""
     cut = [images[:, top : top + CELL, left : left + CELL] for top in STARTS for left in STARTS]
-    return np.stack(cut, axis=1).astype(np.float32) / 127.5 - 1
+    return scaled(np.stack(cut, axis=1).astype(np.float32))
 
 
 class Reader:

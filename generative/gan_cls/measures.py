@@ -37,7 +37,8 @@ class Measures:
     wording with all attributes said: eval/colour_seen, shape, size, place, joint (colour, shape and place) and the same
     of unseen; eval/true_two, eval/true_three: whether captions of two and three things are true of the whole picture as read;
     eval/agreement: the mean of both joints. Other data: eval/agreement is the share of drawn pictures that find their
-    caption among 32. Both: eval/retrieval, the same of real pictures that were not trained on; shapes also eval/retrieval_unseen.
+    caption among 32. Both: eval/retrieval, the same of real pictures that were not trained on; where some are unseen,
+    eval/retrieval_unseen.
     Where a split has fewer captions of different meaning, the choice is among these, and eval/protocol says how many.
 
     Raises UsageError where there is nothing to choose from.
@@ -48,12 +49,12 @@ class Measures:
         self.seen: dict[str, list[shapes.Thing]] = {}
         self.test = groups(data.test)
         self.protocol = f"retrieval: {data.test.protocol}, {_among(self.test)}"
-        if data.unseen is None:
+        self.unseen = groups(data.unseen) if data.unseen else []
+        if data.unseen and _among(self.unseen) != _among(self.test):
+            self.protocol += f"; of unseen pairs, {_among(self.unseen)}"
+        if not data.shapes:
             self.protocol = f"agreement: drawn pictures find their caption by the encoders; {self.protocol}"
             return
-        self.unseen = groups(data.unseen)
-        if _among(self.unseen) != _among(self.test):
-            self.protocol += f"; of unseen pairs, {_among(self.unseen)}"
         rng = np.random.default_rng(MEASURE_SEED)
         for name, pairs in (("seen", shapes.SEEN), ("unseen", shapes.UNSEEN)):
             scenes = one_thing_scenes(pairs)
@@ -74,10 +75,11 @@ class Measures:
     ) -> dict[str, Any]:
         measured: dict[str, Any] = {"eval/protocol": self.protocol}
         measured["eval/retrieval"] = retrieval(self.data.test, self.test, embed_text, embed_images)
-        if self.data.unseen is None:
+        if self.data.unseen:
+            measured["eval/retrieval_unseen"] = retrieval(self.data.unseen, self.unseen, embed_text, embed_images)
+        if not self.data.shapes:
             measured["eval/agreement"] = retrieval(self.data.test, self.test, embed_text, embed_images, draw)
             return measured
-        measured["eval/retrieval_unseen"] = retrieval(self.data.unseen, self.unseen, embed_text, embed_images)
         rng = np.random.default_rng(seed)
         for name, things in self.seen.items():
             captions = [shapes.caption((thing,), rng, complete=True)[0] for thing in things]

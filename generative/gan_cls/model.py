@@ -18,21 +18,21 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from core.distributed import check_batch, on_replicas, share, share_of_mean, sum_of_replicas, whole_batch
+from core.distributed import check_batch, on_replicas, share, share_of_mean, whole_batch
 from core.errors import UsageError
 from core.layers.ema import follow
 from core.layers.text import text_encoder
 from core.losses.adversarial import nonsaturating_generator, zero_centred_penalty
 from core.losses.text_image import cosine_hinge, matching_discriminator
-from core.optimizers import Adam
+from core.optim.config import lr_at
+from core.optim.optimizer import make_optimizer
 from core.plugin import Context
 from core.seeds import child
-from generative.data import shapes
 from generative.data.captions import Batch, Examples, Splits, open_captions
+from generative.data.pixels import as_bytes, as_input, as_pictures
 from generative.data.record import Record
 from generative.data.sources import Stream
 from generative.data.words import Words
-from generative.evaluation import as_input, as_pictures
 from generative.gan_cls.config import GANCLSConfig
 from generative.gan_cls.measures import Measures
 from generative.gan_cls.networks import discriminator_head, discriminator_trunk, generator, image_encoder
@@ -69,11 +69,9 @@ class GANCLS:
         )
         self.D_variables = self.D_trunk.trainable_variables + self.D_head.trainable_variables
         self.encoder_variables = self.T.trainable_variables + self.I.trainable_variables
-        self.G_optimizer, self.D_optimizer = (Adam(config.lr, config.beta1) for _ in range(2))
-        self.encoder_optimizer = Adam(config.encoder_lr)
-        self.G_optimizer.build(self.G.trainable_variables)
-        self.D_optimizer.build(self.D_variables)
-        self.encoder_optimizer.build(self.encoder_variables)
+        self.G_optimizer = make_optimizer(config.optimizer, self.G.trainable_variables)
+        self.D_optimizer = make_optimizer(config.optimizer, self.D_variables)
+        self.encoder_optimizer = make_optimizer(config.encoder_optimizer, self.encoder_variables)
         self.clock = 0
         self._stream: Stream | None = None
         self._measures: Measures | None = None
@@ -97,7 +95,7 @@ class GANCLS:
                 )
             _ = self.measures  # so that data that cannot be measured is refused now, not at the first evaluation
             self.sentences()  # kept in the run from now on
-            self._stream = Stream(examples, self.config.batch, self.stream_seed)  # type: ignore[arg-type]
+            self._stream = Stream(examples, self.config.batch, self.stream_seed)
             self._stream.load_state({"seed": self.stream_seed, "position": self.clock})  # one batch an update
         return self._stream
 
@@ -120,12 +118,11 @@ class GANCLS:
                 *map(tf.constant, (batch.x, batch.text, batch.wrong, batch.false))
             )
         if not training or config.encoder == "alongside":
-            lr = config.lr * 0.5 ** int(epoch / config.halve_every)
             key = tf.constant([self.noise_seed, self.clock], tf.int64)
             x, text, wrong = map(tf.constant, (batch.x, batch.text, batch.wrong))
             penalised = self.clock % config.penalty_every == 0
-            losses = self._update(x, text, wrong, key, tf.constant(lr), penalised)
-            values |= dict(zip(TAGS, losses, strict=True)) | {"optim/lr": lr}
+            losses = self._update(x, text, wrong, key, penalised)
+            values |= dict(zip(TAGS, losses, strict=True)) | {"optim/lr": lr_at(config.optimizer, self.clock)}
         self.clock += 1
         return values
 
@@ -140,22 +137,17 @@ class GANCLS:
             pictures = whole_batch(self.I(as_input(share(x)), training=True))  # [B, E]
             loss = cosine_hinge(pictures, v, false, self.config.margin, v_wrong)
             part = share_of_mean(loss)
-        gradient = tape.gradient(part, self.encoder_variables)
-        dense = [tf.convert_to_tensor(g) for g in gradient]  # the words' rows come apart, but the norm is over all
-        clipped, _ = tf.clip_by_global_norm(sum_of_replicas(dense), self.config.clip)
-        self.encoder_optimizer.apply([share_of_mean(g) for g in clipped], self.encoder_variables)
+        self.encoder_optimizer.apply(tape.gradient(part, self.encoder_variables), self.encoder_variables)
         return loss
 
     def update(
-        self, x: tf.Tensor, text: tf.Tensor, wrong: tf.Tensor, key: tf.Tensor, lr: tf.Tensor, penalised: bool = True
+        self, x: tf.Tensor, text: tf.Tensor, wrong: tf.Tensor, key: tf.Tensor, penalised: bool = True
     ) -> list[tf.Tensor]:
         """One step of D, then one of G, for x [B, H, W, C] uint8, captions [B, T], key (seed, clock) of the noise.
 
         G does not move in between, so one forward pass of it serves both; the trunk of D sees a real picture once. The
         penalties, which need second derivatives, stand in one update of `penalty_every` with as many times their weight.
         """
-        for optimizer in (self.D_optimizer, self.G_optimizer):
-            optimizer.learning_rate.assign(lr)
         values = on_replicas(partial(self._adversarial_step, penalised=penalised), x, text, wrong, key)
         if self.config.ema:
             follow(self.average, self.G, self.config.ema, self.G_optimizer.iterations - 1)
@@ -187,14 +179,16 @@ class GANCLS:
                                 * zero_centred_penalty(lambda y: D(self.D_trunk(y, training=True), v), picture)
                             )
                     total = share_of_mean(D_loss + penalty)
-                self.D_optimizer.apply(D_tape.gradient(total, self.D_variables), self.D_variables)
+                self.D_optimizer.apply(D_tape.gradient(total, self.D_variables), self.D_variables, clock=key[1])
             G_loss = nonsaturating_generator(D(self.D_trunk(x_fake, training=True), v))
             if self.config.gan_int:
                 halfway = 0.5 * (v + share(tf.roll(whole_batch(v), 1, axis=0)))  # [B, E] eq. 5 with beta 0.5
                 between = self.D_trunk(self.G([z, halfway], training=True), training=True)
                 G_loss += self.config.gan_int * nonsaturating_generator(D(between, halfway))
             part = share_of_mean(G_loss)
-        self.G_optimizer.apply(G_tape.gradient(part, self.G.trainable_variables), self.G.trainable_variables)
+        self.G_optimizer.apply(
+            G_tape.gradient(part, self.G.trainable_variables), self.G.trainable_variables, clock=key[1]
+        )
         return tf.stack([D_loss, penalty, G_loss, *(tf.reduce_mean(s) for s in (s_r, s_w, s_f))])
 
     # --- samples --------------------------------------------------------------------------------------------------------
@@ -230,13 +224,12 @@ class GANCLS:
 
     def sentences(self) -> list[str]:
         """Return the captions that sample grids show."""
-        if self.config.data.source == "captioned-shapes":
-            return list(shapes.SENTENCES)
         record = Record(self.context.folder)
         kept = record.part("sentences")
         if kept is None:
             test = self.data.test
-            kept = {"captions": [test.captions[int(test.rows[i % len(test)])][0] for i in range(SENTENCES)]}
+            held_out = [test.captions[int(test.rows[i % len(test)])][0] for i in range(SENTENCES)]
+            kept = {"captions": list(self.data.sentences) or held_out}
             record.keep("sentences", kept)
         return list(kept["captions"])
 
@@ -275,7 +268,7 @@ class GANCLS:
         def generate(noise: tf.Tensor, caption: tf.Tensor) -> dict[str, tf.Tensor]:
             """A picture as bytes [N, 64, 64, 3] of noise z ~ N(0, 1) [N, L] and a caption each [N]."""
             x = self.average([noise, self.T(self.words.traced(caption), training=False)], training=False)
-            return {"image": tf.cast(tf.clip_by_value(tf.round((x + 1) * 127.5), 0, 255), tf.uint8)}
+            return {"image": as_bytes(x)}
 
         return {"generate": generate}
 

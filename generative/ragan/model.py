@@ -13,12 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from core.distributed import check_batch, on_replicas, share, share_of_mean
-from core.layers.ema import follow
+from core.distributed import on_replicas, share, share_of_mean
 from core.layers.spectral import power_iterate, sigmas
 from core.losses import relativistic
 from core.losses.adversarial import (
@@ -27,12 +25,10 @@ from core.losses.adversarial import (
     standard_discriminator,
     zero_centred_penalty,
 )
-from core.optimizers import Adam, falling
 from core.plugin import Context
-from core.seeds import child
-from generative.data.sources import Stream, open_data
-from generative.evaluation import Evaluation, Sampler, as_input
-from generative.networks import Spectral, make_discriminator, make_generator
+from generative.adversarial.game import Game
+from generative.adversarial.networks import Spectral
+from generative.data.pixels import as_input
 from generative.ragan.config import RaGANConfig
 
 __all__ = ["RaGAN"]
@@ -45,46 +41,21 @@ class RaGAN:
 
     def __init__(self, config: RaGANConfig, context: Context):
         self.config, self.context = config, context
-        check_batch(config.batch, context.strategy)
-        self.data = open_data(config.data, context.say, context.folder)
-        self.noise_seed = child(context.seed, "noise")
-        self.G = make_generator(self.data, config, context.seed)
-        # the generator that is sampled
-        self.average = make_generator(self.data, config, context.seed) if config.ema else self.G
         spectral: Spectral = "divide" if config.norm == "spectral" else "watch"
-        self.C = make_discriminator(
-            self.data, config, context.seed, batch_norm=config.norm == "batch", spectral=spectral
-        )
-        self.G_optimizer, self.C_optimizer = self._make_optimizer(1), self._make_optimizer(config.d_steps)
-        self.G_optimizer.build(self.G.trainable_variables)
-        self.C_optimizer.build(self.C.trainable_variables)
-        self.stream = Stream(self.data, config.batch, child(context.seed, "batches"))
+        batch_norm = config.norm == "batch"
+        self.game = game = Game(config, context, batch_norm=batch_norm, spectral=spectral, d_steps=config.d_steps)
+        self.G, self.G_optimizer = game.G, game.G_optimizer
+        self.C, self.C_optimizer = game.D, game.D_optimizer
         self.clock = 0
-        self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)
-        self.sampler = Sampler(self.data, self.average, self.C, config.latent)
-        self.evaluation = Evaluation(self.data, config.eval_samples, config.extractor)
-
-    def _make_optimizer(self, steps_per_update: int) -> keras.optimizers.Optimizer:
-        config = self.config
-        lr = falling(config.lr, config.anneal * steps_per_update, config.lr_end)
-        return Adam(lr, config.beta1, config.beta2)
+        self._turn = game.turn(self._update, TAGS, batches=config.d_steps + 1)
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
 
     def step(self) -> Mapping[str, Any]:
         """Run `turn` updates of the generator, each after d_steps of the discriminator; returns means."""
-        config = self.config
-        batches = self.stream.take(config.turn * (config.d_steps + 1))  # [T (d_steps + 1), B, ...]
-        batches = tf.constant(batches.reshape(config.turn, config.d_steps + 1, *batches.shape[1:]))
-        values = self._turn(batches, tf.constant([self.noise_seed, self.clock], tf.int64))
-        self.clock += config.turn
-        return dict(zip(TAGS, values, strict=True))
-
-    def _run_turn(self, batches: tf.Tensor, key: tf.Tensor) -> list[tf.Tensor]:
-        total = tf.zeros(len(TAGS))
-        for i in tf.range(self.config.turn, dtype=tf.int64):
-            total += self._update(batches[i], tf.add(key, [0, i]))
-        return tf.unstack(total / self.config.turn)
+        values = self._turn(self.clock)
+        self.clock += self.config.turn
+        return values
 
     def _update(self, x_real: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         """d_steps of C, then one of G, for x_real [d_steps + 1, B, ...] and key (seed, clock) of the noise."""
@@ -97,13 +68,11 @@ class RaGAN:
                 self._update_discriminator, as_input(x_real[k]), tf.add(key * [1, n + 1], [0, k]), gamma
             )
         loss = on_replicas(self._update_generator, as_input(x_real[n]), tf.add(key * [1, n + 1], [0, n]))
-        if config.ema:
-            follow(self.average, self.G, config.ema, key[1])
         return tf.stack([values[0], values[1], loss, values[2], values[3], tf.reduce_max(sigmas(self.C))])
 
     def _update_generator(self, x_real: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         """One step of G; returns its loss."""
-        z = self._noise(key)
+        z = self.game.noise(key)
         with tf.GradientTape() as tape:
             fake = self.C(self.G(z, training=True), training=True)  # [B]
             if self.config.loss == "sgan":
@@ -122,7 +91,7 @@ class RaGAN:
             return self.C(x, training=True)
 
         power_iterate(self.C)
-        x_real, x_fake = share(x_real), self.G(self._noise(key), training=True)  # [B, ...]
+        x_real, x_fake = share(x_real), self.G(self.game.noise(key), training=True)  # [B, ...]
         with tf.GradientTape() as tape:
             if config.norm == "batch":  # critical: each side with its own batch statistics
                 real, fake = C(x_real), C(x_fake)
@@ -142,38 +111,23 @@ class RaGAN:
         self.C_optimizer.apply(tape.gradient(total, self.C.trainable_variables), self.C.trainable_variables)
         return tf.stack([loss, penalty, tf.reduce_mean(real), tf.reduce_mean(fake)])
 
-    def _noise(self, key: tf.Tensor) -> tf.Tensor:
-        return share(tf.random.stateless_normal((self.config.batch, self.config.latent), key))
-
-    # --- samples --------------------------------------------------------------------------------------------------------
+    # --- the contract ---------------------------------------------------------------------------------------------------
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
         """Return n pictures [n, H, W, C] uint8; for a mixture one picture [1, H, W, 3] of n points."""
-        return self.sampler.sample(n, seed)
-
-    # --- the contract ---------------------------------------------------------------------------------------------------
+        return self.game.sample(n, seed)
 
     def exportable(self) -> Mapping[str, Any]:
-        return self.sampler.exportable()
+        return self.game.exportable()
 
     def evaluate(self) -> Mapping[str, Any]:
-        return self.evaluation(self.sampler)
+        return self.game.evaluate()
 
     def state(self) -> dict[str, Any]:
-        return {
-            "G": self.G,
-            "C": self.C,
-            "average": self.average if self.config.ema else None,
-            "G_optimizer": self.G_optimizer,
-            "C_optimizer": self.C_optimizer,
-            "clock": self.clock,
-            "noise_seed": self.noise_seed,
-            "stream": self.stream.state(),
-        }
+        return self.game.state(self.clock)
 
     def load_state(self, tree: dict[str, Any]) -> None:
-        self.clock, self.noise_seed = tree["clock"], tree["noise_seed"]
-        self.stream.load_state(tree["stream"])
+        self.clock = self.game.load_state(tree)
 
     def close(self) -> None:
-        self.stream.close()
+        self.game.close()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.errors import nearest, require
+from core.optim.config import OptimizerConfig
 from core.plugin import register
 
 __all__ = ["LAYERS", "SRGANConfig"]
@@ -33,6 +34,13 @@ LAYERS = tuple(f"conv{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in
     subject="source",
     places=("source", "test", "features"),
     distributed=True,
+    renamed={
+        "lr_one": "pixel_optimizer.lr",
+        "schedule_one": "pixel_optimizer.lr_schedule",
+        "lr": "optimizer.lr",
+        "decay": "optimizer.lr_end",
+        "beta1": "optimizer.beta1",
+    },
     tiny={
         "blocks": 1,
         "width": 4,
@@ -45,7 +53,7 @@ LAYERS = tuple(f"conv{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in
         "eval_side": 48,
     },
     run={"until": 200_000, "log_every": 100, "eval_every": 5_000, "save_every": 1_000},
-    commands={"upscale": "generative.srgan.upscale:main"},
+    verbs={"upscale": "generative.srgan.upscale"},
 )
 @dataclass(frozen=True)
 class SRGANConfig:
@@ -80,17 +88,11 @@ class SRGANConfig:
     stage_one: int = 100_000
     """Updates with the pixel loss alone."""
     stage_two: int = 100_000
-    """Updates with all three losses, until the step size stays where it is."""
-    lr_one: float = 1e-4
-    """Adam step size of stage one."""
-    schedule_one: Literal["constant", "halfway", "cosine"] = "constant"
-    """Step size of stage one over its updates: constant, times `decay` from half of them on, or a half cosine to 0."""
-    lr: float = 1e-4
-    """Adam step size of both networks in stage two, multiplied by `decay` from half of its updates on."""
-    decay: float = 0.1
-    """What a step size is multiplied by halfway."""
-    beta1: float = 0.9
-    """Adam's decay of the gradient's mean."""
+    """Updates with all three losses."""
+    pixel_optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4)
+    """Optimiser of stage one; its clock counts that stage's updates."""
+    optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4, lr_schedule="step", lr_steps=50_000, lr_end=0.1)
+    """Optimiser of both networks in stage two; its clock counts that stage's updates. The default falls halfway."""
     distance: Literal["mse", "l1"] = "mse"
     """How pixels and features are compared in stage two: squares (SRGAN) or absolute values (ESRGAN)."""
     pixel_weight: float = 1.0
@@ -128,9 +130,6 @@ class SRGANConfig:
         )
         for name in ("stage_one", "stage_two", "pixel_weight", "adversarial_weight", "feature_weight"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")
-        for name in ("lr", "lr_one", "decay"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}; it must be above 0")
-        require(0 <= self.beta1 < 1, f"beta1 is {self.beta1}; it must lie in [0, 1)")
         require(
             self.feature_layer in LAYERS,
             f"feature_layer is {self.feature_layer!r}; {nearest(self.feature_layer, LAYERS)}",

@@ -15,6 +15,7 @@ from core.iterate import Order
 from core.layers.resampling import support
 from core.layers.srgan import SCALE
 from core.metrics.image_quality import BORDER, TAPS, quality
+from core.seeds import child
 from generative.data.found import Header, listed, pictures_below
 from generative.data.pictures import BROKEN, reason, upright
 from generative.data.record import Known, Record, place_of, split_order
@@ -77,10 +78,10 @@ class Crops:
 
     def draw(self, seed: int, position: int, batch: int) -> np.ndarray:
         """Return windows [batch, window, window, 3] uint8."""
-        order = self._order
-        if order is None or (order.batch, order.seed) != (batch, seed):
-            self._order = order = Order(len(self.photos), batch, seed)
-        rng = np.random.default_rng([seed, position])
+        order, order_seed = self._order, child(seed, "order")
+        if order is None or (order.batch, order.seed) != (batch, order_seed):
+            self._order = order = Order(len(self.photos), batch, order_seed)
+        rng = np.random.default_rng(child(seed, "windows", position))
         windows = np.empty((batch, *self.shape), np.uint8)
         for row, i in enumerate(order.indices(position)):
             photo = self._read(int(i))

@@ -61,7 +61,8 @@ def read_config(run: Path) -> SRGANConfig:
         raise UsageError(f"{str(run)!r} holds a run of {experiment!r}; upscale needs one of 'srgan'")
     if not isinstance(values.get("model"), dict):
         raise UsageError(f"{str(run)!r} is no run folder: its config.yaml has no settings 'model'")
-    known = {field.name for field in dataclasses.fields(SRGANConfig)}
+    # an optimiser's settings are a mapping, and no generator depends on them
+    known = {f.name for f in dataclasses.fields(SRGANConfig) if not dataclasses.is_dataclass(f.default)}
     try:
         return SRGANConfig(**{name: value for name, value in values["model"].items() if name in known})
     except TypeError as error:  # a word where a number is compared

@@ -28,12 +28,14 @@ from core.losses.adversarial import nonsaturating_generator, standard_discrimina
 from core.losses.perceptual import Features
 from core.losses.relativistic import rasgan
 from core.metrics.image_quality import PROTOCOL, quality
+from core.optim.config import lr_at
+from core.optim.optimizer import Optimizer, make_optimizer
 from core.plugin import Context
 from core.seeds import child
 from generative.data.found import user_path
 from generative.data.pictures import BROKEN, reason
+from generative.data.pixels import as_input, scaled
 from generative.data.sources import Stream
-from generative.evaluation import as_input
 from generative.srgan.config import SRGANConfig
 from generative.srgan.data import Crops, enlarge, measured_part, open_photos, shrink
 from generative.srgan.generator import make_generator
@@ -55,7 +57,7 @@ SHOWN = 96  # pixels a side of the crops that samples show
 Upscale = Callable[[np.ndarray], np.ndarray]
 
 
-def pixel_step(G: keras.Model, optimizer: keras.optimizers.Optimizer, hr: tf.Tensor, lr: tf.Tensor) -> tf.Tensor:
+def pixel_step(G: keras.Model, optimizer: Optimizer, hr: tf.Tensor, lr: tf.Tensor) -> tf.Tensor:
     """Run one update of stage one on hr [B, H, W, 3] and lr [B, H/4, W/4, 3]; returns the loss mean (I_HR - G(I_LR))^2."""
     tf.debugging.assert_shapes([(hr, ("B", "H", "W", 3)), (lr, ("B", "h", "w", 3))])
     with tf.GradientTape() as tape:
@@ -86,16 +88,10 @@ class SRGAN:
             context.say(
                 "no weights of VGG19 are given (features): stage two goes without the perceptual loss, on pixels and D alone"
             )
-        self.pixel_optimizer = self._make_optimizer(config.schedule_one, config.lr_one, config.stage_one)
-        self.G_optimizer, self.D_optimizer = (
-            self._make_optimizer("halfway", config.lr, config.stage_two) for _ in range(2)
-        )
-        for optimizer, network in (
-            (self.pixel_optimizer, self.G),
-            (self.G_optimizer, self.G),
-            (self.D_optimizer, self.D),
-        ):
-            optimizer.build(network.trainable_variables)
+        # each stage has optimisers of its own, which count that stage's updates
+        self.pixel_optimizer = make_optimizer(config.pixel_optimizer, self.G.trainable_variables)
+        self.G_optimizer = make_optimizer(config.optimizer, self.G.trainable_variables)
+        self.D_optimizer = make_optimizer(config.optimizer, self.D.trainable_variables)
         self.stream = Stream(self.crops, config.batch, child(context.seed, "batches"))
         self.clock = 0
         self._stage_one, self._stage_two = (
@@ -105,30 +101,21 @@ class SRGAN:
         self._beside: dict[str, float] = {}
         self._upscale = Upscaler(self.G)
 
-    def _make_optimizer(self, schedule: str, lr: float, updates: int) -> keras.optimizers.Optimizer:
-        """Each stage has optimisers of its own, so their iterations count the stage's updates."""
-        rate: Any = lr
-        if schedule == "cosine":
-            rate = keras.optimizers.schedules.CosineDecay(lr, max(updates, 1))
-        elif schedule == "halfway":
-            rate = keras.optimizers.schedules.PiecewiseConstantDecay(
-                [max(updates // 2 - 1, 0)], [lr, lr * self.config.decay]
-            )
-        return keras.optimizers.Adam(rate, self.config.beta1)
-
     # --- the algorithm --------------------------------------------------------------------------------------------------
 
     def step(self) -> Mapping[str, Any]:
         """Run one update of the stage that the clock says; returns its losses."""
         self._test_pairs()  # here, so that a resume without them ends before the work, not at the next evaluation
         windows = tf.constant(self.stream.take()[0])  # [B, crop + margin, crop + margin, 3]
-        one = self.clock < self.config.stage_one
-        tags, update = (ONE, self._stage_one) if one else (TWO, self._stage_two)
-        optimizer = self.pixel_optimizer if one else self.G_optimizer
-        rate = optimizer.learning_rate
+        config = self.config
+        tags: tuple[str, ...]
+        if self.clock < config.stage_one:
+            tags, update, lr = ONE, self._stage_one, lr_at(config.pixel_optimizer, self.clock)
+        else:
+            tags, update, lr = TWO, self._stage_two, lr_at(config.optimizer, self.clock - config.stage_one)
         values = update(windows)
         self.clock += 1
-        return dict(zip(tags, tf.unstack(values), strict=True)) | {"optim/lr": rate}
+        return dict(zip(tags, tf.unstack(values), strict=True)) | {"optim/lr": lr}
 
     def _update_pixels(self, windows: tf.Tensor) -> tf.Tensor:
         """Stage one."""
@@ -172,7 +159,7 @@ class SRGAN:
         """Return crops [B, crop, crop, 3] and the same made smaller, rounded to 8 bits as a file of them would be."""
         margin, windows = support(SCALE), share(windows)
         small = downscale(tf.cast(windows, tf.float32), SCALE, margin, eight_bit=True)
-        return as_input(windows[:, margin:-margin, margin:-margin]), small / 127.5 - 1.0
+        return as_input(windows[:, margin:-margin, margin:-margin]), scaled(small)
 
     # --- samples --------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Make pictures four times larger with a trained generator: `python -m experiments upscale <run> photo.jpg -o big.png`.
+"""Pictures four times larger: `pongan upscale RUN photo.jpg -o big.png`.
 
 From Python:
 
@@ -8,27 +8,30 @@ From Python:
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
+import tyro
 from PIL import Image
+from tyro.conf import Positional
 
 from core.errors import UsageError
 from core.layers.srgan import SCALE, fold_batch_norm, radius
 from core.picture_files import check_picture, format_of, save_picture
 from generative.data.found import ANIMATED, picture_files, user_path
 from generative.data.pictures import BROKEN, check_pixels, reason, upright
+from generative.data.pixels import as_bytes, as_input
 from generative.srgan.config import SRGANConfig
 from generative.srgan.data import as_rgb
 from generative.srgan.generator import blend, load_generator, make_generator
 
-__all__ = ["Upscaler", "main", "upscale_picture"]
+__all__ = ["Flags", "Upscaler", "jobs_of", "main", "upscale_picture"]
 
 WINDOW = 256  # pixels a side that the network sees at once: about 1 GB with 64 channels
 MOST_OVERLAP = 48  # for networks whose reach is not worth its time
@@ -55,8 +58,8 @@ class Upscaler:
         @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, "image")])
         def upscale(image: tf.Tensor) -> dict[str, tf.Tensor]:
             """Pictures [N, H, W, 3] as bytes become SCALE times larger."""
-            y = G(tf.cast(image, tf.float32) / 127.5 - 1.0, training=False)
-            return {"upscaled": tf.cast(tf.clip_by_value(tf.round((y + 1.0) * 127.5), 0.0, 255.0), tf.uint8)}
+            y = G(as_input(image), training=False)
+            return {"upscaled": as_bytes(y)}
 
         self.function: Any = upscale
 
@@ -152,24 +155,51 @@ def upscale_picture(
     return large
 
 
-def main(argv: Sequence[str]) -> int:
-    """The verb `upscale`: `<run folder> <picture or folder> -o <file or folder> [flags]`."""
-    arguments = _parser().parse_args(argv)
-    source, target = user_path(arguments.picture), user_path(arguments.out)
+@dataclass(frozen=True)
+class Flags:
+    """Make pictures four times larger with what a run has learned."""
+
+    run: Annotated[Positional[str], tyro.conf.arg(metavar="RUN")]
+    """A run's folder, or one of its checkpoints."""
+    picture: Annotated[Positional[str], tyro.conf.arg(metavar="PICTURE")]
+    """A picture, or a folder of pictures, those in its folders included."""
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])]
+    """File to write; for a folder the folder to write to."""
+    weights: Literal["newest", "best"] = "newest"
+    """The newest, or the best by Y-PSNR, which stage one usually has."""
+    toward: str = ""
+    """Another run or checkpoint: blend the two networks weight by weight."""
+    alpha: float = 0.5
+    """Share of the other network, 0 to 1."""
+    window: int = WINDOW
+    """Pixels a side at once; 0 for the whole picture."""
+    overlap: int | None = None
+    """Pixels of context around a part; by default the network's reach, at most 48."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Type of the convolutions."""
+    threads: int = 0
+    """CPU cores to use; 0 for all."""
+    device: str = "auto"
+    """auto, cpu or gpu:0."""
+
+
+def main(flags: Flags) -> None:
+    """The verb `upscale`."""
+    source, target = user_path(flags.picture), user_path(flags.out)
     said: list[str] = []
-    jobs = _jobs(source, target, said.append)
+    jobs = jobs_of(source, target, said.append)
     if not source.is_dir():
         said += _check(*jobs[0])
     from core.runtime import configure
 
-    configure(device=arguments.device, threads=arguments.threads, precision=arguments.precision)
+    configure(device=flags.device, threads=flags.threads, precision=flags.precision)
     upscaler = Upscaler.of_run(
-        arguments.run,
-        weights=arguments.weights,
-        toward=arguments.toward,
-        alpha=arguments.alpha,
-        window=arguments.window,
-        overlap=arguments.overlap,
+        flags.run,
+        weights=flags.weights,
+        toward=flags.toward or None,
+        alpha=flags.alpha,
+        window=flags.window,
+        overlap=flags.overlap,
     )
     from rich.console import Console
     from rich.progress import Progress
@@ -195,7 +225,6 @@ def main(argv: Sequence[str]) -> int:
                 bar.console.print(line, markup=False, soft_wrap=True)
     if failed == len(jobs):
         raise UsageError(f"none of the {len(jobs)} files in {str(source)!r} is a picture that can be read and written")
-    return 0
 
 
 def _advance(bar: Any, task: Any, share: float) -> None:
@@ -230,7 +259,7 @@ def _check(path: Path, out: Path) -> list[str]:
     return [*lines, *([f"{path}: only the first of its {frames} frames or pages is enlarged"] if frames > 1 else [])]
 
 
-def _jobs(source: Path, target: Path, say: Callable[[str], None] = lambda line: None) -> list[tuple[Path, Path]]:
+def jobs_of(source: Path, target: Path, say: Callable[[str], None] = lambda line: None) -> list[tuple[Path, Path]]:
     """Return (file, file to write) pairs; UsageError for what cannot work, before any work is done."""
     if source.is_dir():
         if target.suffix.lower() in Image.registered_extensions():
@@ -259,34 +288,3 @@ def _jobs(source: Path, target: Path, say: Callable[[str], None] = lambda line: 
     if target.exists() and target.samefile(source):
         raise UsageError(f"--out is the picture {str(source)!r} itself; name another file")
     return [(source, target)]
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see python -m experiments upscale --help")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m experiments upscale", description="Make pictures four times larger with what a run has learned."
-    )
-    parser.add_argument("run", help="a run's folder, or one of its checkpoints")
-    parser.add_argument("picture", help="a picture, or a folder of pictures, those in its folders included")
-    parser.add_argument("-o", "--out", required=True, help="file to write; for a folder the folder to write to")
-    parser.add_argument(
-        "--weights", default="newest", help="newest (default), or best by Y-PSNR, which stage one usually has"
-    )
-    parser.add_argument("--toward", help="another run or checkpoint: blend the two networks weight by weight")
-    parser.add_argument("--alpha", type=float, default=0.5, help="share of the other network, 0 to 1 (0.5)")
-    parser.add_argument(
-        "--window", type=int, default=WINDOW, help=f"pixels a side at once ({WINDOW}); 0 for the whole picture"
-    )
-    parser.add_argument(
-        "--overlap", type=int, help="pixels of context around a part; by default the network's reach, at most 48"
-    )
-    parser.add_argument(
-        "--precision", choices=["float32", "bfloat16"], default="float32", help="type of the convolutions"
-    )
-    parser.add_argument("--threads", type=int, default=0, help="CPU cores to use; 0 for all")
-    parser.add_argument("--device", default="auto", help="auto, cpu or gpu:0")
-    return parser

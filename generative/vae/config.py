@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.errors import require
+from core.optim.config import OptimizerConfig
 from core.plugin import register
 from generative.data.settings import DataConfig
 
@@ -35,6 +36,7 @@ __all__ = ["VAEConfig"]
         "manifold": 3,
     },
     distributed=True,
+    renamed={"lr": "optimizer.lr"},
     run={"until": 20_000, "log_every": 100, "eval_every": 2_000, "save_every": 1_000},
 )
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ class VAEConfig:
     """Weight of the divergence; 1 is the evidence lower bound."""
     batch: int = 128
     """Examples per update."""
-    lr: float = 1e-3
-    """Adam step size."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """Optimiser of encoder and decoder."""
     turn: int = 10
     """Updates in one call of TensorFlow; an update of the perceptron takes about two milliseconds."""
     jit: bool = False
@@ -76,7 +78,6 @@ class VAEConfig:
         for name in ("held_out", "hidden", "latent", "batch", "turn", "nll_samples", "manifold"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
         require(self.network == "mlp" or self.hidden >= 8, f"hidden is {self.hidden}; conv needs at least 8")
-        require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")
         require(self.sigma > 0, f"sigma is {self.sigma}; a standard deviation is above 0")
         require(self.beta >= 0, f"beta is {self.beta}; a weight is 0 or more")
         require(not self.data.points, f"data.source is {self.data.source!r}; vae learns pictures, e.g. mnist5k")

@@ -22,7 +22,7 @@ from core.distributed import check_batch, on_replicas, share, share_of_mean
 from core.errors import require
 from core.layers.upsampling import CroppedConv2DTranspose
 from core.losses.variational import bernoulli_nll, gaussian_kl, gaussian_nll, importance_weighted_nll
-from core.optimizers import Adam
+from core.optim.optimizer import make_optimizer
 from core.plugin import Context
 from core.seeds import child
 from generative.data.sources import Pictures, Stream, open_data
@@ -56,8 +56,7 @@ class VAE:
         self.noise_seed = child(context.seed, "noise")
         self.encoder, self.decoder = self._build(child(context.seed, "network"))
         self.variables = [*self.encoder.trainable_variables, *self.decoder.trainable_variables]
-        self.optimizer = Adam(config.lr)
-        self.optimizer.build(self.variables)
+        self.optimizer = make_optimizer(config.optimizer, self.variables)
         self.stream = Stream(self.train, config.batch, child(context.seed, "batches"))
         self.clock = 0
         self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)

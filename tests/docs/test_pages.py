@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
+import importlib
 import importlib.util
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from core import plugin
-from experiments.__main__ import VERBS
-from experiments.catalogue import catalogue
+from experiments.benchmarks import report
+from experiments.benchmarks.plan import Measurement
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.verbs import verbs
+from generative.data import registry
 from tests.conftest import ROOT
 from tests.contract import check_contract
 
@@ -72,6 +78,62 @@ def test_the_plugin_of_the_guide_exports(written: Path, cli, tmp_path: Path) -> 
     assert code == 0 and "act: observation [any, 4] float32 -> action [any] int64" in out, err
 
 
+def test_the_benchmark_of_the_page_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ((_, title, text),) = (block for block in blocks("benchmarks.md") if block[1])
+    (tmp_path / Path(title).name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["products", "--seconds", "0.05", "--rounds", "2"])
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+    importlib.import_module("products").main()
+    del sys.modules["products"]
+    page = (tmp_path / "results" / "products.md").read_text()
+    assert "| float64 | " in page and " | 1.00 |" in page
+    assert (
+        "2 interleaved rounds of at least 0.05 s" in page and "`python -m products --seconds 0.05 --rounds 2`" in page
+    )
+
+
+def test_the_block_of_the_page_has_all_keys() -> None:
+    table = re.findall(r"^\| `(\w+)` \|", (DOCS / "benchmarks.md").read_text(), re.MULTILINE)
+    assert sorted(table) == sorted(field.name for field in dataclasses.fields(Measurement))
+
+
+@pytest.fixture
+def letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The data source of write-a-source.md, written as its blocks say and installed."""
+    registry.all_sources()  # what is there before
+    for _, title, text in blocks("write-a-source.md"):
+        if title:
+            (tmp_path / title).write_text(text)
+    info = tmp_path / "letters-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: letters\nVersion: 0.1\n")
+    points = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]["entry-points"][registry.ENTRY_POINTS]
+    (info / "entry_points.txt").write_text(
+        "\n".join([f"[{registry.ENTRY_POINTS}]", *(f"{name} = {module}" for name, module in points.items())])
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = dict(registry.SOURCES)
+    registry.load_outside.cache_clear()
+    yield tmp_path
+    registry.SOURCES.clear()
+    registry.SOURCES.update(before)
+    sys.modules.pop("letters", None)
+    registry.load_outside.cache_clear()
+
+
+def test_the_source_of_the_guide_is_found_and_learned_from(letters: Path, cli) -> None:
+    code, out, err = cli("list")
+    assert code == 0 and "2,000 capital letters" in " ".join(out.split()), err
+    small = ["--model.batch", "4", "--model.width", "2", "--model.eval-samples", "12", "--run.until", "1"]
+    code, _, err = cli("run", "dcgan", "--model.data.source", "letters", *small, "--run.folder", letters / "runs")
+    assert code == 0, err
+    (session,) = [text for _, _, text in blocks("write-a-source.md") if ">>>" in text]
+    parsed = doctest.DocTestParser().get_doctest(session, {}, "write-a-source.md", None, 0)
+    assert doctest.DocTestRunner().run(parsed).failed == 0
+
+
 def test_other_python_blocks_compile() -> None:
     compiled = [
         compile(text, f"{page.name} {title}", "exec")
@@ -84,8 +146,8 @@ def test_other_python_blocks_compile() -> None:
 
 def test_every_verb_is_documented() -> None:
     text = "".join(page.read_text() for page in DOCS.glob("*.md"))
-    for verb in VERBS:
-        assert f"experiments {verb}" in text or f"experiments.{verb}" in text, verb
+    for verb in verbs().values():
+        assert verb.source or re.search(rf"(pongan |experiments\.){verb.name}\b", text), verb
 
 
 def test_links_of_the_pages_lead_somewhere() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.sweep import read_record
+from experiments.sweeps.plan import read_record
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "tutorial.md"
@@ -190,7 +190,7 @@ def kill_trial(folder: Path, trial: str) -> None:
                 for process in Path("/proc").glob("[0-9]*"):
                     line = (process / "cmdline").read_bytes().split(b"\0") if (process / "cmdline").is_file() else []
                     if (
-                        b"experiments.trial" in line
+                        b"experiments.sweeps.trial" in line
                         and trial.encode() in line
                         and str(folder).encode() in b" ".join(line)
                     ):

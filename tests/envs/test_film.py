@@ -8,7 +8,7 @@ from PIL import Image
 
 from core.errors import UsageError
 from envs.film import film
-from experiments.tensorboard import gif
+from experiments.launcher.images import gif
 
 COLOUR = np.tile(np.array([220, 40, 10], np.uint8), (4, 6, 1))
 

@@ -33,11 +33,17 @@ BEFORE_A_RUN = {
     "flag of another kind": (["run", "policy-gradient", "--model.lr", "1"], "did you mean '--agent.lr'"),
     "word for a number": (
         ["run", "policy-gradient", "--agent.lr", "fast"],
-        "--agent.lr: could not convert string to float: 'fast'",
+        "--agent.lr is 'fast'; it must be a number",
     ),
-    "fraction for a count": (["run", "policy-gradient", "--agent.games", "2.5"], "--agent.games"),
+    "fraction for a count": (
+        ["run", "policy-gradient", "--agent.games", "2.5"],
+        "--agent.games is '2.5'; it must be a whole number",
+    ),
     "missing value": (["run", "policy-gradient", "--agent.lr"], "--agent.lr"),
-    "no such choice": (["run", "policy-gradient", "--agent.optimizer", "sgd"], "'rmsprop', 'adam'"),
+    "no such choice": (
+        ["run", "policy-gradient", "--agent.optimizer", "sgd"],
+        "--agent.optimizer is 'sgd'; choose from adam, rmsprop",
+    ),
     "boolean that is none": (
         ["run", "policy-gradient", "--agent.bias=maybe"],
         "--agent.bias is 'maybe'; it must be true or false",
@@ -55,13 +61,15 @@ BEFORE_A_RUN = {
         "'nowhere.yaml' cannot be read: No such file",
     ),
     "config without a value": (["run", "policy-gradient", "--config"], "--config needs a value after it"),
-    "describe without a name": (["describe"], "usage: python -m experiments describe <name>"),
+    "describe without a name": (["describe"], "Missing from pongan describe: NAME"),
     "describe an unknown": (["describe", "dqm"], "no experiment 'dqm'"),
-    "resume nothing": (["resume"], "usage: python -m experiments resume <run folder>"),
+    "resume a flag": (
+        ["resume", "--run.until", "9"],
+        "usage: pongan resume RUN [flags]; '--run.until' stands where RUN",
+    ),
     "resume a missing folder": (["resume", "runs/nope"], "no run folder 'runs/nope'"),
     "resume another folder": (["resume", "."], "is no run folder: it has no config.yaml"),
     "play a missing folder": (["play", "runs/nope"], "no run folder 'runs/nope'"),
-    "sample a wrong count": (["sample", ".", "--n", "many"], "--n is 'many'; it must be a whole number"),
 }
 
 AT_THE_START = {
@@ -83,7 +91,7 @@ AT_THE_START = {
 CONFIG_FILES = {
     "unknown key": ("agent: {lrate: 1}", "'agent.lrate' is no setting"),
     "unknown section": ("agnt: {lr: 1}", "'agnt.lr' is no setting; did you mean 'agent.lr'"),
-    "wrong type": ("agent: {games: many}", "--agent.games"),
+    "wrong type": ("agent: {games: many}", "'agent.games' is 'many'; it must be a whole number"),
     "a list for a number": ("agent: {lr: [1, 2]}", "'agent.lr' is [1, 2]; it must be one value"),
     "broken YAML": ("agent: {lr: 1", "is not valid YAML, line"),
     "no mapping": ("- 1", "must hold settings"),
@@ -239,7 +247,7 @@ def test_checkpoints_whose_event_file_is_missing_stay_as_they_are(finished: Path
 
 
 def test_a_disk_that_is_full_at_the_end(finished: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from experiments import folder
+    from experiments.launcher import folder
 
     real = folder.write_atomically
 
@@ -294,8 +302,13 @@ def test_no_checkpoint_at_all(finished: Path, cli) -> None:
         (["sample", "--out", "/nowhere/x.png"], "'/nowhere/x.png' cannot be written"),
         (["sample", "--out", "/"], "'/' cannot be written: it must be a file"),
         (["sample", "--out", "/proc/x.png"], "'/proc/x.png' cannot be written: "),
-        (["sample", "--seed", 2**63], "--seed is '9223372036854775808'; it must be a whole number"),
-        (["sample", "--n", "²"], "--n is '²'; it must be a whole number of at least 1"),
+        (
+            ["sample", "--seed", 2**63],
+            "--seed is 9223372036854775808; it must be a whole number of at least 0 and at most",
+        ),
+        (["sample", "--n", "²"], "--n is '²'; it must be a whole number"),
+        (["sample", "--n", 0], "--n is 0; it must be a whole number of at least 1"),
+        (["sample", "--interpolate"], "the flag '--interpolate' is now called '--picture interpolate'"),
     ],
 )
 def test_what_a_run_folder_cannot_do(finished: Path, cli, argv: list, says: str) -> None:
@@ -303,7 +316,7 @@ def test_what_a_run_folder_cannot_do(finished: Path, cli, argv: list, says: str)
 
 
 def test_two_processes_in_one_folder(finished: Path, cli) -> None:
-    from experiments.folder import RunFolder
+    from experiments.launcher.folder import RunFolder
 
     holder = RunFolder.open(finished)
     assert_sentence(cli("resume", finished, "--run.until", 50), "another process is training in")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.errors import UsageError
-from experiments.benchmarks import learning, suite, summary
-from experiments.catalogue import catalogue
+from experiments.benchmarks import learning, report, suite, summary
+from experiments.benchmarks.plan import Measurement, plan
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.experiment import Experiment
 from tests.conftest import ROOT
 
 
@@ -33,8 +36,8 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 def test_all_presets_are_trained_and_one_failure_stops_nothing(called: list[list[str]], capsys) -> None:
     assert suite.main(["--folder", "there"]) == 1
-    usual = {name for name in catalogue().presets if not name.endswith("-paper")}
-    assert {call[0] for call in called[:-1]} == usual and called[-1] == ["summary"]
+    left_out = {"dcgan-paper", "dqn-atari", "gan-cls-flowers", "ragan-paper", "srgan-esrgan", "wgan-paper"}
+    assert {call[0] for call in called[:-1]} == set(catalogue().presets) - left_out and called[-1] == ["summary"]
     assert ["dqn-cartpole", "--folder", "there", "--seeds", "5", "--threshold", "475"] in called
     assert ["dcgan-ring", "--folder", "there", "--seeds", "3"] in called
     assert sum(call[0] == "pong-pg-fast" for call in called) == 2
@@ -48,11 +51,13 @@ def test_the_papers_sizes_are_trained_when_named(called: list[list[str]]) -> Non
 
 def test_committed_results_are_repeated_as_they_were_made() -> None:
     """The command under each table of `learning` is one of the suite's and writes that very file."""
-    found = 0
-    for file in learning.RESULTS.glob("*.md"):
-        for command in re.findall(r"`python -m experiments\.benchmarks\.learning (.*?)`", file.read_text()):
-            preset, *words = shlex.split(command)
-            assert words in suite.ARGUMENTS.get(preset, [["--seeds", "3"]]), file
+    found, planned = 0, plan()
+    for file in report.RESULTS.glob("*.json"):
+        record = report.read(file.stem)
+        if record["benchmark"] == learning.MODULE:
+            (made,) = record["made"]
+            _, _, module, preset, *words = shlex.split(made["command"])
+            assert module == learning.MODULE and words in [entry.arguments() for entry in planned[preset]], file
             assert (words[words.index("--name") + 1] if "--name" in words else preset) == file.stem
             found += 1
     assert found >= 11
@@ -73,26 +78,97 @@ def test_choosing_presets_and_seeds(called: list[list[str]], capsys) -> None:
 
 def test_learning_measures_a_generative_model(external: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A headline that is minimised, no episodes, no protocol line of its own."""
-    monkeypatch.setattr(learning, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
     monkeypatch.setenv("PYTHONPATH", f"{external}{os.pathsep}{ROOT}")
     words = ["pixel-gaussian", "--seeds", "1", "--folder", str(tmp_path / "runs"), "--threshold", "1000"]
     learning.main(words)
-    (row,) = json.loads((tmp_path / "results" / "pixel-gaussian.json").read_text())
+    record = report.read("pixel-gaussian")
+    (made,), (row,) = record["made"], record["measured"]["rows"]
+    assert made["command"] == "python -m experiments.benchmarks.learning pixel-gaussian --seeds 1 --threshold 1000"
     assert row["final"] == pytest.approx(row["best"], rel=0.5) and row["above"].startswith("30 steps")
     text = (tmp_path / "results" / "pixel-gaussian.md").read_text()
     assert "eval/mean_error below 1000 after" in text and "The plugin states no protocol" in text
     assert (tmp_path / "results" / "pixel-gaussian.png").stat().st_size > 5_000
 
 
+def _result(name: str, rows: list[dict[str, Any]]) -> None:
+    record = {"benchmark": learning.MODULE, "made": [], "notes": [], "measured": {"rows": rows}}
+    (report.RESULTS / f"{name}.json").write_text(json.dumps(record))
+
+
 def test_the_table_has_agents_and_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "results").mkdir()
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
     model = {"experiment": "dcgan", "model": {"data": {"source": "ring"}}}
     agent = {"experiment": "dqn", "agent": {"env": {"id": "Acrobot-v1"}}}
     rows = {"dcgan-ring": (model, 0, [0.01, 0.03]), "dqn-acrobot": (agent, 100, [-80.0, -82.0])}
     for name, (config, episodes, finals) in rows.items():
         entries = [{"final": f, "episodes": episodes, "clock": 5000, "minutes": 2.0, "config": config} for f in finals]
-        (tmp_path / "results" / f"{name}.json").write_text(json.dumps(entries))
-    monkeypatch.setattr(summary, "HERE", tmp_path)
+        _result(name, entries)
     lines = summary.summary().splitlines()
-    assert lines[2].endswith("| Acrobot-v1 | 5,000 | -81.0 +- 1.4 | >= -90 at 100k | 2 x 100 | 2.0 |")
+    assert lines[2].endswith("| Acrobot-v1 | 5,000 | -81.0 +- 1.4 | >= -90, met | 2 x 100 | 2.0 |")
     assert lines[3].endswith("| ring | 5,000 | 0.02 +- 0.01414 |  | 2 | 2.0 |")
+
+
+def test_a_preset_of_another_package_is_planned_and_tabulated(
+    external: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    assert suite.main(["--list"]) == 0
+    assert (
+        "tabular-q-quick                  2 runs of 200 environment steps, not measured here" in capsys.readouterr().out
+    )
+    assert "tabular-q-quick" not in summary.summary()
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    config = {"experiment": "tabular-q", "agent": {"env": {"id": "FrozenLake-v1"}}}
+    rows = [{"final": f, "episodes": 4, "clock": 200, "minutes": 0.5, "config": config} for f in (0.25, 0.5)]
+    _result("tabular-q-quick", rows)
+    (line,) = summary.summary().splitlines()[2:]
+    assert line.endswith("| FrozenLake-v1 | 200 | 0.4 +- 0.2 | >= 0.5, missed | 2 x 4 | 0.5 |")
+
+
+@pytest.mark.parametrize(
+    ("block", "sentence"),
+    [
+        ("{seeds: 3}", "it must be a list of settings such as '- {seeds: 3, target: 475}', not {'seeds': 3}"),
+        ("[{seed: 3}]", "'seed' is no setting; did you mean 'seeds'?"),
+        ("[{seeds: many}]", "'seeds' is 'many'; it must be a whole number"),
+        ("[{seeds: 0}]", "seeds is 0; it must be 1 or more"),
+        ("[{target: [1, 2]}]", "'target' is [1, 2]; it must be one value"),
+        ("[{minutes: -1}]", "minutes is -1; it must be 0 (no limit) or more"),
+        ("[{name: ../there}]", "name is '../there'; use letters, digits, '.', '_' and '-'"),
+        ("[{flags: --agent.lr '0.5}]", 'flags is "--agent.lr \'0.5": No closing quotation'),
+        ("[{}, {}]", "the name 'tabular-q-quick' is that of a result of tabular-q-quick; choose another"),
+        ("[{name: dqn-pong}]", "the name 'dqn-pong' is that of a result of dqn-pong; choose another"),
+    ],
+)
+def test_a_wrong_block_is_one_sentence(external: Path, block: str, sentence: str) -> None:
+    preset = catalogue().presets["tabular-q-quick"]
+    preset.path.write_text(f"experiment: tabular-q\nrun: {{until: 200}}\nbenchmark: {block}\n")
+    with pytest.raises(UsageError, match=r"^preset tabular-q-quick") as raised:
+        plan()
+    assert sentence in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_the_flags_of_every_block_are_those_of_its_preset() -> None:
+    given = [
+        (preset, shlex.split(entry.flags)) for preset, entries in plan().items() for entry in entries if entry.flags
+    ]
+    for preset, flags in given:
+        changed, plain = Experiment.of([preset, *flags]), Experiment.of([preset])
+        assert (changed.config, changed.settings) != (plain.config, plain.settings)
+    assert len(given) >= 2
+
+
+@pytest.mark.parametrize(
+    ("goal", "mean", "minutes", "judged"),
+    [
+        ("max", 18.0, 30.0, ">= 18 within 35 minutes, met"),
+        ("max", 17.9, 30.0, ">= 18 within 35 minutes, missed"),
+        ("max", 20.0, 36.0, ">= 18 within 35 minutes, missed"),
+        ("min", 17.9, 30.0, "<= 18 within 35 minutes, met"),
+        ("min", 18.1, 30.0, "<= 18 within 35 minutes, missed"),
+    ],
+)
+def test_a_target_is_judged(goal: str, mean: float, minutes: float, judged: str) -> None:
+    spec = replace(catalogue().plugins["dqn"], goal=goal)
+    assert Measurement(target=18, minutes=35).judged(spec, mean, minutes) == judged
+    assert Measurement().judged(spec, mean, minutes) == ""

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import yaml
 
-from experiments.compare import find_runs, grouped, read_run
-from experiments.folder import RunFolder
+from experiments.comparison import find_runs, grouped, read_run
+from experiments.launcher.events import EventFile, read_scalars
+from experiments.launcher.folder import RunFolder
+from experiments.launcher.verbs import verbs
 from experiments.statistics import area, bootstrap_interval, interquartile_mean
-from experiments.tensorboard import EventFile, read_scalars
 
 
 def write_run(
@@ -175,7 +176,7 @@ def test_a_run_without_points_is_left_out_and_named(cli, tmp_path: Path) -> None
     [
         (["nowhere"], "there is no folder 'nowhere'"),
         (["."], "has no run below it"),
-        (["--metrik", "x"], "compare knows no flag '--metrik'"),
+        (["--metrik", "x"], "no flag '--metrik'; did you mean '--metric'"),
         (["runs", "--metric", "eval/retrun"], "none of these runs has a point of 'eval/retrun'"),
         (["runs", "--csv", "no/such/folder.csv"], "cannot be written"),
         (["runs", "--plot", "runs"], "'runs' cannot be written: it must be a file in a folder that exists"),
@@ -210,10 +211,10 @@ def test_a_damaged_run_gets_a_sentence(cli, tmp_path: Path, file: str, text: str
     assert code == 2 and sentence in " ".join(err.split())
 
 
-@pytest.mark.parametrize("verb", ["compare", "export", "new", "sweep", "tensorboard"])
+@pytest.mark.parametrize("verb", [verb for verb in verbs() if verb != "run"])
 def test_every_verb_says_how_it_is_used(cli, verb: str) -> None:
     code, out, _ = cli(verb, "--help")
-    assert code == 0 and out.startswith(f"usage: python -m experiments {verb}")
+    assert code == 0 and out.startswith(f"usage: pongan {verb}") and len(out.splitlines()) > 3
 
 
 def test_a_run_that_nobody_trains_any_more_was_killed(tmp_path: Path) -> None:

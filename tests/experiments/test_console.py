@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from experiments import console
-from experiments.console import Display
-from experiments.loop import Meter
+from experiments.launcher import console
+from experiments.launcher.console import Display
+from experiments.launcher.loop import Meter
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import pytest
 
 from core.distributed import multiworker_role
 from core.errors import UsageError
-from experiments.catalogue import catalogue
-from experiments.tensorboard import read_scalars
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.events import read_scalars
 from tests.conftest import ROOT, only_run
 
 DCGAN = ("dcgan", "--model.data.source", "digits", "--model.data.size", 16, "--model.batch", 16, "--model.width", 4)
@@ -42,18 +42,17 @@ RAGAN = ("ragan", *WGAN[1:], "--model.d-steps", 2, "--model.norm", "spectral", "
 GAN_CLS = ("gan-cls", "--model.data.pictures", 40, "--model.data.captions", 2, "--model.batch", 8, "--model.latent", 3)
 GAN_CLS = (*GAN_CLS, "--model.g-width", 8, "--model.d-width", 16, "--model.word-units", 4, "--model.text-units", 6)
 GAN_CLS = (*GAN_CLS, "--model.reduced", 4, "--model.eval-pictures", 8, "--model.encoder-epochs", 1, "--model.ema", 0.9)
-GAN_CLS = (*GAN_CLS, "--model.encoder", "alongside", "--model.clip", 0.1, "--model.gan-int", 1, "--model.r1", 1.0)
+GAN_CLS = (*GAN_CLS, "--model.encoder", "alongside", "--model.gan-int", 1, "--model.r1", 1.0)
+ENCODERS = "--model.encoder-optimizer"
+GAN_CLS = (*GAN_CLS, f"{ENCODERS}.max-grad-norm", 0.1, f"{ENCODERS}.epsilon", 1e-2)
 SRGAN = ("srgan", "--model.blocks", 1, "--model.width", 4, "--model.ends", 3, "--model.d-width", 1, "--model.crop", 64)
 SRGAN = (*SRGAN, "--model.batch", 4, "--model.stage-one", 4, "--model.stage-two", 4, "--model.eval-side", 48)
 # With seed 1 the outputs of D for fakes cancel to a mean of 0.1, of which 1e-5 is less than rounding leaves.
 SRGAN = (*SRGAN, "--run.seed", 2)
-SOFT_ADAM = (
-    "import runpy; from core import optimizers; start = optimizers.Adam.__init__;"
-    "optimizers.Adam.__init__ = lambda self, *args, **kwargs: start(self, *args, **{**kwargs, 'epsilon': 1e-2});"
-    "runpy.run_module('experiments', run_name='__main__', alter_sys=True)"
-)
-"""The launcher with another epsilon: Adam divides a gradient by its size, so what rounding leaves of one that is nearly 0 would
-move a weight as far as a real gradient does, and after a few updates cover what a wrong share of the batch does."""
+SRGAN = (*SRGAN, "--model.pixel-optimizer.epsilon", 1e-2)
+SOFT = ("--model.optimizer.epsilon", 1e-2)
+"""Adam divides a gradient by its size, so what rounding leaves of one that is nearly 0 would move a weight as far as a real
+gradient does, and after a few updates cover what a wrong share of the batch does."""
 SHORT = ("--run.until", 8, "--run.log-every", 2, "--run.eval-every", 0, "--run.save-every", 4)
 
 
@@ -72,7 +71,7 @@ def start(*words: object, worker: int | None = None, hosts: list[int] | None = N
     if hosts is not None:
         cluster = {"worker": [f"localhost:{port}" for port in hosts]}
         env["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": worker}})
-    command = [sys.executable, "-c", SOFT_ADAM, *map(str, words)]
+    command = [sys.executable, "-m", "experiments", *map(str, words)]
     return subprocess.Popen(command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -91,8 +90,8 @@ def assert_same_curves(one: Path, two: Path, atol: float = 0.0) -> None:
 
 
 def check_two_workers(model: tuple, tmp_path: Path) -> None:
-    processes = [start("run", *model, *SHORT, "--run.folder", tmp_path / "one")]
-    processes += two_workers("run", *model, *SHORT, "--run.folder", tmp_path / "two")
+    processes = [start("run", *model, *SOFT, *SHORT, "--run.folder", tmp_path / "one")]
+    processes += two_workers("run", *model, *SOFT, *SHORT, "--run.folder", tmp_path / "two")
     for process in processes:
         _, err = process.communicate(timeout=280)
         assert process.returncode == 0, err[-3000:]
@@ -197,7 +196,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from pathlib import Path
 from core.plugin import Context, build
-from experiments.run import configured
+from experiments.launcher.experiment import Experiment
 from core.distributed import make_strategy
 strategy = make_strategy("mirrored")
 assert strategy.num_replicas_in_sync == 2
@@ -215,7 +214,8 @@ def on_two_devices(script: str) -> str:
 
 def test_two_mirrored_devices_train_as_one(tmp_path: Path) -> None:
     failure = on_two_devices(f"""
-spec, _, config, _ = configured({list(map(str, DCGAN))})
+chosen = Experiment.of({list(map(str, DCGAN))})
+spec, config = chosen.spec, chosen.config
 from dataclasses import replace
 from core.errors import UsageError
 try:
@@ -274,6 +274,45 @@ assert np.abs(expected).max() > 0.01
     assert not failure, failure
 
 
+def test_the_optimiser_of_two_devices_is_that_of_one() -> None:
+    """Accumulated, clipped over the whole batch, decayed and on a schedule: each device has half of every gradient."""
+    failure = on_two_devices("""
+import keras
+from core.distributed import on_replicas, share_of_mean
+from core.optim.config import OptimizerConfig
+from core.optim.optimizer import make_optimizer
+gradients = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+common = dict(lr=0.1, lr_schedule="linear", lr_steps=8, weight_decay=0.1, accumulate=2, max_grad_norm=0.5)
+
+def trained(config):
+    w = keras.Variable([1.0, -2.0, 0.5])
+    optimizer = make_optimizer(config, [w])
+
+    def update(g):
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync == 2:  # unlike halves of 2 g, whose sum is the gradient of one
+            g = tf.where(context.replica_id_in_sync_group == 0, 3 * g, -g)
+        optimizer.apply([share_of_mean(g)], [w])
+        return tf.reduce_sum(w.value)
+
+    step = tf.function(lambda g: on_replicas(update, g))
+    for g in gradients:
+        step(tf.constant(g))
+    assert np.asarray(optimizer.iterations) == 6
+    return [np.asarray(v) for v in (w, *optimizer.variables)]
+
+for name in ("adam", "adamw", "radam", "rmsprop", "sgd"):
+    config = OptimizerConfig(name, momentum=0.9 if name in ("rmsprop", "sgd") else 0.0, **common)
+    alone = trained(config)
+    with strategy.scope():
+        shared = trained(config)
+    assert abs(alone[0] - [1.0, -2.0, 0.5]).max() > 1e-3
+    for a, b in zip(alone, shared, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-7, err_msg=name)
+""")
+    assert not failure, failure
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "model", [(*RAGAN, "--model.loss", "rasgan"), GAN_CLS, (*SRGAN, "--model.stage-one", 0)], ids=str
@@ -281,7 +320,8 @@ assert np.abs(expected).max() > 0.01
 def test_two_mirrored_devices_have_the_gradients_of_one(model: tuple, tmp_path: Path) -> None:
     """After one update Adam's first moments are the gradients, times 1 - beta1."""
     failure = on_two_devices(f"""
-spec, _, config, _ = configured({list(map(str, model))})
+chosen = Experiment.of({list(map(str, model))})
+spec, config = chosen.spec, chosen.config
 alone = build(spec, config, Context(seed=1, folder=Path({str(tmp_path)!r})))
 alone.step()
 with strategy.scope():
@@ -290,7 +330,7 @@ with strategy.scope():
 names = [name for name in alone.state() if name.endswith("optimizer") and int(getattr(alone, name).iterations) > 0]
 assert "G_optimizer" in names and len(names) > 1
 for name in names:
-    ours, expected = (getattr(model, name)._momentums for model in (shared, alone))
+    ours, expected = (getattr(model, name).slots["momentum"] for model in (shared, alone))
     size = max(np.abs(m).max() for m in map(np.asarray, expected))
     assert size > 0, name
     for a, b in zip(ours, expected, strict=True):

@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from core.errors import UsageError
 from core.plugin import Context, Spec, build
-from experiments.catalogue import catalogue
-from experiments.configuration import parse
-from experiments.export import NoConversion, concrete_functions, example_inputs, save
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.flags import parse
+from experiments.verbs.export import NoConversion, concrete_functions, example_inputs, save
 from tests.conftest import only_run
 from tests.test_contract import BUILT_IN
 
@@ -173,7 +173,7 @@ def check_model(plugin: Any, functions: dict[str, Any]) -> None:
         return
     outputs = functions[next(iter(functions))](noise)
     if "point" in outputs:
-        np.testing.assert_allclose(outputs["point"], plugin.sampler.outputs(5, 7), atol=1e-6)
+        np.testing.assert_allclose(outputs["point"], plugin.game.sampler.outputs(5, 7), atol=1e-6)
     else:
         assert_same_pictures(outputs["image"], plugin.sample(5, 7))
 
@@ -218,9 +218,9 @@ def test_the_verb_writes_model_and_card(cli, tmp_path: Path) -> None:
         assert part in card, part
     for words, sentence in (
         (("export", run, "-o", out), "exists already; `export` overwrites nothing"),
-        (("export", run), "usage: python -m experiments export"),
+        (("export", run), "Missing from pongan export"),
         (("export", run, "-o", tmp_path / "x", "--weights", "bset"), "did you mean 'best'?"),
-        (("export", run, "-o", tmp_path / "x", "--onxn"), "'--onxn' is none of these"),
+        (("export", run, "-o", tmp_path / "x", "--onxn"), "no flag '--onxn'; did you mean '--onnx'?"),
         (("export", run, "-o", "."), "`export` makes a new folder; name one"),
         (("export", run, "-o", "/proc/x"), "'/proc/x' cannot be written: "),
         (("export", run, "-o", tmp_path / "x", "--run.device", "gpu:7"), "device 'gpu:7' is not there"),
@@ -236,7 +236,7 @@ def test_onnx_gives_the_same_or_is_refused(cli, tmp_path: Path, monkeypatch: pyt
     code, text, err = cli("export", only_run(tmp_path / "runs"), "-o", tmp_path / "out", "--onnx")
     assert code == 0 and "equal within" in text, err
     assert (tmp_path / "out" / "generate.onnx").stat().st_size > 1000
-    monkeypatch.setattr("experiments.export.ONNX_TOLERANCE", -1.0)
+    monkeypatch.setattr("experiments.verbs.export.ONNX_TOLERANCE", -1.0)
     code, _, err = cli("export", only_run(tmp_path / "runs"), "-o", tmp_path / "apart", "--onnx")
     assert code == 2 and "apart from the live model; the SavedModel is in" in " ".join(err.split())
     assert not (tmp_path / "apart" / "generate.onnx").exists()
@@ -244,6 +244,7 @@ def test_onnx_gives_the_same_or_is_refused(cli, tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.skipif(importlib.util.find_spec("tf2onnx") is not None, reason="the extra onnx is installed")
 def test_onnx_says_what_it_needs(cli, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("experiment: dqn")
     code, _, err = cli("export", tmp_path, "-o", tmp_path / "out", "--onnx")
     assert code == 2 and "--onnx needs tf2onnx and onnxruntime: install pongan[onnx]" in " ".join(err.split())
 
@@ -299,7 +300,7 @@ def test_a_failed_export_leaves_nothing_and_a_failed_conversion_the_saved_model(
         raise NoConversion(f"tf2onnx cannot convert {name!r}: no such operation")
 
     changing.assign(False)
-    monkeypatch.setattr("experiments.export._to_onnx", refuse)
+    monkeypatch.setattr("experiments.verbs.export._to_onnx", refuse)
     real = importlib.util.find_spec
     extra = ("tf2onnx", "onnxruntime")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: real("json" if name in extra else name, *rest))

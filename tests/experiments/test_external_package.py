@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.catalogue import catalogue
-from experiments.tensorboard import read_scalars
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.events import read_scalars
 from tests.conftest import only_run
 from tests.contract import check_contract
 from tests.events import read
 
 
-@pytest.mark.parametrize("name", ["tabular-q", "pixel-gaussian"])
+@pytest.mark.parametrize("name", ["tabular-q", "pixel-gaussian", "least-squares-gan"])
 def test_its_plugins_keep_the_contract(external: Path, name: str, tmp_path: Path) -> None:
     check_contract(catalogue().plugins[name], tmp_path)
 
@@ -38,6 +39,7 @@ def test_an_agent_trains_resumes_and_plays(external: Path, cli, tmp_path: Path) 
     assert code == 0, err
     run = only_run(tmp_path / "runs")
     assert run.parts[-3:-1] == ("tabular-q-quick", "FrozenLake-v1")
+    assert "benchmark" not in (run / "config.yaml").read_text()  # which the preset's file has
     results = json.loads((run / "results.json").read_text())
     assert results["clock"] == {"value": 200, "unit": "environment steps"}
     assert "4 greedy episodes" in results["evaluation"]["eval/protocol"]
@@ -61,9 +63,40 @@ def test_a_generative_model_trains_and_draws(external: Path, cli, tmp_path: Path
     assert picture.shape == (24, 24) and picture.std() > 20
 
 
-def test_its_commands_become_verbs(external: Path, cli) -> None:
-    code, out, _ = cli("greedy-table", "a", "--b")
-    assert code == 0 and out == "greedy-table a --b\n"
+def test_its_verbs_are_found_by_plugin_and_by_entry_point(external: Path, cli, tmp_path: Path) -> None:
+    assert cli("run", "tabular-q-quick", "--run.folder", tmp_path / "r")[0] == 0
+    run = only_run(tmp_path / "r")
+    code, out, err = cli("greedy-table", run, "--states", 4)
+    assert code == 0 and re.fullmatch(r"greedy-table( [0-3]){4}\n", out), err
+    code, _, err = cli("greedy-table", run, "--state", 4)
+    assert code == 2 and "no flag '--state'; did you mean '--states'" in err
+    code, out, _ = cli("last-words", "--loud", "good", "bye")
+    assert code == 0 and out == "GOOD BYE\n"
+    code, out, _ = cli("--help")
+    assert code == 0 and "The greedy action of every state of a run of tabular-q. (tabular-q)" in out
+    assert "last-words  Say something. (package pongan-extra)" in out and "silent      a verb of package" in out
+    code, _, err = cli("silent")
+    assert code == 2 and "the verb 'silent' of package pongan-extra is there but broken: ModuleNotFoundError" in err
+
+
+RING = "--model.data.source ring --model.latent 2 --model.batch 256 --model.layers 3 --model.ema 0.995 --model.eval-samples 2500"
+RING += " --model.r1 3e-3 --model.optimizer.lr 1e-3 --model.optimizer.beta1 0 --model.optimizer.beta2 0.99"
+RING += " --model.turn 50 --model.jit --run.until 5000 --run.eval-every 0 --run.save-every 0"
+
+
+def test_a_gan_takes_two_short_files(external: Path) -> None:
+    files = [external / "pongan_extra" / name for name in ("lsgan_config.py", "lsgan.py")]
+    assert sum(len(file.read_text().splitlines()) for file in files) <= 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_such_a_gan_finds_all_eight_modes(external: Path, cli, tmp_path: Path, seed: int) -> None:
+    flags = ("--run.seed", seed, "--run.folder", tmp_path / "runs")
+    code, _, err = cli("run", "least-squares-gan", *RING.split(), *flags)
+    assert code == 0, err
+    measured = json.loads((only_run(tmp_path / "runs") / "results.json").read_text())["evaluation"]
+    assert measured["eval/modes"] == 8 and measured["eval/high_quality"] > 0.7 and measured["eval/reverse_kl"] < 0.3
 
 
 def test_unknown_tags_warn(external: Path, cli, tmp_path: Path) -> None:

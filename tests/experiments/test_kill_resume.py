@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from core import checkpoint
-from experiments.tensorboard import read_scalars
+from experiments.launcher.events import read_scalars
 from tests.conftest import only_run
 
 

@@ -18,9 +18,11 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from core import checkpoint
 from core.plugin import Context
-from experiments.catalogue import catalogue
-from experiments.configuration import RunConfig, as_dict, flags, parse
-from experiments.tensorboard import read_scalars
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.events import read_scalars
+from experiments.launcher.experiment import Experiment
+from experiments.launcher.flags import as_dict, flags, parse
+from experiments.launcher.settings import RunConfig
 from tests.conftest import ROOT, only_run
 
 CATCH = (
@@ -66,10 +68,9 @@ def test_both_spellings_of_a_flag() -> None:
 
 @pytest.mark.parametrize("preset", sorted(catalogue().presets))
 def test_every_preset_is_valid_and_says_what_it_is(preset: str) -> None:
-    spec, found = catalogue().find(preset.replace("-", "_").upper())
-    config = parse(spec, [(preset, yaml.safe_load(found.path.read_text()))], [], prog="x", usage="")
-    assert getattr(config, spec.prefix) != spec.config()
-    assert len(found.summary) > 20
+    named = Experiment.of([preset.replace("-", "_").upper()])
+    assert named.label == preset and named.config != named.spec.config()
+    assert len(catalogue().presets[preset].summary) > 20
 
 
 def test_every_flag_has_its_help(cli) -> None:

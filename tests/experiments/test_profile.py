@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
-import experiments.profile
+import experiments.verbs.profile
 from core.errors import UsageError
 from envs.vector import VectorEnv
-from experiments.profile import Sampler, profile
+from experiments.launcher.experiment import Experiment
+from experiments.launcher.verbs import call
+from experiments.verbs.profile import Sampler
 from tests.conftest import only_run
 
 
@@ -173,7 +175,7 @@ def test_a_long_operator_counts_where_it_stands_not_in_the_function_called_next(
 
 
 def test_a_look_that_fails_reaches_neither_the_training_nor_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, failing = experiments.profile._module, [True] * 5
+    real, failing = experiments.verbs.profile._module, [True] * 5
 
     def module(frame: Any) -> str:
         if failing:
@@ -181,7 +183,7 @@ def test_a_look_that_fails_reaches_neither_the_training_nor_the_sum(monkeypatch:
             raise RuntimeError("no module")
         return real(frame)
 
-    monkeypatch.setattr(experiments.profile, "_module", module)
+    monkeypatch.setattr(experiments.verbs.profile, "_module", module)
     loop = FakeLoop()
     begun = time.perf_counter()
     rooms, sampler = sampled(loop, 1)
@@ -210,12 +212,12 @@ def test_handler_and_timer_from_before_come_back() -> None:
 def test_profile_refuses_another_thread() -> None:
     said: list[str] = []
 
-    def call() -> None:
+    def elsewhere() -> None:
         with pytest.raises(UsageError) as error:
-            profile(["dqn"])
+            call("profile", ["dqn"])
         said.append(str(error.value))
 
-    thread = threading.Thread(target=call)
+    thread = threading.Thread(target=elsewhere)
     thread.start()
     thread.join()
     assert "works only in the main thread" in said[0]
@@ -224,15 +226,15 @@ def test_profile_refuses_another_thread() -> None:
 def test_threads_of_the_run_are_spared_the_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
     blocked: list[set[Any]] = []
 
-    def run(words: list[str], observe: Any) -> int:
+    def start(experiment: Experiment, observe: Any) -> int:
         thread = threading.Thread(target=lambda: blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
         thread.start()
         thread.join()
         raise UsageError("enough")
 
-    monkeypatch.setattr(experiments.profile, "run", run)
+    monkeypatch.setattr(experiments.verbs.profile, "start", start)
     with alarm_kept(), pytest.raises(UsageError, match="enough"):
-        profile(["dqn"])
+        call("profile", ["dqn"])
     assert signal.SIGALRM in blocked[0]
 
 
@@ -271,12 +273,12 @@ def test_an_agent(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "usage: python -m experiments profile NAME"),
+        (["--seconds", "5"], "usage: pongan profile NAME"),
         (["dqn", "--seconds", "long"], "--seconds is 'long'; it must be a number"),
-        (["dqn", "--warm-up", "-1"], "it must be 0 or more"),
-        (["dqn", "--trace", "inf"], "--trace is inf; it must be 0 or more, and finite"),
+        (["dqn", "--warm-up=-1"], "it must be 0 or more"),
+        (["dqn", "--trace", "inf"], "--trace is 'inf'; it must be a whole number"),
         (["dnq"], "did you mean 'dqn'?"),
-        (["dqn", "--second", "5"], "profile knows no flag '--second'; did you mean '--seconds'?"),
+        (["dqn", "--second", "5"], "no flag '--second'; did you mean '--seconds'?"),
     ],
 )
 def test_bad_words_get_a_sentence(cli, words: list[str], sentence: str) -> None:
@@ -285,8 +287,9 @@ def test_bad_words_get_a_sentence(cli, words: list[str], sentence: str) -> None:
 
 
 def test_help_names_every_flag(cli) -> None:
-    code, out, _ = cli("profile", "--help")
-    assert code == 0 and all(flag in out for flag in experiments.profile.FLAGS)
+    for words in (["--help"], ["dqn", "--help"]):
+        code, out, _ = cli("profile", *words)
+        assert code == 0 and all(flag in out for flag in ("--seconds", "--warm-up", "--trace"))
 
 
 def test_a_run_that_ends_too_soon_says_so(external: Path, cli, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_folder_gets_each_picture(cli, run: Path, tmp_path: Path) -> None:
     code, out, err = cli("sample", run, "--n", 12, "--out", f"{tmp_path}/new/")
     assert code == 0 and "12 samples" in out, err
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [f"samples-{i:02d}.png" for i in range(12)]
-    assert cli("sample", run, "--n", 4, "--manifold", "--out", tmp_path / "new")[0] == 0
+    assert cli("sample", run, "--n", 4, "--picture", "manifold", "--out", tmp_path / "new")[0] == 0
     with Image.open(tmp_path / "new" / "manifold-3.png") as picture:
         assert picture.size == (8, 8)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.plugin import REGISTRY, Context, Spec, build
-from experiments import scaffold
+from experiments.verbs import new as scaffold
 from tests.conftest import ROOT
 from tests.contract import check_contract
 
@@ -81,17 +81,46 @@ def test_a_new_agent_solves_cartpole(new_agent: Spec, tmp_path: Path) -> None:
     agent.close()
 
 
+def test_a_new_source_is_found_learned_from_and_passes_its_own_test(cli, tmp_path: Path) -> None:
+    code, out, err = cli("new", "source", "Bright_discs", "--package", tmp_path)
+    assert code == 0 and "python -m experiments.run dcgan --model.data.source bright-discs" in out, err
+    assert (
+        'entry-points."pongan.sources"]\nbright-discs = "bright_discs.source"'
+        in (tmp_path / "pyproject.toml").read_text()
+    )
+    info = tmp_path / "bright_discs-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bright-discs\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text("[pongan.sources]\nbright-discs = bright_discs.source\n")
+    small = ("--model.batch", 4, "--model.width", 2, "--model.eval-samples", 12, "--run.until", 2)
+    flags = ("--model.data.source", "bright-discs", *small, "--run.folder", tmp_path / "runs")
+    done = run("-m", "experiments", "run", "dcgan", *flags, at=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (results,) = tmp_path.glob("runs/dcgan/bright-discs/*/results.json")
+    assert "500 grey images 16x16 of 500 discs" in results.read_text()
+    tested = run("-m", "pytest", "-q", "test_bright_discs.py", at=tmp_path)
+    assert tested.returncode == 0 and "2 passed" in tested.stdout, tested.stdout
+    linted = run(
+        *("-m", "ruff", "check", "--config", ROOT / "pyproject.toml", "--ignore", "I001", "bright_discs"), at=tmp_path
+    )
+    assert linted.returncode == 0, linted.stdout
+
+
 def test_inside_the_repository_it_goes_where_the_others_are(
     cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "pyproject.toml").touch()
     monkeypatch.setattr(scaffold, "REPOSITORY", tmp_path)
     assert cli("new", "generative", "tiny-gan")[0] == 0 and cli("new", "agent", "bright-idea")[0] == 0
+    assert cli("new", "source", "bright-discs")[0] == 0
     ours = "lint.isort.known-first-party = ['core', 'envs', 'agents', 'generative', 'experiments']"
     linted = run("-m", "ruff", "check", "--config", ROOT / "pyproject.toml", "--config", ours, ".", at=tmp_path)
     assert linted.returncode == 0, linted.stdout
     assert 'build="generative.tiny_gan.model:TinyGan"' in (tmp_path / "generative/tiny_gan/config.py").read_text()
     assert "import generative.tiny_gan.config" in (tmp_path / "tests/generative/test_tiny_gan.py").read_text()
+    assert '@source("bright-discs", ' in (tmp_path / "generative/data/built_in/bright_discs.py").read_text()
+    its_test = (tmp_path / "tests/generative/test_bright_discs.py").read_text()
+    assert "import generative.data.built_in.bright_discs  # noqa" in its_test
     before = (tmp_path / "generative/tiny_gan/model.py").read_text()
     code, _, err = cli("new", "generative", "tiny-gan")
     assert code == 2 and "`new` overwrites nothing" in err
@@ -102,13 +131,17 @@ def test_inside_the_repository_it_goes_where_the_others_are(
     ("arguments", "sentence"),
     [
         (["agnet", "x"], "did you mean 'agent'?"),
-        (["agent"], "usage: python -m experiments new"),
+        (["agent"], "Missing from pongan new: NAME"),
         (["agent", "2fast"], "must be letters, digits and single hyphens"),
         (["agent", "a/b"], "must be letters, digits and single hyphens"),
         (["agent", "Actor_Critic"], "the name 'actor-critic' is already taken"),
         (["agent", "xyz", "--package", "/proc/nowhere"], "cannot be written"),
-        (["generative", "networks"], "networks.py' exists already"),
+        (["generative", "adversarial"], "adversarial' exists already"),
         (["agent", "rl"], "rl' exists already"),
+        (["source", "mixtures"], "mixtures.py' exists already"),
+        (["source", "2fast"], "data source name '2fast' must be"),
+        (["source", "Folder"], "the name 'folder' is already taken"),
+        (["sauce", "x"], "did you mean 'source'?"),
         (["agent", "class"], "is a word of Python's own"),
         (["agent", "numpy", "--package", "/proc/nowhere"], "there is a Python package 'numpy' already"),
         (["generative", "core", "--package", "/proc/nowhere"], "there is a Python package 'core' already"),

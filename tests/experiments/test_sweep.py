@@ -17,10 +17,11 @@ import pytest
 import yaml
 
 from core.errors import UsageError
-from experiments.configuration import RunConfig, flags
-from experiments.run import load_run
-from experiments.sweep import Axis, make_plan, read_record
-from experiments.tensorboard import read_scalars
+from experiments.launcher.events import read_scalars
+from experiments.launcher.experiment import StoredRun
+from experiments.launcher.flags import flags
+from experiments.launcher.settings import RunConfig
+from experiments.sweeps.plan import Axis, make_plan, read_record
 from tests.conftest import ROOT
 
 TINY = ("--agent.env.id", "pongan/Catch-v0", "--agent.eval-episodes", "2", "--agent.envs", "2")
@@ -101,14 +102,14 @@ def test_a_bad_axis_gets_a_sentence(text: str, sentence: str) -> None:
             ["actor-critic", "--grid", "agent.lr=1,2", "--random", "3"],
             "--random 3 is more than the 2 points that --grid has",
         ),
-        (["actor-critic", "--seed", "2"], "sweep knows no flag '--seed'; did you mean '--seeds'?"),
-        (["actor-critic", "--seeds", "0"], "--seeds is '0'; it must be a whole number of at least 1"),
+        (["actor-critic", "--seed", "2"], "no flag '--seed'; did you mean '--seeds'?"),
+        (["actor-critic", "--seeds", "0"], "--seeds is 0; it must be a whole number of at least 1"),
         (["actor-critic", "--run.seed", "3"], "a sweep sets --run.seed itself"),
         (["actor-critic", "--asha", "--pbt"], "choose one"),
         (["actor-critic", "--asha", "--run.eval-every", "0"], "--asha compares evaluations along the way"),
         (["actor-critic", "--agent.lrr", "3"], "there is no flag '--agent.lrr'"),
         (["--resume", "nowhere"], "is no sweep's folder"),
-        ([], "usage: python -m experiments sweep"),
+        (["--seeds", "2"], "usage: pongan sweep NAME [flags], or pongan sweep --resume FOLDER"),
     ],
 )
 def test_a_bad_sweep_starts_nothing(cli, tmp_path: Path, arguments: list[str], sentence: str) -> None:
@@ -142,8 +143,13 @@ def test_a_failure_stays_alone_and_nothing_finished_is_repeated(external: Path, 
     )
     assert read_record(folder, "t002")["state"] == "finished"
     run = folder / read_record(folder, "t002")["run"]
-    spec, config, settings = load_run(run, [])  # an ordinary run folder
-    assert (spec.name, config.how, settings.tag, settings.seed) == ("misbehaving", "fine", "t002", 1)
+    stored = StoredRun.of([str(run)])  # an ordinary run folder
+    assert (stored.spec.name, stored.config.how, stored.settings.tag, stored.settings.seed) == (
+        "misbehaving",
+        "fine",
+        "t002",
+        1,
+    )
     assert (
         (run / "results.json").is_file() and (folder / "compare.png").is_file() and (folder / "compare.csv").is_file()
     )

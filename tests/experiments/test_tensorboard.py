@@ -11,7 +11,8 @@ from PIL import Image
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from experiments.tensorboard import GLOSSARY, EventFile, gif, grid, read_scalars, unknown_tags
+from experiments.launcher.events import GLOSSARY, EventFile, read_scalars, unknown_tags
+from experiments.launcher.images import gif, grid
 from tests.conftest import ROOT
 from tests.events import read
 

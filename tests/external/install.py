@@ -8,9 +8,22 @@ from pathlib import Path
 ENTRY_POINTS = """[pongan.plugins]
 tabular-q = pongan_extra.q_config
 pixel-gaussian = pongan_extra.gaussian_config:GaussianConfig
+least-squares-gan = pongan_extra.lsgan_config
 misbehaving = pongan_extra.misbehaving
 broken = pongan_extra.broken
 duplicate = pongan_extra.duplicate
+
+[pongan.verbs]
+last-words = pongan_extra.last_words
+silent = pongan_extra.silent
+play = pongan_extra.last_words
+
+[pongan.sources]
+stripes = pongan_extra.stripes
+broken-source = pongan_extra.broken
+taken = pongan_extra.taken_source
+no-source = pongan_extra.q
+gone = pongan_extra.nowhere
 """
 
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from core.errors import UsageError
+from core.optim.config import OptimizerConfig
 from core.plugin import Context
 from generative.data import shapes
 from generative.data.captions import Captioned, Splits
@@ -29,7 +30,7 @@ SMALL = GANCLSConfig(
     CaptionConfig(pictures=40, captions=2),
     **{"batch": 4, "latent": 3, "g_width": 2, "d_width": 2, "word_units": 4, "text_units": 6, "reduced": 4},
     encoder_epochs=0,
-    lr=2e-4,
+    optimizer=OptimizerConfig(lr=2e-4, beta1=0.0),
     ema=0.0,
     eval_pictures=8,
 )
@@ -55,7 +56,7 @@ def context(tmp_path: Path) -> Context:
     return Context(seed=1, folder=tmp_path)
 
 
-ORIGINAL = {"batch_norm": True, "r1": 0.0, "r2": 0.0, "beta1": 0.5}
+ORIGINAL = {"batch_norm": True, "r1": 0.0, "r2": 0.0, "optimizer": OptimizerConfig(lr=2e-4, beta1=0.5)}
 PENALISED = {"batch_norm": False, "r1": 0.7, "r2": 0.3, "penalty_every": 1}
 LAZY = {"batch_norm": False, "r1": 0.2, "r2": 0.1, "penalty_every": 3}
 
@@ -69,7 +70,7 @@ def test_update_is_the_papers(context: Context, fields: dict[str, Any]) -> None:
             variable.assign(8 * variable)  # so that the penalties weigh as much as the loss
     batch = model.stream.next()
     key = tf.constant([model.noise_seed, 0], tf.int64)
-    model.update(*map(tf.constant, (batch.x, batch.text, batch.wrong)), key, tf.constant(2e-4))
+    model.update(*map(tf.constant, (batch.x, batch.text, batch.wrong)), key)
 
     def D(x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         return twin.D_head([twin.D_trunk(x, training=True), v], training=True)
@@ -106,7 +107,9 @@ def test_penalties_stand_in_every_third_update(context: Context) -> None:
 
 @pytest.mark.parametrize("encoder", ["alongside", "before"])
 def test_encoders_train_then_freeze(context: Context, encoder: Any) -> None:
-    model = make(context, encoder=encoder, encoder_epochs=0.2, clip=1e-9)  # 8 of 40 pictures: two updates
+    model = make(
+        context, encoder=encoder, encoder_epochs=0.2, encoder_optimizer=OptimizerConfig(max_grad_norm=1e-9)
+    )  # 8 of 40 pictures: two updates
     before, G = weights(model.T) + weights(model.I), weights(model.G)
     for _ in range(2):
         assert "loss/encoder" in model.step()
@@ -134,7 +137,8 @@ def test_the_text_enters_as_large_as_the_noise() -> None:
 
 
 def test_step_size_is_halved_again_and_again(context: Context) -> None:
-    model = make(context, halve_every=0.1)  # each update is a tenth of an epoch
+    halved = OptimizerConfig(lr=2e-4, lr_schedule="step", lr_steps=1, lr_end=0.5)
+    model = make(context, optimizer=halved)
     rates = [float(model.step()["optim/lr"]) for _ in range(3)]
     np.testing.assert_allclose(rates, [2e-4, 1e-4, 5e-5], rtol=1e-6)
     assert float(model.G_optimizer.learning_rate) == float(model.D_optimizer.learning_rate) == pytest.approx(5e-5)
@@ -159,7 +163,9 @@ def test_ema_is_what_is_drawn(context: Context) -> None:
 
 
 def test_drawing_depends_on_caption_and_seed_only(context: Context) -> None:
-    model = make(context, ema=0.0, lr=0.02)  # far enough from the grey of the first weights
+    model = make(
+        context, ema=0.0, optimizer=OptimizerConfig(lr=0.02, beta1=0.0)
+    )  # far enough from the grey of the first weights
     for _ in range(24):
         model.step()
     text = "a large red circle above a small blue square"
@@ -285,7 +291,7 @@ def test_a_caption_that_is_true_of_all_pictures_leaves_its_group_out(context: Co
 
 def test_data_that_cannot_be_measured_is_refused_before_the_first_update(context: Context) -> None:
     model = make(context)
-    train, test, _ = model.data
+    train, test = model.data[:2]
     alike = Captioned("own", "own", test.images, test.captions, lambda i, j, k: True, test.rows)
     model._splits = Splits(train, alike, None)
     with pytest.raises(UsageError, match="differ in meaning must be held out"):
@@ -314,8 +320,8 @@ def test_sample_draws_what_the_text_says(cli, tmp_path: Path) -> None:
         assert picture.width >= 3 * 64 and picture.mode == "RGB"
     code, _, err = cli("sample", run, "--text", "a large mauve circle")
     assert code == 2 and "'mauve'" in err
-    code, _, err = cli("sample", run, "--text", text, "--interpolate")
-    assert code == 2 and "--text and --interpolate" in err
+    code, _, err = cli("sample", run, "--text", text, "--picture", "interpolate")
+    assert code == 2 and "--text and --picture name two pictures" in err
     for change, word in ((("--model.encoder", "befor"), "before"), (("--model.margin", 3), "margin is 3")):
         code, _, err = cli("run", "gan-cls", *change)
         assert code == 2 and word in err

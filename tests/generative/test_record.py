@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
+import experiments.verbs.resume
 from core import checkpoint
 from core.errors import UsageError
 from core.plugin import Context, build
-from experiments.catalogue import catalogue
-from experiments.run import _moved
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.experiment import field_of
+from experiments.launcher.verbs import call
 from generative.data.captions import open_captions
 from generative.data.record import FILE, Record, checksum, split_order
 from generative.data.settings import CaptionConfig, DataConfig
@@ -271,23 +274,31 @@ def test_every_model_draws_without_its_data_and_learns_nothing_else(tmp_path: Pa
         ("srgan", {"source": "folder:a"}, "--model.source photos", "'photos' would make it another run"),
         ("srgan", {"source": "photos"}, "--model.source folder:a", "was 'photos' when this run began"),
         ("srgan", {}, "--model.test a", "--model.test was '' when this run began"),
-        ("gan-cls", {"data": CaptionConfig("folder:a")}, "--model.data.source flowers:a", "would make it another run"),
-        ("gan-cls", {"data": CaptionConfig("folder:a")}, "--model.data.source folder:b", ""),
-        ("vae", {}, "--model.data.source folder:a", None),
+        ("gan-cls", {"data": {"source": "folder:a"}}, "--model.data.source flowers:a", "would make it another run"),
+        ("gan-cls", {"data": {"source": "folder:a"}}, "--model.data.source folder:b", ""),
+        ("vae", {}, "--model.data.source folder:a", "resume takes only --run"),
+        ("vae", {"data": {"source": "atari:Pong"}}, "--model.data.source atari:Breakout", "resume takes only --run"),
     ],
 )
-def test_what_may_move(name: str, before: dict, words: str, sentence: str | None) -> None:
-    spec = catalogue().plugins[name]
-    config, rest = dataclasses.replace(spec.config(), **before), [*words.split(), "--run.until", "5"]
+def test_what_may_move(
+    name: str, before: dict, words: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is there resumes with its files in another place, and with nothing else changed but the launcher's settings."""
+    resumed = []
+    monkeypatch.setattr(experiments.verbs.resume, "go_on", lambda run: resumed.append(run) or 0)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text(yaml.safe_dump({"experiment": name, "model": before, "run": {"seed": 3}}))
     if sentence:
         with pytest.raises(UsageError, match=sentence):
-            _moved(rest, spec, config)
+            call("resume", [str(run), *words.split(), "--run.until", "5"])
         return
-    moved = _moved(rest, spec, config)
-    assert " ".join(moved).replace("=", " ") == ("" if sentence is None else words.replace("=", " "))
-    assert rest == [*(words.split() if sentence is None else []), "--run.until", "5"], (
-        "other flags stay for others to judge"
-    )
+    assert call("resume", [str(run), *words.split(), "--run.until", "5"]) == 0
+    (run_now,) = resumed
+    assert run_now.settings.until == 5 and run_now.settings.seed == 3
+    given = dict(zip(*[iter(words.replace("=", " ").split())] * 2, strict=True))
+    for flag, value in given.items():
+        assert field_of(run_now.config, flag.removeprefix("--model.")) == value
 
 
 # --- from the command line ----------------------------------------------------------------------------------------------
@@ -305,7 +316,7 @@ def test_sample_export_and_resume_without_and_beside_the_data(
     (tmp_path / "own").rename(tmp_path / "elsewhere")
     code, out, err = cli("sample", run, "--n", 4)
     assert code == 0 and "4 samples" in out, err
-    code, _, err = cli("sample", run, "--reconstructions")
+    code, _, err = cli("sample", run, "--picture", "reconstructions")
     assert code == 2 and "own', which is not there" in err, "these show held-out pictures"
     code, out, err = cli("export", run, "-o", tmp_path / "exported")
     assert code == 0 and "decode" in out, err
@@ -316,7 +327,7 @@ def test_sample_export_and_resume_without_and_beside_the_data(
     code, _, err = cli("resume", run, "--run.until", 4, "--model.latent", 3)
     assert code == 2 and "takes only --run.*, --model.data.source flags" in " ".join(err.split())
     code, out, _ = cli("resume", run, "--help")
-    assert code == 0 and "--model.data.source, where files have moved" in " ".join(out.split())
+    assert code == 0 and "--model.data.source" in out and "where files lie that have moved" in " ".join(out.split())
     code, out, err = cli("resume", run, "--run.until", 4, "--model.data.source", "folder:elsewhere")
     assert code == 0, err
     os.chdir("/")

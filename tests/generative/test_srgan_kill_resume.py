@@ -12,7 +12,8 @@ NETWORK = "--model.blocks 1 --model.width 4 --model.ends 3 --model.d-width 1 --m
 
 
 def experiment(one: int, two: int, save: int) -> list[str]:
-    stages = f"--model.stage-one {one} --model.stage-two {two} --model.schedule-one cosine --run.until {one + two}"
+    falling = f"--model.pixel-optimizer.lr-schedule cosine --model.pixel-optimizer.lr-steps {one}"
+    stages = f"--model.stage-one {one} --model.stage-two {two} {falling} --run.until {one + two}"
     return [
         "srgan",
         *NETWORK.split(),

@@ -14,7 +14,7 @@ from core.errors import UsageError
 from core.layers.srgan import radius, rrdb, srresnet
 from core.picture_files import save_picture
 from generative.srgan.generator import blend, load_generator
-from generative.srgan.upscale import Upscaler, _jobs, upscale_picture
+from generative.srgan.upscale import Upscaler, jobs_of, upscale_picture
 
 TINY = "--model.blocks 1 --model.width 4 --model.ends 3 --model.d-width 1 --model.crop 16 --model.batch 2 --model.eval-side 48"
 
@@ -189,15 +189,15 @@ def test_nothing_of_the_users_is_overwritten_by_accident(tmp_path: Path) -> None
     (tmp_path / "link.png").symlink_to(picture)
     for target in (picture, tmp_path / "in", tmp_path / "link.png"):
         with pytest.raises(UsageError, match=r"is the picture .* itself"):
-            _jobs(picture, target)
+            jobs_of(picture, target)
     for name in ("a.jpg", "a.webp", "a.jpg.png"):
         Image.fromarray(chelsea()[:8, :8]).save(tmp_path / "in" / name)
-    targets = [out.name for _, out in _jobs(tmp_path / "in", tmp_path / "out")]
+    targets = [out.name for _, out in jobs_of(tmp_path / "in", tmp_path / "out")]
     assert targets == ["a.jpg.png", "a.jpg.png.png", "a.png.png", "a.webp.png"]
     (tmp_path / "file").touch()
     for target in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UsageError, match="cannot be made"):
-            _jobs(tmp_path / "in", target)
+            jobs_of(tmp_path / "in", target)
 
 
 def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,9 +243,9 @@ def test_settings_of_wrong_types_are_one_sentence(tmp_path: Path) -> None:
 def test_what_pillow_cannot_write_is_refused_before_any_work(tmp_path: Path, name: str) -> None:
     Image.fromarray(chelsea()[:20, :30]).save(tmp_path / "p.png")
     with pytest.raises(UsageError, match="must name a picture format that can be written"):
-        _jobs(tmp_path / "p.png", tmp_path / name)
+        jobs_of(tmp_path / "p.png", tmp_path / name)
     for good in ("a.png", "a.JPG", "a.webp", "a.tif"):
-        assert _jobs(tmp_path / "p.png", tmp_path / good) == [(tmp_path / "p.png", tmp_path / good)]
+        assert jobs_of(tmp_path / "p.png", tmp_path / good) == [(tmp_path / "p.png", tmp_path / good)]
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_what_pillow_cannot_write_is_refused_before_any_work(tmp_path: Path, nam
         (["RUN", "none.png", "-o", "a.png"], "there is no picture 'none.png'"),
         (["RUN", "PICTURE", "-o", "a.xyz"], "its ending must name a picture format"),
         (["RUN", "PICTURE", "-o", "none/a.png"], "no folder 'none'"),
-        (["RUN", "PICTURE"], "required: -o/--out"),
+        (["RUN", "PICTURE"], "Missing from pongan upscale: -o"),
         (["RUN", "PICTURE", "-o", "TMP/a.png", "--weights", "bset"], "did you mean 'best'"),
         (["RUN", "PICTURE", "-o", "TMP/a.png", "--toward", "RUN", "--alpha", "2"], "--alpha is 2"),
         (["RUN", "PICTURE", "-o", "TMP/a.png", "--window", "8", "--overlap", "4"], "more than twice its overlap"),

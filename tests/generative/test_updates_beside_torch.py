@@ -137,8 +137,8 @@ def scaled(x: tf.Tensor) -> Any:
 def compare_fresh(pair: Pair, x: np.ndarray) -> None:
     """Compare one update for batches x [D's and, if it looks at real pictures, G's, B, ...]; G has noise of its own."""
     model, options = pair.model, pair.options
-    key = tf.constant([model.noise_seed, 0], tf.int64)
-    z = [torch.tensor(np.asarray(model._noise(key * [1, 2] + [0, k]), np.float64)) for k in (0, 1)]
+    key = tf.constant([model.game.noise_seed, 0], tf.int64)
+    z = [torch.tensor(np.asarray(model.game.noise(key * [1, 2] + [0, k]), np.float64)) for k in (0, 1)]
     own = tf.random.experimental.stateless_fold_in(key, 1)
     alpha = torch.tensor(np.asarray(tf.random.stateless_uniform((BATCH,), own), np.float64))
     model._update(tf.constant(x), key)
@@ -167,7 +167,7 @@ def test_ragan(attempt: Any, name: str, network: Any) -> None:
             latent=5,
         )
         model = RaGAN(config, context)
-        compare_fresh(Pair(model, model.C, model.C_optimizer, options), model.stream.take(2))
+        compare_fresh(Pair(model, model.C, model.C_optimizer, options), model.game.stream.take(2))
         model.close()
 
     attempt(check)
@@ -190,7 +190,7 @@ def test_wgan(attempt: Any, constraint: Any, network: Any) -> None:
             latent=5,
         )
         model = WGAN(config, context)
-        compare_fresh(Pair(model, model.f, model.f_optimizer, options), model.stream.take(1))
+        compare_fresh(Pair(model, model.f, model.f_optimizer, options), model.game.stream.take(1))
         model.close()
 
     attempt(check)
@@ -202,10 +202,10 @@ def test_dcgan(attempt: Any, network: Any) -> None:
         options = peer.Options(network=network, loss="sgan", constraint="none", batch_norm=True, width=4, latent=5)
         model = DCGAN(DCGANConfig(network=network, **COMMON), context)
         pair = Pair(model, model.D, model.D_optimizer, options)
-        x = model.stream.take(1)
-        key = tf.constant([model.noise_seed, 0], tf.int64)
+        x = model.game.stream.take(1)
+        key = tf.constant([model.game.noise_seed, 0], tf.int64)
         z = torch.tensor(np.asarray(tf.random.stateless_normal((BATCH, 5), key), np.float64))
-        model._update(tf.cast(x[0], tf.float32) / 127.5 - 1, key)
+        model._step_both(tf.cast(x[0], tf.float32) / 127.5 - 1, key)
         fake = pair.torch_G(z)
         nothing = torch.zeros(BATCH)
         pair.assert_equal(

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from experiments.catalogue import catalogue
 from gymnasium.spaces import Box
 
 from agents.rl.networks import torso
@@ -14,7 +15,6 @@ from agents.rl.observations import Observations
 from core.errors import UsageError
 from core.mirror import Mirror
 from core.plugin import Context, build
-from experiments.catalogue import catalogue
 from tests.contract import check_contract, tiny
 
 MODULE = """

@@ -3,6 +3,7 @@
 # ruff: noqa: NPY002 - the global state is what these tests are about
 from __future__ import annotations
 
+import inspect
 import random
 import threading
 import time
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from core import tl
-from core.tl import _keypoints
+from core.tl.prepro import opencv
 
 IMAGE = np.random.default_rng(0).random([12, 10, 3])
 GREY = IMAGE[:, :, :1]
@@ -105,6 +106,30 @@ def test_multi_treats_images_like_the_single_form(multi: str) -> None:
     for images, image in zip(both, one, strict=True) if isinstance(both, list) else [(both, one)]:
         np.testing.assert_allclose(images[0], image, atol=1e-12)
         np.testing.assert_allclose(images[1], image, atol=1e-12)
+
+
+@pytest.mark.parametrize("multi", [name for name in tl.prepro.__all__ if name.endswith(("_multi", "_multi2"))])
+def test_multi_has_the_parameters_of_the_single_form(multi: str) -> None:
+    single = getattr(tl.prepro, multi.replace("_multi2", "2").replace("_multi", ""))
+    form = getattr(tl.prepro, multi)
+    parameters = list(inspect.signature(single).parameters.values())
+    if multi == "flip_axis_multi":
+        parameters[1] = parameters[1].replace(default=inspect.Parameter.empty)
+        with pytest.raises(TypeError, match="axis"):
+            form([IMAGE])
+    assert list(inspect.signature(form).parameters.values())[1:] == parameters[1:]
+    assert form.__name__ == multi
+    with pytest.raises(TypeError, match="colour"):
+        form([IMAGE], 1, 1, colour=True)
+
+
+def test_images_together_share_their_draw_whatever_other_threads_draw() -> None:
+    def flip_and_turn(item: np.ndarray) -> np.ndarray:
+        turned = tl.prepro.rotation_multi([item] * 4, 90, is_random=True)
+        return tl.prepro.crop_multi(turned, 8, 8, is_random=True)
+
+    for together in tl.prepro.threading_data([IMAGE] * 40, flip_and_turn):
+        assert (together == together[0]).all()
 
 
 # --- moving pixels ----------------------------------------------------------------------------------------------------
@@ -350,7 +375,7 @@ def test_warping_and_resizing_are_opencvs(dtype: str, channels: tuple[int, ...])
         h, w = x.shape[:2]
         new_h, new_w = map(int, rng.integers(1, 60, 2))
         theirs = cv2.resize(x, (new_w, new_h), interpolation=cv2.INTER_AREA).reshape(new_h, new_w, *channels)
-        np.testing.assert_allclose(_keypoints._resize(x, new_w, new_h), theirs, tolerance, tolerance)
+        np.testing.assert_allclose(opencv.resize_area(x, new_w, new_h), theirs, tolerance, tolerance)
         if int(cv2.__version__.split(".")[0]) >= 5 and dtype != "float64":
             continue  # OpenCV 5 no longer rounds positions to 1/32 of a pixel
         matrix = np.eye(3) + rng.uniform(-0.4, 0.4, [3, 3])
@@ -366,7 +391,7 @@ def test_warping_and_resizing_are_opencvs(dtype: str, channels: tuple[int, ...])
 def test_enlarging_stays_within_the_neighbours(dtype: str, size: tuple[int, int]) -> None:
     ramp = np.broadcast_to(np.arange(10, dtype=dtype) * 20, (12, 10))
     scale = (size[0] / 12, size[1] / 10)
-    resized = _keypoints._resize(ramp, size[1], size[0])
+    resized = opencv.resize_area(ramp, size[1], size[0])
     assert resized.dtype == dtype
     assert resized.shape == size
     assert (np.diff(resized[0].astype(float)) >= 0).all()

@@ -45,7 +45,3 @@ class TabularQ:
 
     def close(self):
         self.env.close()
-
-
-def print_table(arguments):
-    print("greedy-table", *arguments)

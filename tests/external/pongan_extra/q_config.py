@@ -16,7 +16,7 @@ from envs import EnvConfig
     subject="env.id",
     tiny={"env.id": "FrozenLake-v1"},
     run={"until": 400, "log_every": 100, "eval_every": 200, "save_every": 200},
-    commands={"greedy-table": "pongan_extra.q:print_table"},
+    verbs={"greedy-table": "pongan_extra.greedy_table"},
 )
 @dataclass(frozen=True)
 class QConfig:

@@ -1,0 +1,364 @@
+"""Runs side by side, grouped by configuration, with intervals over seeds."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.disk import check_output, write_output
+from core.errors import UsageError, nearest
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.folder import RunFolder
+from experiments.launcher.yaml_file import flattened
+from experiments.statistics import area, bootstrap_interval, interquartile_mean
+
+__all__ = ["NOT_COMPARED", "Group", "Run", "find_runs", "furthest", "grouped", "read_run", "remarks", "report"]
+
+FEW = 3  # differing settings that fit into a label
+NO_RUNS = ("replaced", "ray")  # folders of a sweep: what pbt put aside, and Ray's own
+NOT_COMPARED = (
+    "seed",
+    "folder",
+    "tag",
+    "until",
+    "time_limit",
+    "log_every",
+    "eval_every",
+    "save_every",
+    "threads",
+    "device",
+    "strategy",
+)
+"""Settings of the launcher that make no other configuration."""
+OVERSHOOT = 1.01  # runs whose clocks differ by less have come equally far: an update ends where it ends
+
+
+@dataclass
+class Run:
+    """What the table needs of one run, finished or not."""
+
+    path: Path
+    experiment: str
+    preset: str | None
+    settings: dict[str, Any]  # flat, without seed and cadence
+    seed: int
+    status: str
+    steps: list[int]  # clock of each point of the metric
+    values: list[float]
+    seconds: float  # of training
+    timed: int  # clock that was reached after these seconds
+    started: str = ""  # as in meta.json: later times sort later
+
+    @property
+    def clock(self) -> int:
+        return self.steps[-1]
+
+
+@dataclass
+class Group:
+    """Runs of one experiment and one configuration, which differ by their seed."""
+
+    letter: str
+    experiment: str
+    differing: dict[str, Any]  # the settings in which groups of this comparison differ
+    goal: str | None  # max or min; None where nothing says which way is better
+    runs: list[Run]
+
+    @property
+    def name(self) -> str:
+        """Letter and preset (or experiment), and the differing settings where they are few."""
+        presets = {run.preset for run in self.runs}
+        preset = presets.pop() if len(presets) == 1 else None
+        few = self.differing.items() if len(self.differing) <= FEW else ()
+        return " ".join([self.letter, preset or self.experiment, *(f"{_short(key)}={value}" for key, value in few)])
+
+    def last(self) -> list[float]:
+        return [run.values[-1] for run in self.runs]
+
+    def best(self) -> list[float]:
+        """Return the best value of each run; none for a metric that is not the headline, whose better way is not known."""
+        if self.goal is None:
+            return []
+        return [max(run.values) if self.goal == "max" else min(run.values) for run in self.runs]
+
+    def areas(self) -> list[float]:
+        return [area(run.steps, run.values) for run in self.runs]
+
+    def row(self) -> dict[str, Any]:
+        """Return the line of the table, as numbers."""
+        last, interval = self.last(), bootstrap_interval(self.last())
+        minutes = [run.seconds / 60 for run in self.runs]
+        speed = [run.timed / run.seconds for run in self.runs if run.seconds > 0]
+        return {
+            "group": self.letter,
+            "experiment": self.experiment,
+            **self.differing,
+            "seeds": len(self.runs),
+            "last mean": float(np.mean(last)),
+            "last low": interval[0] if interval else None,
+            "last high": interval[1] if interval else None,
+            "last iqm": interquartile_mean(last),
+            "best mean": float(np.mean(self.best())) if self.goal else None,
+            "area mean": float(np.mean(self.areas())),
+            "clock": min(run.clock for run in self.runs),
+            "minutes": float(np.mean(minutes)),
+            "steps/s": float(np.median(speed)) if speed else None,
+            "status": ", ".join(sorted({run.status for run in self.runs})),
+        }
+
+
+def report(
+    places: Sequence[str], *, metric: str = "", plot_file: str = "compare.png", csv_file: str = "", html_file: str = ""
+) -> None:
+    """Print a table of the runs at or below `places`, write its curves as a PNG, and where named CSV and an HTML page.
+
+    `metric` is by default the headline that all of them share. Raises UsageError where there is nothing to compare or a file
+    cannot be written.
+    """
+    from rich.console import Console
+
+    for file in filter(None, (plot_file, csv_file, html_file)):
+        check_output(Path(file))
+    found = find_runs(places)
+    tag = metric or headline(found)
+    runs = [run for path in found if (run := read_run(path, tag)) is not None]
+    if not runs:
+        raise UsageError(f"none of these runs has a point of {tag!r}; wait for it or choose another with --metric")
+    groups = grouped(furthest(runs), tag)
+    tables, picture = [as_table(groups, tag), *differences(groups)], draw(groups, tag)
+    notes = remarks(groups, len(runs))
+
+    Console(highlight=False).print(*tables, sep="\n")
+    for line in notes:
+        print(line)
+    write_output(Path(plot_file), lambda file: file.write(picture))
+    print(f"curves   {plot_file}")
+    if csv_file:
+        rows = [group.row() for group in groups]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+        write_output(Path(csv_file), lambda file: file.write(text.getvalue().encode()))
+        print(f"numbers  {csv_file}")
+    if html_file:
+        page = Console(record=True, file=io.StringIO(), width=160, highlight=False)
+        page.print(*tables, *notes, sep="\n")
+        image = f'<img alt="curves" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
+        html = page.export_html().replace("</body>", f"{image}</body>")
+        write_output(Path(html_file), lambda file: file.write(html.encode()))
+        print(f"page     {html_file}")
+
+
+def as_table(groups: Sequence[Group], tag: str) -> Any:
+    """Return the comparison as a rich table."""
+    from rich.table import Table
+    from rich.text import Text
+
+    runs = [run for group in groups for run in group.runs]
+    alone = "; a single seed has no interval" if any(len(group.runs) == 1 for group in groups) else ""
+    table = Table(
+        title=f"{tag} of {len(runs)} runs", caption=f"last: mean over seeds and its 95 % bootstrap interval{alone}"
+    )
+    for column in ("runs", "n", "last", "IQM", "best", "area", "clock", "minutes", "steps/s", "status"):
+        table.add_column(column, overflow="fold", justify="left" if column in ("runs", "status") else "right")
+    for group in groups:
+        row = group.row()
+        interval = "" if row["last low"] is None else f" [{row['last low']:.4g}, {row['last high']:.4g}]"
+        speed = "" if row["steps/s"] is None else f"{row['steps/s']:,.0f}"
+        table.add_row(
+            Text(group.name),
+            str(row["seeds"]),
+            Text(f"{row['last mean']:.4g}{interval}"),
+            *("" if row[key] is None else f"{row[key]:.4g}" for key in ("last iqm", "best mean", "area mean")),
+            *(f"{row['clock']:,}", f"{row['minutes']:.1f}", speed, row["status"]),
+        )
+    return table
+
+
+def differences(groups: Sequence[Group]) -> list[Any]:
+    """Return, for each experiment whose groups differ in more than fits into a label, a table of settings by group."""
+    from rich.table import Table
+
+    tables = []
+    for experiment in dict.fromkeys(group.experiment for group in groups):
+        members = [group for group in groups if group.experiment == experiment]
+        if len(members[0].differing) <= FEW:
+            continue
+        table = Table(title=f"what differs in {experiment}", box=None)
+        for column in ("setting", *(group.letter for group in members)):
+            table.add_column(column, overflow="fold")
+        for key in dict.fromkeys(key for group in members for key in group.differing):
+            table.add_row(_short(key), *(str(group.differing.get(key, "")) for group in members))
+        tables.append(table)
+    return tables
+
+
+def find_runs(places: Sequence[str]) -> list[Path]:
+    """Return the run folders at or below the given places, without those that sweeps put aside; UsageError when one has none."""
+    found: dict[Path, None] = {}
+    for place in places:
+        root = Path(place)
+        if not root.is_dir():
+            raise UsageError(f"there is no folder {place!r}; give run folders or a folder of runs")
+        here = sorted(
+            path.parent for path in root.rglob("config.yaml") if not {*path.relative_to(root).parts[:-1]} & {*NO_RUNS}
+        )
+        if not here:
+            raise UsageError(f"{place!r} has no run below it; runs look like runs/NAME/ENV/DATE-TIME-sSEED")
+        found |= dict.fromkeys(here)
+    return list(found)
+
+
+def headline(paths: Sequence[Path]) -> str:
+    """Return the tag by which all the runs are ranked; UsageError when they have different ones."""
+    plugins = catalogue().plugins
+    tags = {}
+    for path in paths:
+        name = RunFolder.read_config(path)["experiment"]
+        tags[plugins[name].headline if name in plugins else f"unknown, since {name!r} is not installed"] = name
+    if len(tags) != 1 or next(iter(tags)).startswith("unknown"):
+        listed = ", ".join(f"{tag} ({name})" for tag, name in tags.items())
+        raise UsageError(f"these runs share no headline metric: {listed}; choose one with --metric")
+    return next(iter(tags))
+
+
+def read_run(path: Path, tag: str) -> Run | None:
+    """Read one run; None, said on stderr, when it has no point of `tag` yet."""
+    from experiments.launcher.events import read_scalars
+
+    config = RunFolder.read_config(path)
+    scalars = read_scalars(path)
+    if tag not in scalars:
+        print(f"left out: {path} has no point of {tag!r}; {nearest(tag, scalars)}", file=sys.stderr)
+        return None
+    points = dict(scalars[tag])  # a step that was logged twice counts once
+    settings: dict[str, Any] = {}
+    for part, values in config.items():
+        if isinstance(values, dict):
+            settings |= flattened({part: {k: v for k, v in values.items() if part != "run" or k not in NOT_COMPARED}})
+    meta = RunFolder.meta(path)
+    timed, seconds = scalars.get("time/elapsed", [(0, 0.0)])[-1]
+    if not seconds:  # the run was over before its first line
+        results = RunFolder.results(path)
+        timed, seconds = results["clock"]["value"] if results else 0, results.get("wall_clock_seconds", 0.0)
+    return Run(
+        path=path,
+        experiment=config["experiment"],
+        preset=config.get("preset"),
+        settings=settings,
+        seed=config.get("run", {}).get("seed", 0),
+        status=RunFolder.status(path),
+        steps=sorted(points),
+        values=[points[step] for step in sorted(points)],
+        seconds=seconds,
+        timed=timed,
+        started=str(meta.get("started", "")),
+    )
+
+
+def furthest(runs: Sequence[Run]) -> list[Run]:
+    """Return one run of each configuration and seed, since repeats are no further seeds: the one with the highest clock.
+
+    Of those that have come equally far the one that began last.
+    """
+    kept: dict[tuple[str, int], Run] = {}
+    for run in runs:
+        key = (_configuration(run), run.seed)
+        if key not in kept or _progress(run) > _progress(kept[key]):
+            kept[key] = run
+    chosen = {id(run) for run in kept.values()}
+    return [run for run in runs if id(run) in chosen]
+
+
+def _progress(run: Run) -> tuple[int, str, str]:
+    return run.clock, run.started, run.path.name
+
+
+def remarks(groups: Sequence[Group], found: int) -> list[str]:
+    """Return a line for each thing that the table alone would hide, of `found` runs that were read."""
+    lines = []
+    count = sum(len(group.runs) for group in groups)
+    if count < found:
+        lines.append(
+            f"left out: {found - count} of {found} runs, of which another with the same settings and seed has come further, "
+            "or as far and later"
+        )
+    for group in groups:
+        clocks = sorted(run.clock for run in group.runs)
+        if clocks[-1] <= clocks[0] * OVERSHOOT:
+            continue
+        lines.append(
+            f"{group.letter}: its runs have come to different clocks, {clocks[0]:,} to {clocks[-1]:,}; last, best and area are "
+            "those of each run's own end"
+        )
+    return lines
+
+
+def grouped(runs: Sequence[Run], tag: str) -> list[Group]:
+    """Return the runs, read with their curves of `tag`, in groups of one experiment and configuration, in order of appearance."""
+    plugins = catalogue().plugins
+    by_configuration: dict[str, list[Run]] = {}
+    for run in runs:
+        by_configuration.setdefault(_configuration(run), []).append(run)
+    groups: list[Group] = []
+    for members in by_configuration.values():
+        experiment = members[0].experiment
+        peers = [other[0].settings for other in by_configuration.values() if other[0].experiment == experiment]
+        differing = {
+            key: value for key, value in members[0].settings.items() if any(peer.get(key) != value for peer in peers)
+        }
+        goal = plugins[experiment].goal if experiment in plugins and plugins[experiment].headline == tag else None
+        groups.append(Group(_letter(len(groups)), experiment, differing, goal, members))
+    return groups
+
+
+def draw(groups: Sequence[Group], tag: str) -> bytes:
+    """Return the curves as a PNG: mean over seeds as far as all have come, with its 95 % bootstrap interval."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(8, 4.5), dpi=110, layout="constrained")
+    for group in groups:
+        steps = np.unique(np.concatenate([run.steps for run in group.runs]))
+        first, last = max(run.steps[0] for run in group.runs), min(run.steps[-1] for run in group.runs)
+        steps = steps[(steps >= first) & (steps <= last)]
+        if not len(steps):  # they do not overlap
+            steps = np.array([last])
+        curves = np.array([np.interp(steps, run.steps, run.values) for run in group.runs])  # [seeds, points]
+        (line,) = axis.plot(steps, curves.mean(0), label=f"{group.name} ({len(curves)})", marker=".", linewidth=1.5)
+        if len(curves) > 1:
+            bounds = np.array([bootstrap_interval(column) for column in curves.T])  # [points, 2]
+            axis.fill_between(steps, bounds[:, 0], bounds[:, 1], color=line.get_color(), alpha=0.2, linewidth=0)
+    axis.set(xlabel="clock", ylabel=tag, title=f"{tag}: mean over seeds, 95 % bootstrap interval")
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False, fontsize="small")
+    output = io.BytesIO()
+    figure.savefig(output, format="png")
+    plt.close(figure)
+    return output.getvalue()
+
+
+def _configuration(run: Run) -> str:
+    return json.dumps([run.experiment, run.settings], sort_keys=True, default=str)
+
+
+def _short(key: str) -> str:
+    """Return a setting's name without the prefix that all of a plugin's settings share."""
+    return key.removeprefix("agent.").removeprefix("model.")
+
+
+def _letter(number: int) -> str:
+    """Return A to Z, then A2, B2 and so on."""
+    return chr(ord("A") + number % 26) + (str(number // 26 + 1) if number >= 26 else "")

@@ -1,0 +1,153 @@
+"""What a verb is about: an experiment that is named and configured, or a run that is there."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from core.errors import UsageError
+from core.plugin import Spec
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.flags import current_names, flags, parse, take_option
+from experiments.launcher.folder import RunFolder
+from experiments.launcher.settings import RunConfig
+from experiments.launcher.yaml_file import read_yaml
+
+__all__ = ["Experiment", "StoredRun", "field_of"]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A plugin and its configuration."""
+
+    spec: Spec
+    label: str
+    """Name of the preset, or else of the plugin."""
+    config: Any
+    settings: RunConfig
+    words: tuple[str, ...] = ()
+    """The settings that were given after the name, as they were given."""
+    flags: Any = None
+    """Those of the verb, where one was parsed with the settings."""
+
+    @property
+    def subject(self) -> str:
+        """What is learned from: the environment or the data source."""
+        return str(field_of(self.config, self.spec.subject))
+
+    @classmethod
+    def of(cls, argv: Sequence[str], verb: type | None = None, prog: str = "python -m experiments.run") -> Experiment:
+        """Read `<plugin or preset> [--config FILE] [flags]`, and with `verb` its flags too.
+
+        Raises UsageError for a name that does not exist and for what `experiments.launcher.flags.parse` refuses.
+        """
+        name, rest = argv[0], list(argv[1:])
+        spec, preset = catalogue().find(name)
+        layers: list[tuple[str, Mapping[str, Any]]] = []
+        if preset is not None:
+            layers.append((f"preset {preset.name}", _relaunch_values(preset.path, spec)))
+        file = take_option(rest, "--config")
+        if file is not None:
+            layers.append((file, _relaunch_values(Path(file), spec)))
+        label = preset.name if preset else spec.name
+        usage = inspect.cleandoc(verb.__doc__ or "") if verb and fields(verb) else _examples(label, spec)
+        parsed = parse(spec, layers, rest, prog=f"{prog} {label}", usage=usage, verb=verb)
+        config = getattr(parsed, spec.prefix)
+        return cls(spec, label, config, parsed.run, tuple(_settings(argv[1:])), getattr(parsed, "flags", None))
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run's folder, and its configuration with what flags change in it."""
+
+    path: Path
+    """As it was given."""
+    spec: Spec
+    label: str
+    config: Any
+    settings: RunConfig
+    stored: Mapping[str, Any]
+    """What config.yaml says."""
+    given: Mapping[str, str]
+    """Settings that flags change: dotted name -> the flag as it was given."""
+    began: Experiment
+    """What it is without those flags."""
+    flags: Any = None
+    """Those of the verb, where one was parsed with the settings."""
+
+    @classmethod
+    def of(cls, argv: Sequence[str], verb: type | None = None, prog: str = "pongan") -> StoredRun:
+        """Read `<run folder> [flags]`, and with `verb` its flags too.
+
+        Raises UsageError for a folder that is no run's and for what `experiments.launcher.flags.parse` refuses.
+        """
+        path, rest = Path(argv[0]), list(argv[1:])
+        RunFolder.check(path)
+        stored = RunFolder.read_config(path)
+        spec, _ = catalogue().find(stored["experiment"])
+        file = path / "config.yaml"
+        layers = [(str(file), current_names(_relaunch_values(file, spec), spec))]
+        usage = inspect.cleandoc((verb and verb.__doc__) or "")
+        parsed = parse(spec, layers, rest, prog=f"{prog} {argv[0]}", usage=usage, verb=verb)
+        names = [word.partition("=")[0] for word in _settings(rest) if word.startswith("--")]
+        given = {name[2:].replace("-", "_"): name for name in names}
+        label = str(stored.get("preset", spec.name))
+        began = parse(spec, layers, [], prog=prog, usage="") if given else parsed
+        config = getattr(parsed, spec.prefix)
+        return cls(
+            path,
+            spec,
+            label,
+            config,
+            parsed.run,
+            stored,
+            given,
+            Experiment(spec, label, getattr(began, spec.prefix), began.run),
+            getattr(parsed, "flags", None),
+        )
+
+
+def field_of(config: Any, dotted: str) -> Any:
+    """Return a field of nested dataclasses; UsageError where a plugin's registration names one that is not there."""
+    for name in dotted.split("."):
+        if not hasattr(config, name):
+            raise UsageError(
+                f"{type(config).__name__} has no field {name!r}, which the plugin's registration names ({dotted!r})"
+            )
+        config = getattr(config, name)
+    return config
+
+
+def _settings(words: Sequence[str]) -> list[str]:
+    """Return the words that are settings of the run, --config among them, without the verb's own flags."""
+    kept, ours = [], False
+    for word in words:
+        if word.startswith("-") and not re.match(r"-\.?\d", word):  # a negative number is a value
+            name = word.partition("=")[0]
+            ours = "." in name or name == "--config"
+        if ours:
+            kept.append(word)
+    return kept
+
+
+def _relaunch_values(file: Path, spec: Spec) -> dict[str, Any]:
+    values = read_yaml(file)
+    owner = values.pop("experiment", spec.name)
+    values.pop("preset", None)
+    values.pop("benchmark", None)  # what `experiments.benchmarks.suite` measures of a preset; no setting of a run
+    if owner != spec.name:
+        raise UsageError(f"{file} configures the experiment {owner!r}, not {spec.name!r}")
+    return values
+
+
+def _examples(label: str, spec: Spec) -> str:
+    number = next((name for name, kind in flags(spec.config).items() if kind is float), None)
+    flag = f"--{spec.prefix}.{number.replace('_', '-')} {field_of(spec.config(), number)}" if number else "--run.seed 2"
+    return (
+        f"Examples:\n\n  python -m experiments.run {label} --run.time-limit 120\n\n"
+        f"  python -m experiments.run {label} {flag} --run.seed 2 --run.tag trial"
+    )

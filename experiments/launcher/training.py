@@ -1,0 +1,263 @@
+"""One run from beginning to end: records, training, what is said to the user."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import UsageError
+from core.plugin import Spec
+from experiments.launcher.catalogue import catalogue
+from experiments.launcher.experiment import Experiment, StoredRun
+from experiments.launcher.flags import as_dict
+from experiments.launcher.folder import RunFolder
+from experiments.launcher.restore import make_plugin
+from experiments.launcher.settings import RunConfig
+from experiments.launcher.strangers import Interrupts, close, keep_traceback, reason
+from experiments.launcher.yaml_file import flattened
+
+__all__ = ["go_on", "start"]
+
+
+def start(experiment: Experiment, observe: Callable[[Any], None] | None = None) -> int:
+    """Start a run. Returns the exit code: 0 done, 130 or 143 stopped by a signal.
+
+    `observe` is called with the `Loop` before it begins to train. Raises UsageError for whatever ends the run before its time.
+    """
+    spec, settings = experiment.spec, experiment.settings
+    subject = experiment.subject
+    _check_strategy(spec, settings)
+    chosen = _configure_runtime(settings)
+    with _workplace(settings) as place:
+        folder = RunFolder.create(place.root or settings.folder, experiment.label, subject, settings.seed, settings.tag)
+        values = {
+            "experiment": spec.name,
+            "preset": experiment.label,
+            spec.prefix: as_dict(experiment.config),
+            "run": as_dict(settings),
+        }
+        with _disk_errors(spec):
+            folder.write_config(values)
+        return _train(experiment, folder, chosen, place, observe)
+
+
+def go_on(run: StoredRun) -> int:
+    """Go on with a run from its newest whole checkpoint, with the settings that `run` has now. Returns the exit code."""
+    spec, settings, path = run.spec, run.settings, run.path
+    _check_strategy(spec, settings)
+    chosen = _configure_runtime(settings)
+    with _workplace(settings) as place:
+        if place.root is not None:  # another worker writes the run: this one reads a copy
+            path = Path(shutil.copytree(path, Path(place.root) / path.name, ignore=shutil.ignore_patterns(".lock")))
+        folder = RunFolder.open(path)
+        values = {**run.stored, spec.prefix: as_dict(run.config), "run": as_dict(settings)}
+        experiment = Experiment(spec, run.label, run.config, settings)
+        return _train(experiment, folder, chosen, place, None, resuming=values)
+
+
+# --- one run from beginning to end ------------------------------------------------------------------------------------
+
+
+def _train(
+    experiment: Experiment,
+    folder: RunFolder,
+    chosen: dict[str, Any],
+    place: _Workplace,
+    observe: Callable[[Any], None] | None,
+    *,
+    resuming: Mapping[str, Any] | None = None,
+) -> int:
+    """Train a new run, or go on with one: then `resuming` is its configuration, which is kept if the run can be restored."""
+    from experiments.launcher.console import Display, closing_table
+    from experiments.launcher.loop import Loop
+
+    spec, label, settings = experiment.spec, experiment.label, experiment.settings
+    with _disk_errors(spec):
+        folder.write_meta(status="running", experiment=spec.name, preset=label, seed=settings.seed, runtime=chosen)
+    display = Display(label, spec.clock, settings.until, settings.time_limit)
+    python = _python()  # before an environment changes the working directory
+    again = f"{python} -m experiments resume {shlex.quote(str(folder.given))}"
+    plugin: Any = None
+    loop: Any = None
+    scope = contextlib.ExitStack()
+    interrupts = scope.enter_context(Interrupts())
+    try:
+        scope.enter_context(place.strategy.scope() if place.strategy else contextlib.nullcontext())
+        plugin = make_plugin(spec, experiment.config, settings, folder.files, display.say, place.strategy)
+        loop = Loop(plugin, spec, settings, folder, display, place.together)
+        if resuming is not None:
+            forked = folder.read_meta().get("forked", {}).get("checkpoint")
+            name = loop.restore(forked)
+            resumed = [*folder.read_meta().get("resumed", []), {"checkpoint": name, "argv": sys.argv}]
+            folder.write_meta(resumed=resumed)
+            folder.write_config(resuming)
+            display.say(f"resumed {folder.given} at {plugin.clock:,} {spec.clock}")
+        else:
+            loop.begin(
+                _texts(folder, chosen),
+                {"experiment": label, "run.seed": settings.seed}
+                | dict(flattened({spec.prefix: as_dict(experiment.config)})),
+            )
+            display.say(f"{spec.name} on {experiment.subject}: {folder.given}")
+        if place.strategy is not None:
+            display.say(f"{place.strategy.num_replicas_in_sync} replicas share every batch")
+        if observe is not None:
+            observe(loop)
+        stopped = loop.train()
+        if stopped is None:
+            loop.events.finished(True)
+    except BaseException as failure:  # the run's folder must say why it ended, whatever a plugin raised
+        display.close()
+        if isinstance(failure, KeyboardInterrupt) and (interrupts.by_user or (loop is not None and loop.interrupted)):
+            folder.write_meta(status="interrupted: stopped without saving")
+            display.say(f"stopped without saving; resume from the last checkpoint: {again}")
+            return 130
+        why = reason(failure, spec)
+        hint = keep_traceback(failure, folder.path / "traceback.txt")
+        if loop is not None and loop.trained:
+            hint += f"; training is done and saved, and this evaluates it again: {again}"
+        with contextlib.suppress(OSError):  # on a full disk the sentence below is all that can still be said
+            folder.write_meta(status=f"failed: {why}")
+            if loop is not None and hasattr(loop, "events"):
+                loop.events.finished(False)
+        raise UsageError(why + hint) from failure
+    finally:
+        display.close()
+        if plugin is not None and hasattr(plugin, "close"):
+            close(plugin, spec, display.say)
+        scope.close()
+        if loop is not None and hasattr(loop, "events"):
+            with contextlib.suppress(OSError):  # likewise: what could not be written was reported above
+                loop.events.close()
+        folder.close()
+    if stopped is not None:
+        name = signal.Signals(stopped).name
+        folder.write_meta(status=f"interrupted: {name}")
+        display.say(f"saved at {plugin.clock:,} {spec.clock}; go on with: {again}")
+        return 128 + stopped
+    results = _results(experiment, folder, loop)
+    with _disk_errors(spec):
+        folder.write_results(results)
+        folder.write_meta(status="finished")
+    values = {k: v for k, v in loop.last["values"].items() if isinstance(v, (int, float, str))}
+    closing_table(
+        display.console,
+        f"{label} on {results['subject']}, seed {settings.seed}",
+        {
+            spec.clock: f"{plugin.clock:,}",
+            "minutes": results["wall_clock_seconds"] / 60,
+            "steps per second": results["steps_per_second"],
+        }
+        | values,
+    )
+    display.say(f"results      {folder.given / 'results.json'}")
+    display.say(f"TensorBoard  {python} -m tensorboard.main --logdir {shlex.quote(settings.folder)}")
+    display.say(f"go on        {again} --run.until {2 * settings.until}")
+    return 0
+
+
+@dataclass(frozen=True)
+class _Workplace:
+    """Where a run trains: the strategy, a folder of its own for a worker that does not write the run, and a vote on stopping."""
+
+    strategy: Any = None
+    root: str | None = None
+    together: Callable[[int], int] = lambda reason: reason
+
+
+def _check_strategy(spec: Spec, settings: RunConfig) -> None:
+    if settings.strategy == "none" or spec.distributed:
+        return
+    others = sorted(name for name, other in catalogue().plugins.items() if other.distributed)
+    why = "an agent, and agents train on one device" if spec.kind == "agent" else "not made for several devices"
+    raise UsageError(
+        f"run.strategy is {settings.strategy!r}, but {spec.name!r} is {why}; {', '.join(others)} can be distributed"
+    )
+
+
+@contextlib.contextmanager
+def _workplace(settings: RunConfig) -> Iterator[_Workplace]:
+    if settings.strategy == "none":
+        yield _Workplace()
+        return
+    from core.distributed import make_strategy, multiworker_role, together
+
+    if settings.strategy == "mirrored":
+        yield _Workplace(make_strategy("mirrored"))
+        return
+    number, _ = multiworker_role()
+    strategy = make_strategy("multiworker")
+    with tempfile.TemporaryDirectory(prefix=f"pongan-worker{number}-") as scratch:
+        yield _Workplace(strategy, scratch if number else None, together(strategy))
+
+
+def _configure_runtime(settings: RunConfig) -> dict[str, Any]:
+    from core.runtime import configure
+
+    return configure(
+        device=settings.device,
+        threads=settings.threads,
+        precision=settings.precision,
+        deterministic=settings.deterministic,
+    )
+
+
+def _results(experiment: Experiment, folder: RunFolder, loop: Any) -> dict[str, Any]:
+    spec, meta = experiment.spec, folder.read_meta()
+    seconds = loop.elapsed
+    return {
+        "experiment": spec.name,
+        "preset": experiment.label,
+        "subject": experiment.subject,
+        "seed": experiment.settings.seed,
+        "clock": {"value": loop.plugin.clock, "unit": spec.clock},
+        "wall_clock_seconds": seconds,
+        "steps_per_second": loop.plugin.clock / seconds if seconds else 0.0,
+        "headline": {
+            "tag": spec.headline,
+            "goal": spec.goal,
+            "final": loop.last["values"][spec.headline],
+            "best": loop.best,
+        },
+        "evaluation": loop.last["values"],
+        "resumed": len(meta.get("resumed", [])),
+        "runtime": meta["runtime"],
+        "versions": meta["versions"],
+        "git": meta["git"],
+    }
+
+
+@contextlib.contextmanager
+def _disk_errors(spec: Spec) -> Iterator[None]:
+    """Make one sentence of what the disk refuses before and after training."""
+    try:
+        yield
+    except OSError as failure:
+        raise UsageError(reason(failure, spec)) from failure
+
+
+def _texts(folder: RunFolder, chosen: dict[str, Any]) -> dict[str, str]:
+    config = (folder.path / "config.yaml").read_text()
+    meta = folder.read_meta()
+    facts = {
+        "command": shlex.join(meta["argv"]),
+        **chosen,
+        **meta["versions"],
+        "commit": meta["git"]["commit"] or "unknown",
+    }
+    table = "| what | value |\n| --- | --- |\n" + "\n".join(f"| {k} | {v} |" for k, v in facts.items())
+    return {"config": "    " + config.replace("\n", "\n    "), "versions": table}
+
+
+def _python() -> str:
+    """Return the interpreter as a word for a command to paste."""
+    here = Path(sys.executable).is_relative_to(Path.cwd())
+    return shlex.quote(str(Path(sys.executable).relative_to(Path.cwd()))) if here else "python"

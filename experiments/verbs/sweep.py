@@ -1,0 +1,138 @@
+"""Many settings and seeds of an experiment, trained side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from core.disk import write_atomically
+from core.errors import UsageError, require
+from experiments.comparison import report
+from experiments.launcher.experiment import Experiment
+from experiments.sweeps.plan import Plan, counted, locked, make_plan, new_folder, read_plan, read_record
+
+__all__ = ["Flags", "main"]
+
+AT_ONCE, OF_A_CLUSTER = 2, 10_000  # workers where none are named: on this machine, and as many as a cluster has cores
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Train many settings and seeds of an experiment side by side and compare them; needs Ray Tune, the extra pongan[ray].
+
+    pongan sweep dqn-cartpole --seeds 3 --grid agent.lr=1e-3,3e-4 --workers 2
+
+    pongan sweep --resume sweeps/dqn-cartpole/DATE-TIME
+    """
+
+    seeds: int = 1
+    """Seeds 1 to N of every setting."""
+    grid: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A setting and its values, KEY=A,B, or a range to draw from, KEY=LOW..HIGH or KEY=LOW..HIGH:log; may be given repeatedly."""
+    random: int = 0
+    """Points to draw from the grid; 0 for all of them."""
+    workers: int = 0
+    """Trials at a time; 0 for two, or for as many as the cluster has cores."""
+    asha: bool = False
+    """Stop trials early that are worse than others at the same clock (asynchronous successive halving)."""
+    pbt: bool = False
+    """Population-based training: bad trials go on from good ones, with changed settings."""
+    ray_address: str = ""
+    """A Ray cluster's address; empty for this machine alone."""
+    folder: str = "sweeps"
+    """Root folder; the sweep's own is made inside it."""
+    resume: str = ""
+    """Go on with the sweep in this folder, in place of NAME."""
+    retry: bool = False
+    """With --resume: train failed trials again."""
+
+    def __post_init__(self) -> None:
+        require(self.seeds >= 1, f"--seeds is {self.seeds}; it must be a whole number of at least 1")
+        require(self.random >= 0, f"--random is {self.random}; it must be 0 (all points) or more")
+        require(self.workers >= 0, f"--workers is {self.workers}; it must be 0 or more")
+        require(not (self.asha and self.pbt), "--asha stops trials and --pbt keeps all of them; choose one")
+
+
+def main(experiment: Experiment | None, flags: Flags) -> int:
+    """Plan or go on with a sweep, train its trials, print the comparison. Returns 1 when a trial failed."""
+    if experiment is None:
+        return _go_on(flags)
+    require(not flags.resume, f"a sweep goes on as it was planned; {experiment.label!r} would change it")
+    scheduler = "asha" if flags.asha else "pbt" if flags.pbt else "none"
+    plan = make_plan(experiment.label, experiment.words, flags.grid, flags.seeds, flags.random, scheduler)
+    _trainer()
+    folder = new_folder(Path(flags.folder) / plan.name)
+    import yaml
+
+    write_atomically(folder / "sweep.yaml", yaml.safe_dump(dataclasses.asdict(plan), sort_keys=False))
+    return _train(plan, folder, flags)
+
+
+def _go_on(flags: Flags) -> int:
+    if not flags.resume:
+        raise UsageError("usage: pongan sweep NAME [flags], or pongan sweep --resume FOLDER")
+    defaults = Flags()
+    for name in ("seeds", "grid", "random", "asha", "pbt", "folder"):
+        require(
+            getattr(flags, name) == getattr(defaults, name),
+            f"a sweep goes on as it was planned; '--{name}' would change it",
+        )
+    folder = Path(flags.resume)
+    if not (folder / "sweep.yaml").is_file():
+        raise UsageError(
+            f"{flags.resume!r} is no sweep's folder: it has no sweep.yaml; sweeps look like sweeps/NAME/DATE-TIME"
+        )
+    return _train(read_plan(folder / "sweep.yaml"), folder.resolve(), flags)
+
+
+def _train(plan: Plan, folder: Path, flags: Flags) -> int:
+    train = _trainer()
+    workers = flags.workers or (OF_A_CLUSTER if flags.ray_address else AT_ONCE)
+    with locked(folder):
+        states = {trial: read_record(folder, trial).get("state", "waiting") for trial in plan.trials}
+        over = {"finished", "stopped"} | (set() if flags.retry else {"failed"})
+        todo = [trial for trial, state in states.items() if state not in over]
+        done = len(states) - len(todo)
+        print(
+            f"{len(states)} trials"
+            + (f", {done} of them done" if done else "")
+            + f", {min(workers, max(len(todo), 1))} at a time: {folder}"
+        )
+        if todo:
+            train(plan, folder, todo, workers, flags.ray_address or None)
+    records = {trial: read_record(folder, trial) for trial in plan.trials}
+    if any(record.get("run") for record in records.values()):
+        try:
+            report(
+                [str(folder / "runs")],
+                plot_file=str(folder / "compare.png"),
+                csv_file=str(folder / "compare.csv"),
+            )
+        except UsageError as error:  # e.g. no trial has come to its first evaluation
+            print(f"no comparison: {error}")
+    count = counted(record.get("state", "waiting") for record in records.values())
+    print("trials   " + ", ".join(f"{number} {state}" for state, number in count))
+    failed = [trial for trial, record in records.items() if record.get("state") == "failed"]
+    for trial in failed:
+        print(f"failed   {plan.label(trial)}: {records[trial].get('why', '')} (log: {folder / 'logs' / trial}.log)")
+    left = [trial for trial, record in records.items() if record.get("state") not in ("finished", "stopped", "failed")]
+    if left or failed:
+        again = " --retry" if failed and not left else ""
+        print(f"go on    pongan sweep --resume {shlex.quote(str(folder))}{again}")
+    return 130 if left else 1 if failed else 0
+
+
+def _trainer() -> Callable[..., None]:
+    """Return the function that trains trials; UsageError where Ray is not installed."""
+    try:
+        from experiments.sweeps.trials import train
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != "ray":
+            raise
+        raise UsageError("sweep needs Ray Tune: install pongan[ray]") from error
+    return train

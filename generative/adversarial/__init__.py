@@ -1,0 +1,1 @@
+"""What every adversarial model has in common: networks, measures, state."""
