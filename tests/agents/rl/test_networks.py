@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from experiments.catalogue import catalogue
+from experiments.launcher.catalogue import catalogue
 from gymnasium.spaces import Box
 
 from agents.rl.networks import torso
