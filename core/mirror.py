@@ -28,7 +28,7 @@ class Chain:
         for layer in _flat(layers):
             if isinstance(layer, Standardize) and not self._dense:
                 self._standardize = layer
-            elif isinstance(layer, keras.layers.Dense):
+            elif type(layer) is keras.layers.Dense:  # a subclass may compute anything
                 self._dense.append(layer)
             else:
                 raise ValueError(f"{layer.name} is a {type(layer).__name__}; only dense layers can be mirrored")
@@ -140,7 +140,7 @@ def _flat(layers: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer]:
     """Return the layers, those of nested models in their place; ValueError where they do not stand in a row."""
     flat: list[keras.layers.Layer] = []
     for layer in layers:
-        if isinstance(layer, keras.Sequential):
+        if type(layer) is keras.Sequential:
             flat += _flat(layer.layers)
         elif isinstance(layer, keras.Model):
             if not _in_a_row(layer):
@@ -156,7 +156,8 @@ def _flat(layers: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer]:
 def _in_a_row(model: keras.Model) -> bool:
     """Whether a functional model passes one tensor from layer to layer, each used once: no sum, no branch, no second turn."""
     steps = getattr(model, "operations", [])  # layers, and what stands between them
-    if not steps or len(model.inputs) != 1 or len(model.outputs) != 1:
+    of_keras = type(model).__module__.startswith("keras.")  # a subclass may compute anything
+    if not of_keras or not steps or len(model.inputs) != 1 or len(model.outputs) != 1:
         return False
     last = model.inputs[0]
     for step in steps:

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from experiments.launcher.catalogue import catalogue
 from gymnasium.spaces import Box
 
 from agents.rl.networks import torso
@@ -15,6 +14,7 @@ from agents.rl.observations import Observations
 from core.errors import UsageError
 from core.mirror import Mirror
 from core.plugin import Context, build
+from experiments.launcher.catalogue import catalogue
 from tests.contract import check_contract, tiny
 
 MODULE = """
