@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,7 +28,7 @@ class Chain:
         for layer in _flat(layers):
             if isinstance(layer, Standardize) and not self._dense:
                 self._standardize = layer
-            elif isinstance(layer, keras.layers.Dense):
+            elif type(layer) is keras.layers.Dense:  # a subclass may compute anything
                 self._dense.append(layer)
             else:
                 raise ValueError(f"{layer.name} is a {type(layer).__name__}; only dense layers can be mirrored")
@@ -64,6 +65,8 @@ class Chain:
 class Mirror:
     """Chains of layers and other variables, whose weights come as one vector theta [P].
 
+    Where a chain cannot be mirrored, `chains` is empty and the caller asks TensorFlow.
+
     Each array that leaves TensorFlow costs 0.05 ms, so a traced update returns `theta()` beside its result, and `take` brings
     the mirror up to date; after any other change of the weights, `copy` does. `order` lists the variables of a theta that is
     made elsewhere, which may hold more than is mirrored; without it theta has `variables`, one behind another.
@@ -75,8 +78,10 @@ class Mirror:
         others: Sequence[keras.Variable] = (),
         order: Sequence[keras.Variable] | None = None,
     ):
-        self.chains = [Chain(*chain) for chain in chains]
-        """One for each of `chains`: x [B, inputs] -> [B, units]."""
+        self.chains: list[Chain] = []
+        """One for each of `chains`, x [B, inputs] -> [B, units], or none."""
+        with contextlib.suppress(ValueError):
+            self.chains = [Chain(*chain) for chain in chains]
         self.variables = [*(v for chain in self.chains for v in chain.variables), *others]
         self.others = [v.numpy() for v in others]
         """The values of the other variables."""
@@ -132,9 +137,36 @@ ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def _flat(layers: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer]:
-    """Return the layers, those of nested models in their place."""
-    flat = []
+    """Return the layers, those of nested models in their place; ValueError where they do not stand in a row."""
+    flat: list[keras.layers.Layer] = []
     for layer in layers:
-        nested = layer.layers if isinstance(layer, keras.Model) else [layer]
-        flat += [inner for inner in nested if not isinstance(inner, keras.layers.InputLayer)]
+        if type(layer) is keras.Sequential:
+            flat += _flat(layer.layers)
+        elif isinstance(layer, keras.Model):
+            if not _in_a_row(layer):
+                raise ValueError(
+                    f"{layer.name} is no row of layers; only dense layers, one after the other, can be mirrored"
+                )
+            flat += _flat(layer.layers)
+        elif not isinstance(layer, keras.layers.InputLayer):
+            flat.append(layer)
     return flat
+
+
+def _in_a_row(model: keras.Model) -> bool:
+    """Whether a functional model passes one tensor from layer to layer, each used once: no sum, no branch, no second turn."""
+    steps = getattr(model, "operations", [])  # layers, and what stands between them
+    of_keras = type(model).__module__.startswith("keras.")  # a subclass may compute anything
+    if not of_keras or not steps or len(model.inputs) != 1 or len(model.outputs) != 1:
+        return False
+    last = model.inputs[0]
+    for step in steps:
+        if isinstance(step, keras.layers.InputLayer):
+            continue
+        try:
+            if not isinstance(step, keras.layers.Layer) or step.input is not last:
+                return False
+            last = step.output
+        except (AttributeError, ValueError):  # a layer that is used several times has no one input
+            return False
+    return last is model.outputs[0]

@@ -21,9 +21,11 @@ import tensorflow as tf
 from gymnasium.spaces import Space
 
 from agents.a3c.config import A3CConfig
+from agents.rl.networks import input_of, torso
 from agents.rl.observations import Observations
 from agents.rl.policies import Gaussian, policy_for
-from core.layers.torsos import a3c_cnn, dense, mlp, nature_cnn
+from core.errors import UsageError
+from core.layers.torsos import a3c_cnn, dense
 from core.losses.reinforcement import policy_gradient, squared_error
 from core.mirror import Mirror
 from core.returns import generalized_advantage
@@ -68,26 +70,30 @@ class Network:
     def __init__(self, config: A3CConfig, space: Space, actions: Space, seed: int):
         self.config, self.space = config, space
         small = config.env.observation == "frames42"
-        self.observations = Observations.of(space, "a3c", in_blocks=not small)
+        self.observations = Observations.of(space, "a3c", in_blocks=not (small or config.network))
         self.pixels = self.observations.kind == "pixels"
         self.policy = policy_for(actions, "a3c", config.env.id)
         self.gaussian = isinstance(self.policy, Gaussian)
         policy, value = dense(self.policy.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
-        shape = self.observations.shape
-        if self.pixels:
-            x, chains = keras.Input(shape, dtype="uint8"), []
-            h = (a3c_cnn if small else nature_cnn)(self.observations.seen, seed)(x)
-            outputs = {"policy": policy(h), "value": value(h)}
+        name = "torso" if self.pixels else "actor"
+        if self.pixels and small and not config.network:
+            actor: keras.Model = a3c_cnn(self.observations.seen, seed)
         else:
-            x = keras.Input(shape)
-            chains = [
-                [mlp(shape[0], config.hidden, config.activation, seed, "actor"), policy],
-                [mlp(shape[0], config.hidden, config.activation, seed, "critic"), value],
-            ]
-            outputs = {"policy": policy(chains[0][0](x)), "value": value(chains[1][0](x))}
-        self.model = keras.Model(x, outputs, name="a3c")
+            actor = torso(self.observations, config.hidden, config.activation, seed, name, config.network)
+        critic = actor
+        if not self.pixels:
+            critic = torso(self.observations, config.hidden, config.activation, seed, "critic", config.network)
+        x = input_of(self.observations)
+        below = [actor(x)] * 2 if self.pixels else [actor(x), critic(x)]
+        self.model = keras.Model(x, {"policy": policy(below[0]), "value": value(below[1])}, name="a3c")
+        if self.model.non_trainable_variables:
+            raise UsageError(
+                f"network {config.network!r} has weights that no gradient changes, for instance statistics or a dropout's "
+                "generator; a3c's workers share trainable weights alone"
+            )
         variables = list(self.model.trainable_variables)
-        self._mirror = Mirror(*chains, order=variables)
+        self._mirror = Mirror([actor, policy], [critic, value], order=variables)
+        self.small = bool(self._mirror.chains)  # dense layers alone: they act in numpy and learn under XLA
         self._shapes = [tuple(v.shape) for v in variables]
         self.initial = np.concatenate([v.numpy().ravel() for v in variables])
         if self.gaussian:  # log std [A], the last weights of theta
@@ -95,7 +101,7 @@ class Network:
             self._shapes.append(log_std.shape)
             self.initial = np.concatenate([self.initial, log_std])
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
-        self._gradient = tf.function(self._loss_gradient, jit_compile=not self.pixels)
+        self._gradient = tf.function(self._loss_gradient, jit_compile=self.small)
         self.use(self.initial)
 
     def use(self, theta: np.ndarray) -> None:
@@ -107,11 +113,11 @@ class Network:
 
     def forward(self, x: np.ndarray) -> tuple[Any, np.ndarray]:
         """Return the policy's parameters and the values [N] for network inputs x [N, ...]."""
-        if self.pixels:
-            policy, v = (output.numpy() for output in self._forward_on_pixels(self.theta, tf.constant(x)))
-        else:
+        if self.small:
             actor, critic = self._mirror.chains
             policy, v = actor(x), critic(x)[:, 0]
+        else:
+            policy, v = (output.numpy() for output in self._networks_to_act(self.theta, tf.constant(x)))
         return (policy, self.log_std) if self.gaussian else policy, v
 
     def gradient(self, x: np.ndarray, a: np.ndarray, A: np.ndarray, R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -145,7 +151,7 @@ class Network:
         return (policy, log_std) if self.gaussian else policy, outputs["value"][:, 0]
 
     @tf.function(reduce_retracing=True)
-    def _forward_on_pixels(self, theta: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _networks_to_act(self, theta: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parameters, value = self.networks(theta, x)
         return parameters[0] if self.gaussian else parameters, value
 

@@ -24,10 +24,11 @@ import tensorflow as tf
 from agents.actor_critic.config import ActorCriticConfig
 from agents.rl.episodes import Episodes
 from agents.rl.evaluate import evaluate
+from agents.rl.networks import input_of, torso
 from agents.rl.observations import Observations
 from agents.rl.policies import Gaussian, policy_for
 from core.errors import UsageError
-from core.layers.torsos import Standardize, dense, mlp, nature_cnn
+from core.layers.torsos import Standardize, dense
 from core.losses.reinforcement import clipped_surrogate, policy_gradient, squared_error
 from core.mirror import Mirror
 from core.optim.config import OptimizerConfig
@@ -53,7 +54,7 @@ class ActorCritic:
         self.env = make(config.env, config.envs, child(context.seed, "games"), may_idle=False)
         self.env.reset()
         space, actions = self.env.observation_space, self.env.action_space
-        self.observations = Observations.of(space, "actor-critic")
+        self.observations = Observations.of(space, "actor-critic", in_blocks=not config.network)
         self.pixels = self.observations.kind == "pixels"
         if self.pixels and config.normalize_observations:
             raise UsageError(
@@ -137,7 +138,7 @@ class ActorCritic:
         """Learn from the next minibatches of the batch, a few in one call of the update."""
         batch, config = self.batch, self.config
         assert batch is not None
-        order = batch["order"][self.row : self.row + (1 if self.pixels else CHUNK)]  # [K, M]
+        order = batch["order"][self.row : self.row + (CHUNK if self.small else 1)]  # [K, M]
         lr = linear(self.clock, config.anneal, config.lr, 0.0) if config.anneal else config.lr
         rest = np.stack([batch["log_pi"][order], batch["A"][order], batch["R"][order]], axis=-1)  # one array: [K, M, 3]
         losses, theta = self._update(*map(tf.constant, (batch["x"][order], batch["a"][order], rest, np.float32(lr))))
@@ -158,7 +159,7 @@ class ActorCritic:
         x, a = (tf.TensorSpec((None, M, *o.shape[2:]), o.dtype) for o in (self.rollout["x"], self.rollout["a"]))
         rest, lr = tf.TensorSpec((None, M, 3), tf.float32), tf.TensorSpec((), tf.float32)
         return tf.function(  # XLA: less than half the time on vectors
-            self._minibatches, input_signature=[x, a, rest, lr], jit_compile=not self.pixels
+            self._minibatches, input_signature=[x, a, rest, lr], jit_compile=self.small
         ).get_concrete_function()
 
     def _minibatches(self, x: tf.Tensor, a: tf.Tensor, rest: tf.Tensor, lr: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -203,30 +204,30 @@ class ActorCritic:
 
     def _build_networks(self) -> None:
         """Pixels: one torso with two heads. Vectors: a network for the policy and another for the value."""
-        config, shape = self.config, self.observations.shape
+        config, observations = self.config, self.observations
         seed = child(self.context.seed, "network")
         policy, value = dense(self.policy.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
-        chains: list[list[keras.layers.Layer]] = []
-        if self.pixels:
-            x = keras.Input(shape, dtype="uint8")
-            h = nature_cnn(self.observations.seen, seed)(x)
-            self.model = keras.Model(x, {"policy": policy(h), "value": value(h)}, name="actor_critic")
-        else:
-            x = h = keras.Input(shape)
-            self.standardize = Standardize(name="standardize")
-            if config.normalize_observations:
-                h = self.standardize(h)
-            torsos = {name: mlp(shape[0], config.hidden, config.activation, seed, name) for name in ("actor", "critic")}
-            outputs = {"policy": policy(torsos["actor"](h)), "value": value(torsos["critic"](h))}
-            self.model = keras.Model(x, outputs, name="actor_critic")
-            front = [self.standardize] if config.normalize_observations else []
-            chains = [[*front, torsos["actor"], policy], [*front, torsos["critic"], value]]
+        self.standardize = Standardize(name="standardize")
+        front = [self.standardize] if config.normalize_observations else []
+
+        def network(name: str) -> keras.Model:
+            return torso(observations, config.hidden, config.activation, seed, name, config.network)
+
+        actor = network("torso" if self.pixels else "actor")
+        critic = actor if self.pixels else network("critic")
+        x = h = input_of(observations)
+        for layer in front:
+            h = layer(h)
+        below = [actor(h)] * 2 if self.pixels else [actor(h), critic(h)]
+        self.model = keras.Model(x, {"policy": policy(below[0]), "value": value(below[1])}, name="actor_critic")
         self.weights = list(self.model.trainable_variables)
         self.log_std = None
         if isinstance(self.policy, Gaussian):
             self.log_std = keras.Variable(np.full(self.policy.num_actions, config.log_std, np.float32), name="log_std")
             self.weights.append(self.log_std)
+        chains = [*front, actor, policy], [*front, critic, value]
         self.mirror = Mirror(*chains, others=[] if self.log_std is None else [self.log_std])
+        self.small = bool(self.mirror.chains)  # dense layers alone: they act in numpy and learn under XLA
 
     def _networks(self, x: tf.Tensor) -> tuple[Any, tf.Tensor]:
         """Return the policy's parameters and the values [B] for inputs [B, ...]."""
@@ -238,17 +239,17 @@ class ActorCritic:
         return policy if self.log_std is None else (policy, tf.convert_to_tensor(self.log_std))
 
     @tf.function(reduce_retracing=True)
-    def _networks_on_pixels(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        outputs = self.model(x, training=True)
+    def _networks_to_act(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        outputs = self.model(x, training=False)
         return outputs["policy"], outputs["value"][:, 0]
 
     def _forward(self, x: np.ndarray) -> tuple[Any, np.ndarray]:
         """Return the policy's parameters and the values [N] as numpy arrays, small networks by their mirror."""
-        if self.pixels:
-            policy, v = (output.numpy() for output in self._networks_on_pixels(tf.constant(x)))
-        else:
+        if self.small:
             actor, critic = self.mirror.chains
             policy, v = actor(x), critic(x)[:, 0]
+        else:
+            policy, v = (output.numpy() for output in self._networks_to_act(tf.constant(x)))
         return policy if self.log_std is None else (policy, self.mirror.others[0]), v
 
     # --- running statistics ---------------------------------------------------------------------------------------------

@@ -86,6 +86,8 @@ class ActorCriticConfig:
     """Units of the hidden layers for vector observations, for policy and value apart; pixels get the network of the DQN paper."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Of the hidden layers."""
+    network: str = ""
+    """A network of your own, module:function: from an observation's shape to a Keras model with output [B, units]."""
     log_std: float = 0.0
     """Initial logarithm of the standard deviation of continuous actions, which is learned and the same in every state."""
     turn: int = 32

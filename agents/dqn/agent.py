@@ -20,10 +20,11 @@ from gymnasium.spaces import Discrete
 from agents.dqn.config import DQNConfig
 from agents.rl.episodes import Episodes
 from agents.rl.evaluate import evaluate
+from agents.rl.networks import input_of, torso
 from agents.rl.observations import Observations
 from agents.rl.policies import named, takes_observations
 from core.errors import UsageError, require
-from core.layers.torsos import dense, mlp, nature_cnn
+from core.layers.torsos import dense
 from core.losses.reinforcement import huber, q_learning_error
 from core.mirror import Mirror
 from core.optim.config import OptimizerConfig
@@ -51,11 +52,13 @@ class DQN:
         if not isinstance(actions, Discrete):
             raise UsageError(f"dqn needs discrete actions; those of {config.env.id} are {actions}")
         self.num_actions = int(actions.n)
-        self.observations = Observations.of(space, "dqn")
+        self.observations = Observations.of(space, "dqn", in_blocks=not config.network)
         pixels = self.observations.kind == "pixels"
         self.clips = config.clip_rewards == "yes" or (config.clip_rewards == "auto" and pixels)
 
-        self.model, self.target = self._network(), self._network()
+        self.model, chains = self._network()
+        self.mirror = Mirror(*chains)
+        self.target, _ = self._network()
         self.target.trainable = False
         self.target.set_weights(self.model.get_weights())
         optimizer = (
@@ -64,7 +67,6 @@ class DQN:
             else OptimizerConfig("adam", config.lr, epsilon=config.adam_epsilon)
         )
         self.optimizer = make_optimizer(optimizer, self.model.trainable_variables)
-        self.mirror = Mirror(*([] if pixels else self._chains()))
         self._updates, self._q = self._traced()
 
         self.rng = np.random.default_rng(child(context.seed, "actions"))
@@ -184,7 +186,7 @@ class DQN:
                 tf.TensorSpec((2, None, B, *shape), kind),
                 tf.TensorSpec((5, None, B), tf.float32),
             ],
-            jit_compile=not pixels,  # XLA: half the time on vectors, none gained on pixels
+            jit_compile=bool(self.mirror.chains),  # XLA: half the time on vectors, none gained on pixels
         )
         def updates(states: Any, numbers: Any) -> Any:
             self.optimizer.learning_rate.assign(numbers[4, 0, 0])
@@ -240,31 +242,36 @@ class DQN:
 
     # --- the network ----------------------------------------------------------------------------------------------------
 
-    def _network(self) -> keras.Model:
-        """Return s [B, ...] -> Q [B, A]; dueling: Q = V + A - mean A (Wang et al., 2016, eq. 9)."""
-        config, shape = self.config, self.observations.shape
-        seed = child(self.context.seed, "network")
-        pixels = self.observations.kind == "pixels"
-        torso = nature_cnn(self.observations.seen, seed) if pixels else mlp(shape[0], config.hidden, "relu", seed)
-        s = h = keras.Input(shape, dtype="uint8" if pixels else "float32", name="s")
+    def _network(self) -> tuple[keras.Model, list[list[keras.layers.Layer]]]:
+        """Return s [B, ...] -> Q [B, A] and the layers up to Q, or, dueling, those that both streams share and those of each.
+
+        Dueling: Q = V + A - mean A (Wang et al., 2016, eq. 9).
+        """
+        config, seed = self.config, child(self.context.seed, "network")
+        below = [torso(self.observations, config.hidden, "relu", seed, network=config.network)]
+        if not config.network:
+            below = below[0].layers
+        s = h = input_of(self.observations)
         if not config.dueling:
-            for layer in torso.layers:
+            head = dense(self.num_actions, "q", seed)
+            for layer in [*below, head]:
                 h = layer(h)
-            return keras.Model(s, dense(self.num_actions, "q", seed)(h), name="q")
-        require(pixels or bool(config.hidden), "dueling needs a hidden layer; hidden is empty, try --agent.hidden 64")
-        *below, last = torso.layers  # the last hidden layer is doubled, one for each stream
+            return keras.Model(s, h, name="q"), [[*below, head]]
+        value, advantage = [dense(1, "value", seed)], [dense(self.num_actions, "advantage", seed)]
+        if not config.network:  # the last hidden layer is doubled, one for each stream
+            require(bool(below), "dueling needs a hidden layer; hidden is empty, try --agent.hidden 64")
+            *below, last = below
+            value.insert(0, dense(last.units, "value_hidden", seed, "relu"))
+            advantage.insert(0, dense(last.units, "advantage_hidden", seed, "relu"))
         for layer in below:
             h = layer(h)
-        value = dense(1, "value", seed)(dense(last.units, "value_hidden", seed, "relu")(h))
-        advantage = dense(self.num_actions, "advantage", seed)(dense(last.units, "advantage_hidden", seed, "relu")(h))
-        q = value + advantage - keras.ops.mean(advantage, axis=-1, keepdims=True)
-        return keras.Model(s, q, name="q")
-
-    def _chains(self) -> list[list[keras.layers.Layer]]:
-        """Return the dense layers up to Q, or, dueling, those that both streams share and those of each stream."""
-        named = {layer.name: layer for layer in self.model.layers if isinstance(layer, keras.layers.Dense)}
-        streams = [[named.pop(f"{name}_hidden"), named.pop(name)] for name in ("value", "advantage") if name in named]
-        return [list(named.values()), *streams]
+        v, a = h, h
+        for layer in value:
+            v = layer(v)
+        for layer in advantage:
+            a = layer(a)
+        q = v + a - keras.ops.mean(a, axis=-1, keepdims=True)
+        return keras.Model(s, q, name="q"), [below, value, advantage]
 
     def _say_size(self) -> None:
         replay = self.replay

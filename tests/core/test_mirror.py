@@ -90,3 +90,19 @@ def test_what_cannot_be_mirrored_is_refused() -> None:
         layer.build((None, 5))
         with pytest.raises(ValueError, match="cannot be mirrored; relu, tanh, elu, linear can"):
             Chain(layer)
+
+
+def test_a_class_of_ones_own_is_not_taken_for_what_it_inherits() -> None:
+    class Doubled(keras.layers.Dense):
+        def call(self, x, *args, **kwargs):
+            return 2 * super().call(x, *args, **kwargs)
+
+    class Negated(keras.Model):
+        def call(self, x, *args, **kwargs):
+            return -super().call(x, *args, **kwargs)
+
+    x = keras.Input((5,))
+    plain = keras.Model(x, keras.layers.Dense(3)(x))
+    assert Mirror([plain]).chains
+    for other in (keras.Sequential([x, Doubled(3)]), Negated(x, plain(x))):
+        assert not Mirror([other]).chains

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import ast
+import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from core.plugin import REGISTRY, Context, Spec, build
 from experiments.verbs import new as scaffold
 from tests.conftest import ROOT
+from tests.contract import check_contract
 
 
 def run(*command: object, at: Path) -> subprocess.CompletedProcess[str]:
@@ -39,6 +44,41 @@ def test_a_new_package_is_found_trained_and_passes_its_own_test(cli, tmp_path: P
     )
     assert linted.returncode == 0, linted.stdout
     assert "my_package" not in "".join(path.read_text() for path in tmp_path.glob("bright_idea/*.py"))
+
+
+@pytest.fixture
+def new_agent(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spec]:
+    assert cli("new", "agent", "scaffolded", "--package", tmp_path)[0] == 0
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("scaffolded.config")
+    yield REGISTRY["scaffolded"]
+    del REGISTRY["scaffolded"]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "scaffolded"]:
+        del sys.modules[name]
+
+
+def test_a_new_agent_is_short_and_keeps_the_contract(new_agent: Spec, tmp_path: Path) -> None:
+    """Sentences and blank lines do not count."""
+    code = 0
+    for name in ("config.py", "agent.py"):
+        text = (tmp_path / "scaffolded" / name).read_text()
+        sentences: set[int] = set()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                sentences |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        lines = enumerate(text.splitlines(), 1)
+        code += sum(bool(line.split("#")[0].strip()) and number not in sentences for number, line in lines)
+    assert 0 < code <= 120
+    check_contract(new_agent, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_new_agent_solves_cartpole(new_agent: Spec, tmp_path: Path) -> None:
+    agent = build(new_agent, new_agent.config(), Context(seed=1, folder=tmp_path))
+    while agent.clock < new_agent.run["until"]:
+        agent.step()
+    assert agent.evaluate()["eval/return_mean"] >= 475
+    agent.close()
 
 
 def test_a_new_source_is_found_learned_from_and_passes_its_own_test(cli, tmp_path: Path) -> None:
