@@ -25,10 +25,21 @@ import numpy as np
 from core.disk import fsync_folder, write_durably
 from core.errors import UsageError
 
-__all__ = ["AppendOnly", "CheckpointError", "DamagedCheckpoint", "best", "load", "numbered", "prune", "save"]
+__all__ = [
+    "AppendOnly",
+    "CheckpointError",
+    "DamagedCheckpoint",
+    "best",
+    "load",
+    "numbered",
+    "prune",
+    "put_back",
+    "save",
+]
 
 Tree = dict[str, Any]
-FORMAT = 1
+FORMAT = 2
+WEIGHTS_OF = (1, 2)  # formats whose models and variables can be read
 FILES = ("tree.json", "arrays.npz")
 NUMBERED = re.compile(r"\d{12}(\.\d{3})?")
 
@@ -56,8 +67,9 @@ def save(run_folder: Path, name: str, tree: Tree, *, weights_only: bool = False)
     """Write `tree` as the checkpoint `name` under `run_folder/checkpoints` and return its folder.
 
     Leaves: None, bool, int, float, str, numpy arrays and scalars, numpy Generators, anything with `.variables` (Keras
-    models, layers, optimisers), variables, tf.random.Generator, keras SeedGenerator, AppendOnly; inside dicts with string keys
-    and lists (a tuple comes back as a list). `weights_only` keeps models and variables and nothing else.
+    models, layers, optimisers), variables, tf.random.Generator, keras SeedGenerator, AppendOnly, and anything with `state()`
+    and `load_state(tree)`, whose state is such a tree too; inside dicts with string keys and lists (a tuple comes back as a
+    list). `weights_only` keeps models and variables and nothing else.
 
     Raises TypeError for another leaf and OSError when the disk refuses; in both cases nothing appears under the name.
     """
@@ -89,21 +101,33 @@ def save(run_folder: Path, name: str, tree: Tree, *, weights_only: bool = False)
 def load(path: Path, live: Tree, *, weights_only: bool = False) -> Tree:
     """Verify the checkpoint folder `path`, restore the stateful objects of `live` in place and return the whole tree.
 
-    `live` is the tree the same program would save now; its models, optimisers, variables and generators receive their
-    values, and every other leaf is returned as saved. Everything is checked first: names, counts, shapes; so a
-    CheckpointError (damage: DamagedCheckpoint) leaves all objects as they were. `weights_only` restores models and variables
-    and ignores the rest.
+    `live` is the tree the same program would save now; its models, optimisers, variables, generators and objects with a
+    `load_state` receive their values, and every other leaf is returned as saved. Everything is checked first: names, counts,
+    shapes; so a CheckpointError (damage: DamagedCheckpoint) leaves all objects as they were. Objects with a `load_state` come
+    last, in the order of the tree. `weights_only` restores models and variables and ignores the rest.
     """
     document, arrays = _read_verified(path)
+    if document.get("format") not in (WEIGHTS_OF if weights_only else (FORMAT,)):
+        raise CheckpointError(
+            f"checkpoint {path} has format {document.get('format')!r}, of another version of pongan; this one goes on from "
+            f"format {FORMAT}, and reads the weights of {' and '.join(map(str, WEIGHTS_OF))}"
+        )
     saved, wanted = document["tree"], live
     if weights_only:
         wanted = _weights(live)
         saved = _restrict(saved, wanted)
     reader = _Reader(path, arrays)
     tree = reader.decode(saved, wanted, "")
-    for action in reader.actions:
+    for action in [*reader.actions, *reader.loads]:
         action()
     return tree
+
+
+def put_back(owner: Any, tree: Tree) -> None:
+    """Assign what `load` returned for `owner.state()` to its attributes; what was restored in place is the same object."""
+    for name, value in tree.items():
+        if value is not getattr(owner, name, None):
+            setattr(owner, name, value)
 
 
 def numbered(run_folder: Path) -> list[Path]:
@@ -143,10 +167,6 @@ def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             if listed.get(file) != _sha256(path / file):
                 raise DamagedCheckpoint(f"checkpoint {path} is damaged: {file} does not match its checksum")
         document = json.loads((path / "tree.json").read_text())
-        if document.get("format") != FORMAT:
-            raise CheckpointError(
-                f"checkpoint {path} has format {document.get('format')!r}; this version reads {FORMAT}"
-            )
         with np.load(path / "arrays.npz", allow_pickle=False) as file:
             return document, {key: file[key] for key in file.files}
     except PermissionError as error:
@@ -169,6 +189,11 @@ def _variables(node: Any) -> list[Any] | None:
     return [node] if hasattr(node, "assign") else None
 
 
+def _is_stateful(node: Any) -> bool:
+    """Return whether an object saves and restores itself, as environments, replays and streams do."""
+    return callable(getattr(node, "state", None)) and callable(getattr(node, "load_state", None))
+
+
 def _is_weight(node: Any) -> bool:
     if _variables(node) is None or hasattr(getattr(node, "state", None), "assign"):
         return False
@@ -178,8 +203,10 @@ def _is_weight(node: Any) -> bool:
 
 def _weights(tree: Tree) -> Tree:
     """Return the part of `tree` that consists of models and variables."""
-    kept = {}
+    kept: Tree = {}
     for key, node in tree.items():
+        if _is_stateful(node):
+            node = node.state()
         if isinstance(node, dict):
             inner = _weights(node)
             if inner:
@@ -229,6 +256,8 @@ def _encode(node: Any, where: str, arrays: dict[str, np.ndarray], run_folder: Pa
         return [_encode(value, f"{where}/{i}", arrays, run_folder) for i, value in enumerate(node)]
     if isinstance(node, np.random.Generator):
         return {"$numpy_generator": _encode(node.bit_generator.state, where, arrays, run_folder)}
+    if _is_stateful(node):
+        return _encode(node.state(), where, arrays, run_folder)
     if isinstance(node, AppendOnly):
         with open(run_folder / node.path, "rb") as file:
             os.fsync(file.fileno())
@@ -245,8 +274,13 @@ class _Reader:
     def __init__(self, path: Path, arrays: dict[str, np.ndarray]):
         self.path, self.run_folder, self.arrays = path, path.parent.parent, arrays
         self.actions: list[Callable[[], Any]] = []
+        self.loads: list[Callable[[], Any]] = []
 
     def decode(self, node: Any, live: Any, where: str) -> Any:
+        if _is_stateful(live):
+            tree = self.decode(node, live.state(), where)
+            self.loads.append(functools.partial(live.load_state, tree))
+            return live
         if isinstance(node, list):
             lives = live if isinstance(live, (list, tuple)) and len(live) == len(node) else [None] * len(node)
             return [self.decode(value, lives[i], f"{where}/{i}") for i, value in enumerate(node)]
@@ -260,6 +294,8 @@ class _Reader:
         ):
             if mark in node:
                 return read(node, live, where)
+        if not isinstance(live, dict) and _holds_state(live):
+            raise self._error(f"has names and values at {where!r}, where this run has variables")
         members = live if isinstance(live, dict) else {}
         for key, value in members.items():
             if key not in node and _holds_state(value):
@@ -314,4 +350,4 @@ def _holds_state(node: Any) -> bool:
         return any(_holds_state(value) for value in node.values())
     if isinstance(node, (list, tuple)):
         return any(_holds_state(value) for value in node)
-    return isinstance(node, np.random.Generator) or _variables(node) is not None
+    return isinstance(node, np.random.Generator) or _is_stateful(node) or _variables(node) is not None

@@ -1,7 +1,8 @@
 """The plugin contract: what an agent or a generative model is to the launcher. Standard library only.
 
-A plugin is two things: a frozen configuration dataclass under `@register(...)`, in a module that imports no TensorFlow,
-and a class named by `build`, constructed as `Plugin(config, context)`, with the members of `Trainable`. Nothing is inherited.
+A plugin is two things: a frozen configuration dataclass under `@register(...)`, in a module that imports no TensorFlow, and a
+final class named by `build`, constructed as `Plugin(config, context)`, which inherits from `Agent` or `Generator` and from the
+abilities that it has beyond them: `Draws`, `DrawsText`, `Exports`. Nothing else is inherited.
 """
 
 from __future__ import annotations
@@ -13,65 +14,134 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, TypeVar
 
 from core.errors import UsageError, nearest
 
-__all__ = ["REGISTRY", "Context", "Placed", "Spec", "Trainable", "build", "canonical", "register"]
+__all__ = [
+    "REGISTRY",
+    "Agent",
+    "Context",
+    "Draws",
+    "DrawsText",
+    "Exports",
+    "Generator",
+    "Placed",
+    "Plugin",
+    "Spec",
+    "build",
+    "canonical",
+    "register",
+]
 
 Kind = Literal["agent", "generative"]
-MEMBERS: dict[str, tuple[str, ...]] = {
-    "agent": ("clock", "step", "evaluate", "state", "load_state", "close", "act"),
-    "generative": ("clock", "step", "evaluate", "state", "load_state", "close", "sample"),
-}
 
 
-@runtime_checkable
-class Trainable(Protocol):
-    """What the launcher calls. Agents also have `act(observations) -> actions`, generative models `sample(n, seed=...)`.
+class Plugin(ABC):
+    """What the launcher trains.
 
-    `clock` is the x-axis of every plot: environment steps for agents, updates for generative models.
-
-    Three members are optional. `pictures`, a mapping of name -> function (n, seed) -> images uint8, has what the verb `sample`
-    can draw beside samples; `sample_text(text, n, seed)` draws images uint8 of a caption. `exportable()` returns what the verb
-    `export` saves, a mapping of name -> `tf.function` with an `input_signature` of named TensorSpecs whose first axis is the
-    batch. Each returns a mapping of name -> tensor, depends on variables alone (a mirror in numpy would be frozen into the
-    file), and says in its docstring what goes in and comes out.
+    `clock` is the x-axis of every plot: environment steps for agents, updates for generative models. It never falls.
     """
 
     clock: int
 
+    @abstractmethod
     def step(self) -> Mapping[str, Any]:
         """Run one turn of the training loop (at most about 0.2 s) and return scalars by tag.
 
         A scalar may be a float, a tensor that nobody has waited for yet, or an array: each entry counts as one
         observation of the mean over the log interval. Tags start with a name from `experiments.launcher.events.GLOSSARY`.
         """
-        ...
 
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Return everything needed to carry on: attribute name -> its value.
+
+        What holds state of its own is restored in place: Keras models and optimisers, variables, random generators, and
+        whatever has `state()` and `load_state(tree)`, such as an environment, a replay or a stream; also inside dictionaries
+        and lists. Any other attribute, arrays and plain values, is assigned anew (a tuple comes back as a list). The best
+        weights are kept as models and variables only, so whatever `act` or `sample` needs (running statistics too) is one
+        of those.
+        """
+
+    def restored(self) -> None:  # noqa: B027 - a hook: most plugins have nothing to do
+        """Called after `state()` has been restored, whole or the weights alone: bring up to date what is derived from it."""
+
+    def close(self) -> None:  # noqa: B027 - a hook: most plugins have nothing to do
+        """Join workers, close environments. May be called twice."""
+
+
+class Agent(Plugin):
+    """Learns from an environment. The launcher evaluates it: it plays whole episodes of `environment` by `act`."""
+
+    environment: Any
+    """The `envs.EnvConfig` that it learns from."""
+    acting: str = "sampled"
+    """How it acts where it is not greedy, for the protocol line."""
+
+    @abstractmethod
+    def act(self, observations: Any, memory: Any, rng: Any, *, greedy: bool) -> tuple[Any, Any]:
+        """Return (actions [N, ...], memory) for observations [N, ...], as the environment gives and takes them.
+
+        `memory` is what `memory(N)` or the last call returned. `rng`, a numpy Generator, is the one source of chance: training
+        must not notice. With `greedy` the likeliest or best action is taken.
+        """
+
+    def memory(self, n: int) -> Any:
+        """Return the state of N fresh episodes, arrays [N, ...] in a tuple: an LSTM's h and c; () where there is none."""
+        return ()
+
+    def measures(self) -> Mapping[str, Any]:
+        """Return `eval/*` scalars that episodes cannot tell, e.g. the exact values of a table."""
+        return {}
+
+
+class Generator(Plugin):
+    """Learns a distribution. What it can make of it is an ability: `Draws`, `DrawsText`."""
+
+    @abstractmethod
     def evaluate(self) -> Mapping[str, Any]:
         """Measure the current weights without touching the training state: no counter, no random stream may move.
 
-        Returns `eval/*` scalars; optionally `samples/*` images [N, H, W, C] uint8, `video/*` [T, H, W, C] uint8 and
-        `eval/protocol`, a sentence that says how the numbers were made.
+        Returns `eval/*` scalars; optionally `samples/*` images [N, H, W, C] uint8 and `eval/protocol`, a sentence that says
+        how the numbers were made.
         """
-        ...
 
-    def state(self) -> dict[str, Any]:
-        """Return everything needed to carry on, as a tree for `core.checkpoint`.
 
-        Keras models, optimisers, variables and random generators in it are restored in place. The best weights are kept
-        as models and variables only, so whatever `act` or `sample` needs (running statistics too) is one of those.
+class Draws(ABC):
+    """An ability: pictures out of nothing."""
+
+    @abstractmethod
+    def sample(self, n: int, seed: int = 0) -> Any:
+        """Return n pictures [n, H, W, C] uint8."""
+
+    @property
+    def pictures(self) -> Mapping[str, Callable[[int, int], Any]]:
+        """What else the verb `sample` can draw: name -> function (n, seed) -> images [N, H, W, C] uint8."""
+        return {}
+
+
+class DrawsText(ABC):
+    """An ability: pictures of what a caption says."""
+
+    @abstractmethod
+    def sample_text(self, text: str, n: int, seed: int = 0) -> Any:
+        """Return n pictures [n, H, W, C] uint8 of a caption; UsageError for one that cannot be read."""
+
+
+class Exports(ABC):
+    """An ability: functions that work without this package."""
+
+    @abstractmethod
+    def exportable(self) -> Mapping[str, Any]:
+        """Return what the verb `export` saves: name -> `tf.function`, with an `input_signature` of named TensorSpecs.
+
+        The first axis is the batch. Each returns a mapping of name -> tensor, depends on variables alone (a mirror in numpy would
+        be frozen into the file), and says in its docstring what goes in and comes out.
         """
-        ...
 
-    def load_state(self, tree: dict[str, Any]) -> None:
-        """Take back the arrays and plain values of a `state()` tree; what is restored in place already is."""
-        ...
 
-    def close(self) -> None:
-        """Join workers, close environments. May be called twice."""
-        ...
+CONTRACTS: dict[str, Any] = {"agent": Agent, "generative": Generator}
 
 
 class Placed(ABC):
@@ -126,13 +196,16 @@ class Spec:
     """Configuration of the contract test (seconds, one worker, smallest data), by dotted field name."""
     run: Mapping[str, Any]
     """Defaults for `--run.*` that suit this plugin's clock, e.g. {"until": 100_000, "log_every": 1_000}."""
+    eval: Mapping[str, Any]
+    """Defaults for `--eval.*` of an agent, e.g. {"episodes": 100}."""
     verbs: Mapping[str, str]
     """Verbs that only this plugin has: name -> module with `Flags` and `main`, see `experiments/launcher/verbs.py`."""
     places: tuple[str, ...] = ()
     """Dotted configuration fields that say where files lie, which may move while the run stays the same; by default those that
     nested settings name which are `Placed`, as data sources are."""
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    """Dotted configuration fields that had another name: old -> new; the new one may be the launcher's, e.g. run.until."""
+    renamed: Mapping[str, str | tuple[str, Mapping[Any, Any]]] = field(default_factory=dict)
+    """Dotted configuration fields that had another name: old -> new, or (new, {old value: new value}); the new one may be the
+    launcher's, e.g. eval.episodes."""
     distributed: bool = False
     """True when it trains under `Context.strategy` as on one device, its batch shared out (see core/distributed.py)."""
 
@@ -169,9 +242,10 @@ def register(
     paper: str = "",
     tiny: Mapping[str, Any] | None = None,
     run: Mapping[str, Any] | None = None,
+    eval: Mapping[str, Any] | None = None,
     verbs: Mapping[str, str] | None = None,
     places: tuple[str, ...] = (),
-    renamed: Mapping[str, str] | None = None,
+    renamed: Mapping[str, str | tuple[str, Mapping[Any, Any]]] | None = None,
     distributed: bool = False,
 ) -> Callable[[_Config], _Config]:
     """Register a frozen configuration dataclass as the plugin `name`; the arguments are the fields of `Spec`.
@@ -195,8 +269,8 @@ def register(
         ]
         if bare:
             raise UsageError(f"the configuration of plugin {key!r} ({where}) needs a default for {', '.join(bare)}")
-        if kind not in MEMBERS:
-            raise UsageError(f"plugin {key!r} ({where}) has kind {kind!r}; {nearest(str(kind), MEMBERS)}")
+        if kind not in CONTRACTS:
+            raise UsageError(f"plugin {key!r} ({where}) has kind {kind!r}; {nearest(str(kind), CONTRACTS)}")
         if goal not in ("max", "min"):
             raise UsageError(f"plugin {key!r} ({where}) has goal {goal!r}; {nearest(str(goal), ['max', 'min'])}")
         if not re.fullmatch(r"[\w.]+:\w+", build):
@@ -220,6 +294,7 @@ def register(
             subject=subject,
             tiny=dict(tiny or {}),
             run=dict(run or {}),
+            eval=dict(eval or {}),
             verbs=dict(verbs or {}),
             places=places,
             renamed=dict(renamed or {}),
@@ -231,7 +306,7 @@ def register(
 
 
 def build(spec: Spec, config: Any, context: Context) -> Any:
-    """Import the plugin's class, construct it and check that every member of the contract is there.
+    """Import the plugin's class, check that it keeps the contract of its kind, and construct it.
 
     Raises UsageError naming what is missing; errors raised by the plugin's own code pass through.
     """
@@ -248,11 +323,31 @@ def build(spec: Spec, config: Any, context: Context) -> Any:
         raise UsageError(
             f"plugin {spec.name!r} names build={spec.build!r}, but {module} has no {attribute!r}"
         ) from error
-    members = MEMBERS[spec.kind]
+    _check_class(spec, factory)
     plugin = factory(config, context)
-    missing = [member for member in members if not hasattr(plugin, member)]
-    if missing:
+    if not hasattr(plugin, "clock"):
         raise UsageError(
-            f"plugin {spec.name!r} ({spec.build}) lacks {', '.join(missing)}; the contract is {', '.join(members)}"
+            f"plugin {spec.name!r} ({spec.build}) has no `clock` after its construction; the x-axis begins with 0"
         )
     return plugin
+
+
+def _check_class(spec: Spec, cls: Any) -> None:
+    """Raise UsageError, with the edits that are needed, for a class that does not keep the contract of its kind."""
+    contract = CONTRACTS[spec.kind]
+    if isinstance(cls, type) and issubclass(cls, contract):
+        missing = sorted(getattr(cls, "__abstractmethods__", ()))
+        if missing:
+            raise UsageError(f"plugin {spec.name!r} ({spec.build}) lacks {', '.join(missing)}; see core/plugin.py")
+        return
+    edits = [f"inherit from core.plugin.{contract.__name__}"]
+    if hasattr(cls, "load_state"):
+        edits.append("let `state` name attributes, and drop `load_state` for `restored`")
+    if spec.kind == "agent" and hasattr(cls, "evaluate"):
+        edits.append(
+            "give `act` the arguments (observations, memory, rng, *, greedy), and drop `evaluate` for `environment`"
+        )
+    for ability, member in ((Draws, "sample"), (DrawsText, "sample_text"), (Exports, "exportable")):
+        if hasattr(cls, member):
+            edits.append(f"for its `{member}` inherit from {ability.__name__} too")
+    raise UsageError(f"plugin {spec.name!r} ({spec.build}) does not keep this version's contract: {'; '.join(edits)}")

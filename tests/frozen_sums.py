@@ -64,7 +64,7 @@ def compute(names: list[str]) -> dict[str, str]:
     from core.plugin import Context, build
     from core.runtime import configure
     from experiments.launcher.catalogue import catalogue
-    from tests.contract import STEPS, tiny
+    from experiments.testing import STEPS, tiny
 
     configure(device="cpu", threads=THREADS, deterministic=True)
     sums = {}

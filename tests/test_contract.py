@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from experiments.launcher.catalogue import catalogue
-from tests.contract import check_contract
+from experiments.testing import check_contract
 
 BUILT_IN = sorted(
     name for name, spec in catalogue().plugins.items() if spec.build.startswith(("agents.", "generative."))

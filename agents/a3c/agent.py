@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, final
 
 import keras
 import numpy as np
@@ -14,22 +14,19 @@ from agents.a3c.config import A3CConfig
 from agents.a3c.local import Backend, Processes, Threads
 from agents.a3c.worker import LOSSES, Network
 from agents.rl.episodes import Episodes
-from agents.rl.evaluate import evaluate
-from core.plugin import Context
+from core.plugin import Agent, Context, Exports
 from core.schedules import linear
-from core.seeds import child
 from envs import make
 
 __all__ = ["A3C"]
 
-PLAIN = ("clock", "updates")
 
-
-class A3C:
+@final
+class A3C(Agent, Exports):
     """The agent. The workers stand still whenever `step` is not running, so a checkpoint catches them between two updates."""
 
     def __init__(self, config: A3CConfig, context: Context):
-        self.config, self.context = config, context
+        self.config, self.context, self.environment = config, context, config.env
         self.env = make(config.env, 1, 0)  # asked for its spaces only: the workers have environments of their own
         self.env.close()
         self.network = Network(config, self.env.observation_space, self.env.action_space, context.seed)
@@ -40,7 +37,6 @@ class A3C:
         P = self.network.initial.shape
         self.theta = keras.Variable(self.network.initial, trainable=False, name="theta")  # [P] as of the last turn
         self.g = np.zeros(P, np.float32)
-        self.act_rng = np.random.default_rng(child(context.seed, "act"))  # of `act`, which is no part of training
         self.clock = 0
         self.updates = 0
         self.episodes = Episodes(0)  # the workers play them
@@ -81,13 +77,15 @@ class A3C:
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
-    def act(self, observations: np.ndarray) -> np.ndarray:
-        """Return actions [N] or [N, A] for observations [N, ...], drawn from the policy or its likeliest (`eval_actions`)."""
+    def act(
+        self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool
+    ) -> tuple[np.ndarray, Any]:
+        """Return actions [N] or [N, A] for observations [N, ...], drawn from the policy or its likeliest."""
         network, policy = self.network, self.network.policy
+        network.use(self.theta.numpy())
         parameters, _ = network.forward(network.observations.encode(observations))
-        if self.config.eval_actions == "sampled":
-            return policy.to_env(policy.sample(parameters, self.act_rng))
-        return policy.to_env(policy.greedy(parameters))
+        a = policy.greedy(parameters) if greedy else policy.sample(parameters, rng)
+        return policy.to_env(a), memory
 
     def exportable(self) -> Mapping[str, Any]:
         network = self.network
@@ -97,28 +95,17 @@ class A3C:
 
         return {"act": network.policy.export(self.env, parameters)}
 
-    def evaluate(self) -> Mapping[str, Any]:
-        self.network.use(self.theta.numpy())
-        self.act_rng = np.random.default_rng(child(self.context.seed, "act", self.clock))
-        config = self.config
-        return evaluate(config.env, self.act, config.eval_episodes, self.context.seed, acting=config.eval_actions)
-
     def state(self) -> dict[str, Any]:
-        return {
-            "theta": self.theta,
-            "g": self.g,
-            "episodes": self.episodes.state(),
-            "workers": self._states if self._backend is None else self._backend.states(),
-            **{name: getattr(self, name) for name in PLAIN},
-        }
+        names = ("theta", "g", "episodes", "worker_states", "clock", "updates")
+        return {name: getattr(self, name) for name in names}
 
-    def load_state(self, tree: dict[str, Any]) -> None:
-        for name in PLAIN:
-            setattr(self, name, tree[name])
-        self.g = tree["g"]
-        self.episodes.load_state(tree["episodes"])
-        self.network.use(self.theta.numpy())
-        saved = tree["workers"]
+    @property
+    def worker_states(self) -> list[dict[str, Any] | None]:
+        """What each worker needs to go on, None for one that has not been started yet; set by a restore."""
+        return self._states if self._backend is None else self._backend.states()
+
+    @worker_states.setter
+    def worker_states(self, saved: list[dict[str, Any] | None]) -> None:
         if len(saved) > 1 or self.workers > 1:
             self.context.say(
                 "a3c goes on from here, but not bit for bit: the order of several workers is the scheduler's"

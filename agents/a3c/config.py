@@ -28,8 +28,9 @@ from envs.config import EnvConfig
         "backend": "threads",
         "hidden": (8,),
         "turn": 3,
-        "eval_episodes": 2,
     },
+    eval={"episodes": 20},
+    renamed={"eval_episodes": "eval.episodes", "eval_actions": ("eval.greedy", {"greedy": True, "sampled": False})},
     run={"until": 500_000, "log_every": 5_000, "eval_every": 100_000, "save_every": 100_000},
 )
 @dataclass(frozen=True)
@@ -79,13 +80,9 @@ class A3CConfig:
     """Initial logarithm of the standard deviation of continuous actions, which is learned and the same in every state."""
     turn: int = 50
     """Updates, by all workers together, between two returns to the launcher."""
-    eval_episodes: int = 20
-    """Episodes per evaluation."""
-    eval_actions: Literal["sampled", "greedy"] = "sampled"
-    """Draw from the policy in evaluation, or take its likeliest action."""
 
     def __post_init__(self) -> None:
-        for name in ("n_steps", "turn", "eval_episodes"):
+        for name in ("n_steps", "turn"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
         require(self.workers >= 0, f"workers is {self.workers}; it must be 0 (one per core) or more")
         require(

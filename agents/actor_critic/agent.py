@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, final
 
 import keras
 import numpy as np
@@ -23,7 +23,6 @@ import tensorflow as tf
 
 from agents.actor_critic.config import ActorCriticConfig
 from agents.rl.episodes import Episodes
-from agents.rl.evaluate import evaluate
 from agents.rl.networks import input_of, torso
 from agents.rl.observations import Observations
 from agents.rl.policies import Gaussian, policy_for
@@ -33,7 +32,7 @@ from core.losses.reinforcement import clipped_surrogate, policy_gradient, square
 from core.mirror import Mirror
 from core.optim.config import OptimizerConfig
 from core.optim.optimizer import make_optimizer
-from core.plugin import Context
+from core.plugin import Agent, Context, Exports
 from core.returns import generalized_advantage
 from core.schedules import linear
 from core.seeds import child
@@ -46,11 +45,12 @@ CHUNK = 32  # minibatches of vectors in one call
 REWARD_LIMIT = 10.0  # of normalised rewards, in standard deviations
 
 
-class ActorCritic:
+@final
+class ActorCritic(Agent, Exports):
     """The agent. D is the size of a flat observation, A the number of actions or action components."""
 
     def __init__(self, config: ActorCriticConfig, context: Context):
-        self.config, self.context = config, context
+        self.config, self.context, self.environment = config, context, config.env
         self.env = make(config.env, config.envs, child(context.seed, "games"), may_idle=False)
         self.env.reset()
         space, actions = self.env.observation_space, self.env.action_space
@@ -64,7 +64,6 @@ class ActorCritic:
         self.policy = policy_for(actions, "actor-critic", config.env.id)
 
         self.rng = np.random.default_rng(child(context.seed, "actions"))
-        self.act_rng = np.random.default_rng(child(context.seed, "act"))  # of `act`, which is no part of training
         self._build_networks()
         optimizer = OptimizerConfig(config.optimizer, config.lr, rho=config.decay, epsilon=config.epsilon)
         self.optimizer = make_optimizer(optimizer, self.weights)
@@ -284,24 +283,19 @@ class ActorCritic:
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
-    def act(self, observations: np.ndarray) -> np.ndarray:
-        """Return actions [N] or [N, A] for observations [N, ...], drawn from the policy or its likeliest (`eval_actions`)."""
+    def act(
+        self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool
+    ) -> tuple[np.ndarray, Any]:
+        """Return actions [N] or [N, A] for observations [N, ...], drawn from the policy or its likeliest."""
         parameters, _ = self._forward(self.observations.encode(observations))
-        if self.config.eval_actions == "sampled":
-            return self.policy.to_env(self.policy.sample(parameters, self.act_rng))
-        return self.policy.to_env(self.policy.greedy(parameters))
+        a = self.policy.greedy(parameters) if greedy else self.policy.sample(parameters, rng)
+        return self.policy.to_env(a), memory
 
     def exportable(self) -> Mapping[str, Any]:
         def parameters(observation: tf.Tensor) -> Any:
             return self._parameters(self.model(self.observations.traced(observation), training=False)["policy"])
 
         return {"act": self.policy.export(self.env, parameters)}
-
-    def evaluate(self) -> Mapping[str, Any]:
-        self.mirror.copy()  # they may have been restored alone
-        self.act_rng = np.random.default_rng(child(self.context.seed, "act", self.clock))
-        config = self.config
-        return evaluate(config.env, self.act, config.eval_episodes, self.context.seed, acting=config.eval_actions)
 
     def state(self) -> dict[str, Any]:
         extra = {} if self.log_std is None else {"log_std": self.log_std}
@@ -310,17 +304,13 @@ class ActorCritic:
             **extra,
             "optimizer": self.optimizer,
             "rng": self.rng,
-            "env": self.env.state(),
-            "episodes": self.episodes.state(),
+            "env": self.env,
+            "episodes": self.episodes,
             **{name: getattr(self, name) for name in PLAIN},
         }
 
-    def load_state(self, tree: dict[str, Any]) -> None:
-        for name in PLAIN:
-            setattr(self, name, tree[name])
-        self.episodes.load_state(tree["episodes"])
+    def restored(self) -> None:
         self.mirror.copy()
-        self.env.load_state(tree["env"])
 
     def close(self) -> None:
         self.env.close()

@@ -34,8 +34,9 @@ from envs.config import EnvConfig
         "normalize_returns": True,
         "hidden": (8,),
         "turn": 3,
-        "eval_episodes": 2,
     },
+    eval={"episodes": 20},
+    renamed={"eval_episodes": "eval.episodes", "eval_actions": ("eval.greedy", {"greedy": True, "sampled": False})},
     run={"until": 500_000, "log_every": 5_000, "eval_every": 100_000, "save_every": 100_000},
 )
 @dataclass(frozen=True)
@@ -92,13 +93,9 @@ class ActorCriticConfig:
     """Initial logarithm of the standard deviation of continuous actions, which is learned and the same in every state."""
     turn: int = 32
     """Steps per environment between two returns to the launcher, at most."""
-    eval_episodes: int = 20
-    """Episodes per evaluation."""
-    eval_actions: Literal["sampled", "greedy"] = "sampled"
-    """Draw from the policy in evaluation, or take its likeliest action."""
 
     def __post_init__(self) -> None:
-        for name in ("envs", "n_steps", "epochs", "minibatches", "turn", "eval_episodes"):
+        for name in ("envs", "n_steps", "epochs", "minibatches", "turn"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
         require(all(units >= 1 for units in self.hidden), f"hidden is {list(self.hidden)}; layers have at least 1 unit")
         require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")

@@ -10,7 +10,7 @@ One update, in the notation of the paper, for a minibatch of transitions (s_tm1,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, final
 
 import keras
 import numpy as np
@@ -19,7 +19,6 @@ from gymnasium.spaces import Discrete
 
 from agents.dqn.config import DQNConfig
 from agents.rl.episodes import Episodes
-from agents.rl.evaluate import evaluate
 from agents.rl.networks import input_of, torso
 from agents.rl.observations import Observations
 from agents.rl.policies import named, takes_observations
@@ -29,7 +28,7 @@ from core.losses.reinforcement import huber, q_learning_error
 from core.mirror import Mirror
 from core.optim.config import OptimizerConfig
 from core.optim.optimizer import make_optimizer
-from core.plugin import Context
+from core.plugin import Agent, Context, Exports
 from core.replay import Batch, Replay
 from core.schedules import linear
 from core.seeds import child
@@ -42,11 +41,13 @@ PLAIN = ("clock", "updates")
 STATS = ("loss/td", "value/td_error", "value/q_mean", "optim/gradient_norm")
 
 
-class DQN:
+@final
+class DQN(Agent, Exports):
     """The agent. Observations are pictures [C, H, W] bytes, or D numbers (a state's number one-hot)."""
 
     def __init__(self, config: DQNConfig, context: Context):
-        self.config, self.context = config, context
+        self.config, self.context, self.environment = config, context, config.env
+        self.acting = f"epsilon-greedy ({config.eval_epsilon:g})"
         self.env = make(config.env, config.envs, child(context.seed, "games"), may_idle=False)
         space, actions = self.env.observation_space, self.env.action_space
         if not isinstance(actions, Discrete):
@@ -70,7 +71,6 @@ class DQN:
         self._updates, self._q = self._traced()
 
         self.rng = np.random.default_rng(child(context.seed, "actions"))
-        self.act_rng = np.random.default_rng(child(context.seed, "act"))  # of `act`, which is no part of training
         stack = self.env.frame_stack
         size = config.capacity * int(np.prod(space.shape)) * space.dtype.itemsize // stack
         on_disk = config.replay_on_disk == "yes" or (config.replay_on_disk == "auto" and size > IN_MEMORY)
@@ -286,9 +286,11 @@ class DQN:
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
-    def act(self, observations: np.ndarray) -> np.ndarray:
-        """Return actions [N] of the highest value, or at random with probability `eval_epsilon`, for observations [N, ...]."""
-        return self._epsilon_greedy(observations, self.config.eval_epsilon, self.act_rng)
+    def act(
+        self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool
+    ) -> tuple[np.ndarray, Any]:
+        """Return actions [N] of the highest value for observations [N, ...], at random with probability `eval_epsilon`."""
+        return self._epsilon_greedy(observations, 0.0 if greedy else self.config.eval_epsilon, rng), memory
 
     def exportable(self) -> Mapping[str, Any]:
         @takes_observations(self.env)
@@ -299,31 +301,19 @@ class DQN:
 
         return {"act": act}
 
-    def evaluate(self) -> Mapping[str, Any]:
-        self.mirror.copy()  # they may have been restored alone
-        self.act_rng = np.random.default_rng(child(self.context.seed, "act", self.clock))
-        epsilon = self.config.eval_epsilon
-        acting = f"epsilon-greedy ({epsilon:g})" if epsilon else "greedy"
-        return evaluate(self.config.env, self.act, self.config.eval_episodes, self.context.seed, acting=acting)
-
     def state(self) -> dict[str, Any]:
         return {
             "model": self.model,
-            "target": {"model": self.target},
+            "target": self.target,
             "optimizer": self.optimizer,
             "rng": self.rng,
-            "env": self.env.state(),
-            "replay": self.replay.state(),
-            "episodes": self.episodes.state(),
+            "env": self.env,
+            "replay": self.replay,
+            "episodes": self.episodes,
             **{name: getattr(self, name) for name in PLAIN},
         }
 
-    def load_state(self, tree: dict[str, Any]) -> None:
-        for name in PLAIN:
-            setattr(self, name, tree[name])
-        self.episodes.load_state(tree["episodes"])
-        self.replay.load_state(tree["replay"])
-        self.env.load_state(tree["env"])
+    def restored(self) -> None:
         self.mirror.copy()
 
     def close(self) -> None:

@@ -37,8 +37,9 @@ from envs.config import EnvConfig
         "n_step": 2,
         "prioritised": True,
         "turn": 5,
-        "eval_episodes": 2,
     },
+    eval={"episodes": 10},
+    renamed={"eval_episodes": "eval.episodes"},
     run={"until": 50_000_000, "log_every": 10_000, "eval_every": 250_000, "save_every": 50_000},
 )
 @dataclass(frozen=True)
@@ -107,13 +108,11 @@ class DQNConfig:
     """Environment steps until beta is 1."""
     turn: int = 8
     """Steps per environment between two returns to the launcher."""
-    eval_episodes: int = 10
-    """Episodes per evaluation."""
     eval_epsilon: float = 0.001
     """Probability of a random action in evaluations and `play`; 0 is greedy."""
 
     def __post_init__(self) -> None:
-        for name in ("envs", "update_every", "burst", "batch", "target_every", "n_step", "turn", "eval_episodes"):
+        for name in ("envs", "update_every", "burst", "batch", "target_every", "n_step", "turn"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("anneal", "clip_norm", "epsilon_steps", "beta_steps"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, final
 
 import keras
 import numpy as np
@@ -22,13 +22,12 @@ from gymnasium.spaces import Box, Discrete
 
 from agents.policy_gradient.config import PolicyGradientConfig
 from agents.rl.episodes import Episodes
-from agents.rl.evaluate import evaluate
 from agents.rl.observations import highest
 from agents.rl.policies import Categorical
 from core.errors import UsageError
 from core.losses.reinforcement import policy_gradient, squared_error
 from core.mirror import Mirror
-from core.plugin import Context
+from core.plugin import Agent, Context, Exports
 from core.returns import discounted_returns
 from core.schedules import linear
 from core.seeds import child
@@ -56,11 +55,12 @@ class Group:
     sent: dict[str, Any] | None = None  # x, a, v, live of the step on its way
 
 
-class PolicyGradient:
+@final
+class PolicyGradient(Agent, Exports):
     """The agent. Observations are flattened to D numbers; difference frames stay sparse until a gradient needs them."""
 
     def __init__(self, config: PolicyGradientConfig, context: Context):
-        self.config, self.context = config, context
+        self.config, self.context, self.environment = config, context, config.pong_env
         self.groups = [self._make_group(number) for number in range(min(2, config.games))]
         space, actions = self.groups[0].env.observation_space, self.groups[0].env.action_space
         self.policy = Categorical.of(actions, "policy-gradient", config.env.id)
@@ -78,7 +78,6 @@ class PolicyGradient:
         self.scale = 1 / highest(space) if space.dtype == np.uint8 else 1.0
 
         self.rng = np.random.default_rng(child(context.seed, "actions"))
-        self.act_rng = np.random.default_rng(child(context.seed, "act"))  # of `act`, which is no part of training
         self.model = self._build_model()
         self.optimizer = (
             keras.optimizers.RMSprop(config.lr, rho=config.decay, epsilon=1e-10)
@@ -310,9 +309,12 @@ class PolicyGradient:
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
-    def act(self, observations: np.ndarray) -> np.ndarray:
-        """Return actions [N], sampled from the policy, for observations [N, ...]."""
-        return self.policy.sample(self._forward(self._features(observations))[0], self.act_rng)
+    def act(
+        self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool
+    ) -> tuple[np.ndarray, Any]:
+        """Return actions [N] for observations [N, ...], drawn from the policy or its likeliest."""
+        logits = self._forward(self._features(observations))[0]
+        return self.policy.greedy(logits) if greedy else self.policy.sample(logits, rng), memory
 
     def exportable(self) -> Mapping[str, Any]:
         def logits(observation: tf.Tensor) -> tf.Tensor:
@@ -325,38 +327,33 @@ class PolicyGradient:
 
         return {"act": self.policy.export(self.groups[0].env, logits)}
 
-    def evaluate(self) -> Mapping[str, Any]:
-        self.mirror.copy()  # they may have been restored alone
-        self.act_rng = np.random.default_rng(child(self.context.seed, "act", self.clock))
-        return evaluate(self.config.pong_env, self.act, self.config.eval_episodes, self.context.seed)
-
     def state(self) -> dict[str, Any]:
+        stateful = {"model": self.model, "optimizer": self.optimizer, "rng": self.rng, "episodes": self.episodes}
+        return {**stateful, **{name: getattr(self, name) for name in PLAIN}, "under_way": self.under_way}
+
+    def restored(self) -> None:
+        self.mirror.copy()
+
+    @property
+    def under_way(self) -> dict[str, Any]:
+        """The batch that is learned from and the games, sparse matrices as their parts; set by a restore."""
         return {
-            "model": self.model,
-            "optimizer": self.optimizer,
-            "rng": self.rng,
-            "episodes": self.episodes.state(),
-            "groups": [self._group_state(group) for group in self.groups],
             "batch": self.batch and {**self.batch, "X": self._pack(self.batch["X"])},
-            **{name: getattr(self, name) for name in PLAIN},
+            "groups": [self._group_state(group) for group in self.groups],
         }
 
-    def load_state(self, tree: dict[str, Any]) -> None:
-        for name in PLAIN:
-            setattr(self, name, tree[name])
-        self.episodes.load_state(tree["episodes"])
-        self.batch = tree["batch"] and {**tree["batch"], "X": self._unpack(tree["batch"]["X"])}
-        self.mirror.copy()
-        for group, saved in zip(self.groups, tree["groups"], strict=True):
-            group.env.load_state(saved["env"])
-            group.left, group.open = saved["left"], saved["open"]
-            group.rollout, rollout = [], saved["rollout"]
+    @under_way.setter
+    def under_way(self, saved: dict[str, Any]) -> None:
+        self.batch = saved["batch"] and {**saved["batch"], "X": self._unpack(saved["batch"]["X"])}
+        for group, tree in zip(self.groups, saved["groups"], strict=True):
+            group.left, group.open = tree["left"], tree["open"]
+            group.rollout, rollout = [], tree["rollout"]
             if rollout:
                 N, X = len(group.left), self._unpack(rollout["x"])
                 for t in range(len(rollout["a"])):
                     entry = {key: rollout[key][t] for key in ROLLOUT}
                     group.rollout.append({"x": X[t * N : (t + 1) * N], **entry})
-            group.sent = saved["sent"]
+            group.sent = tree["sent"]
             if group.sent is not None:
                 group.sent["x"] = self._features(group.env.obs)
                 group.env.send(group.sent["a"], group.sent["live"])
@@ -367,7 +364,7 @@ class PolicyGradient:
             rollout = {key: np.stack([t[key] for t in group.rollout]) for key in ROLLOUT}
             rollout["x"] = self._pack(self._stack([t["x"] for t in group.rollout]))
         return {
-            "env": group.env.state(),
+            "env": group.env,
             "left": group.left,
             "open": group.open,
             "rollout": rollout,

@@ -30,8 +30,9 @@ from envs.config import EnvConfig
         "hidden": 8,
         "chunk": 16,
         "turn": 3,
-        "eval_episodes": 2,
     },
+    eval={"episodes": 10},
+    renamed={"eval_episodes": "eval.episodes"},
     run={"until": 20_000_000, "log_every": 10_000, "eval_every": 500_000, "save_every": 100_000},
 )
 @dataclass(frozen=True)
@@ -76,11 +77,9 @@ class PolicyGradientConfig:
     """Rows whose gradient is computed in one call; gradients add up over the batch."""
     turn: int = 16
     """Steps per game between two returns to the launcher."""
-    eval_episodes: int = 10
-    """Episodes per evaluation, actions sampled from the policy."""
 
     def __post_init__(self) -> None:
-        for name in ("games", "batch_episodes", "hidden", "chunk", "turn", "eval_episodes"):
+        for name in ("games", "batch_episodes", "hidden", "chunk", "turn"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
         require(self.anneal >= 0, f"anneal is {self.anneal}; it must be 0 (a constant step size) or a clock")
         require(self.batch_steps >= 0, f"batch_steps is {self.batch_steps}; it must be 0 (whole episodes) or more")

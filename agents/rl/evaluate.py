@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from core.errors import UsageError, told
+from core.plugin import Agent
 from core.seeds import child
-from envs import EnvConfig, limited, make, render_episode
+from envs import limited, make, render_episode
 
 __all__ = ["NO_FILM", "evaluate"]
 
@@ -22,28 +23,19 @@ FILM_STEPS = 500  # of the episode, from its start
 FILM_HEIGHT = 210  # pixels at most; larger frames are thinned
 
 
-def evaluate(
-    env_config: EnvConfig,
-    act: Callable[[np.ndarray], np.ndarray],
-    episodes: int,
-    seed: int,
-    *,
-    acting: str = "sampled",
-    film: bool = True,
-) -> dict[str, Any]:
-    """Play `episodes` whole episodes and return their statistics.
+def evaluate(agent: Agent, episodes: int, seed: int, *, greedy: bool = False, film: bool = True) -> dict[str, Any]:
+    """Let `agent` play `episodes` whole episodes of its environment and return their statistics; training does not notice.
 
     Every slot plays a number of episodes fixed in advance, so that short ones are not favoured. Where the environment has no
-    time limit, one of MOST_STEPS is set, as the protocol line says. `act` maps observations
-    [N, ...] to actions [N, ...]; `acting` says in the protocol line how. The episodes' seeds are the same at each call with
-    one `seed` and differ from those of training.
+    time limit, one of MOST_STEPS is set, as the protocol line says. The episodes' seeds are the same at each call with one
+    `seed` and differ from those of training; what is drawn while acting depends on `seed` and the agent's clock.
 
-    Returns eval/return_{mean,std,median,min,max}, eval/length_mean, eval/returns [episodes], eval/protocol, and, when the
-    environment can be drawn, video/episode [T, H, W, 3] uint8 of the first episode, every second frame. Where drawing fails the
-    protocol says why, behind NO_FILM. Raises UsageError for what the environment raises and for answers that do not fit its
-    spaces.
+    Returns eval/return_{mean,std,median,min,max}, eval/length_mean, eval/returns [episodes], eval/protocol, and, with `film` and
+    when the environment can be drawn, video/episode [T, H, W, 3] uint8 of the first episode, every second frame. Where drawing
+    fails the protocol says why, behind NO_FILM. Raises UsageError for what the environment raises and for answers that do not
+    fit its spaces.
     """
-    env_config = limited(env_config, MOST_STEPS)
+    env_config = limited(agent.environment, MOST_STEPS)
     slots = min(SLOTS, episodes)
     env = make(env_config, slots, seed=child(seed, "evaluation"))
     quota = np.array([episodes // slots + (i < episodes % slots) for i in range(slots)])
@@ -51,11 +43,16 @@ def evaluate(
     scores: list[list[float]] = [[] for _ in range(slots)]
     lengths: list[list[int]] = [[] for _ in range(slots)]
     first = None
+    acting = "greedy" if greedy else agent.acting
+    rng = np.random.default_rng(child(seed, "act", agent.clock))
+    start = memory = agent.memory(slots)
     try:
         obs = env.reset()
         while (active := quota > 0).any():
-            step = env.step(act(obs), active)
+            actions, memory = agent.act(obs, memory, rng, greedy=greedy)
+            step = env.step(actions, active)
             obs = step.obs
+            memory = _fresh(memory, start, step.done)
             score += step.reward
             length += active
             for i in np.flatnonzero(step.done):
@@ -93,3 +90,8 @@ def evaluate(
         stride = -(-frames.shape[1] // FILM_HEIGHT)
         result["video/episode"] = frames[:, ::stride, ::stride]
     return result
+
+
+def _fresh(memory: Sequence[np.ndarray], start: Sequence[np.ndarray], done: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the memory [N, ...] in which episodes that are done [N] begin again."""
+    return tuple(np.where(done.reshape(-1, *[1] * (m.ndim - 1)), s, m) for m, s in zip(memory, start, strict=True))

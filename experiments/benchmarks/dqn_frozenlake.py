@@ -60,7 +60,7 @@ def measured(seed: int, folder: str) -> dict[str, Any]:
     run = trained("dqn-frozenlake", seed, folder, [])
     configure()
     stored = StoredRun.of([str(run)])
-    agent = make_plugin(stored.spec, stored.config, stored.settings, run / "files", lambda line: None)
+    agent: Any = make_plugin(stored.spec, stored.config, stored.settings, run / "files", lambda line: None)
     checkpoint.load(checkpoint.numbered(run)[0], {"plugin": agent.state()}, weights_only=True)
     policy = np.asarray(agent.model(np.eye(16, dtype=np.float32))).argmax(axis=1)
     agent.close()

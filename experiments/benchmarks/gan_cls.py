@@ -69,7 +69,7 @@ def _measured(path: Path, sheet: Path | None) -> dict[str, Any]:
     whole = checkpoint.numbered(path)
     require(bool(whole), f"{path} has no checkpoint yet")
     newest = whole[0]
-    model = make_plugin(spec, config, settings, path / "files", print)
+    model: Any = make_plugin(spec, config, settings, path / "files", print)
     checkpoint.load(newest, {"plugin": model.state()}, weights_only=True)
     measures = Measures(model.data, count=10**6)
     draws = [measures(model.draw, model.embed_text, model.embed_images, seed) for seed in DRAWS]

@@ -157,7 +157,7 @@ class Bench:
         name, *flags = shlex.split(RUNS[row][1])
         run = trained(name, seed, self.folder, flags)
         results = json.loads((run / "results.json").read_text())
-        model, _ = restored(StoredRun.of([str(run)]), "newest")
+        model: Any = restored(StoredRun.of([str(run)]), "newest")[0]
         config, seconds = model.config, results["wall_clock_seconds"]
         steps = getattr(config, "critic_steps", getattr(config, "d_steps", 1))
         extra = {

@@ -88,7 +88,7 @@ class _Trained:
         else:
             start = checkpoint.save(self.folder, f"seed-{seed}", fresh.state())
             fresh.close()
-            self.model.load_state(checkpoint.load(start, self.model.state()))
+            checkpoint.put_back(self.model, checkpoint.load(start, self.model.state()))
         keras.mixed_precision.set_dtype_policy("float32")
         begun = time.monotonic()
         while self.model.clock < self.variant.updates:

@@ -97,7 +97,7 @@ class Ours(Trained):
         spec, _ = catalogue().find("vae")
         steps = (5000 - HELD_OUT) // BATCH + 1
         config = VAEConfig(held_out=HELD_OUT, batch=BATCH, hidden=HIDDEN, latent=LATENT, turn=steps, nll_samples=DRAWS)
-        self.model = make_plugin(spec, config, RunConfig(seed=seed), Path(tempfile.mkdtemp()), print)
+        self.model: Any = make_plugin(spec, config, RunConfig(seed=seed), Path(tempfile.mkdtemp()), print)
 
     def epoch(self) -> None:
         values = self.model.step()

@@ -1,7 +1,7 @@
 """Train a preset over several seeds with the launcher and write table and curve.
 
     python -m experiments.benchmarks.learning pong-pg-fast --seeds 3
-    python -m experiments.benchmarks.learning policy-gradient-cartpole --seeds 5 --flags --agent.eval-episodes 100
+    python -m experiments.benchmarks.learning policy-gradient-cartpole --seeds 5 --flags --eval.episodes 100
 
 The runs are ordinary run folders below --folder; a finished one of the same preset, seed and configuration is not repeated.
 """

@@ -12,9 +12,9 @@ from typing import Any
 from core.errors import UsageError
 from core.plugin import Spec
 from experiments.launcher.catalogue import catalogue
-from experiments.launcher.flags import current_names, flags, parse, take_option
+from experiments.launcher.flags import as_dict, current_names, flags, parse, take_option
 from experiments.launcher.folder import RunFolder
-from experiments.launcher.settings import RunConfig
+from experiments.launcher.settings import EvalConfig, RunConfig
 from experiments.launcher.yaml_file import read_yaml
 
 __all__ = ["Experiment", "StoredRun", "field_of"]
@@ -29,6 +29,8 @@ class Experiment:
     """Name of the preset, or else of the plugin."""
     config: Any
     settings: RunConfig
+    evaluation: EvalConfig | None = None
+    """Of an agent."""
     words: tuple[str, ...] = ()
     """The settings that were given after the name, as they were given."""
     flags: Any = None
@@ -56,28 +58,49 @@ class Experiment:
         label = preset.name if preset else spec.name
         usage = inspect.cleandoc(verb.__doc__ or "") if verb and fields(verb) else _examples(label, spec)
         parsed = parse(spec, layers, rest, prog=f"{prog} {label}", usage=usage, verb=verb)
-        config = getattr(parsed, spec.prefix)
-        return cls(spec, label, config, parsed.run, tuple(_settings(argv[1:])), getattr(parsed, "flags", None))
+        return cls.parsed(spec, label, parsed, _settings(argv[1:]))
+
+    @classmethod
+    def parsed(cls, spec: Spec, label: str, values: Any, words: Sequence[str] = ()) -> Experiment:
+        """Return what `experiments.launcher.flags.parse` has read."""
+        evaluation, flags = getattr(values, "eval", None), getattr(values, "flags", None)
+        return cls(spec, label, getattr(values, spec.prefix), values.run, evaluation, tuple(words), flags)
+
+    def values(self) -> dict[str, Any]:
+        """Return what config.yaml holds: nested plain values that launch it again."""
+        sections = {self.spec.prefix: self.config, "eval": self.evaluation, "run": self.settings}
+        given = {name: as_dict(section) for name, section in sections.items() if section is not None}
+        return {"experiment": self.spec.name, "preset": self.label, **given}
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run's folder, and its configuration with what flags change in it."""
+    """A run's folder, and its experiment with what flags change in it."""
 
     path: Path
     """As it was given."""
-    spec: Spec
-    label: str
-    config: Any
-    settings: RunConfig
-    stored: Mapping[str, Any]
-    """What config.yaml says."""
-    given: Mapping[str, str]
-    """Settings that flags change: dotted name -> the flag as it was given."""
+    experiment: Experiment
     began: Experiment
     """What it is without those flags."""
-    flags: Any = None
-    """Those of the verb, where one was parsed with the settings."""
+    given: Mapping[str, str]
+    """Settings that flags change: dotted name -> the flag as it was given."""
+
+    @property
+    def spec(self) -> Spec:
+        return self.experiment.spec
+
+    @property
+    def config(self) -> Any:
+        return self.experiment.config
+
+    @property
+    def settings(self) -> RunConfig:
+        return self.experiment.settings
+
+    @property
+    def flags(self) -> Any:
+        """Those of the verb, where one was parsed with the settings."""
+        return self.experiment.flags
 
     @classmethod
     def of(cls, argv: Sequence[str], verb: type | None = None, prog: str = "pongan") -> StoredRun:
@@ -89,26 +112,18 @@ class StoredRun:
         RunFolder.check(path)
         stored = RunFolder.read_config(path)
         spec, _ = catalogue().find(stored["experiment"])
-        file = path / "config.yaml"
+        label, file = str(stored.get("preset", spec.name)), path / "config.yaml"
         layers = [(str(file), current_names(_relaunch_values(file, spec), spec))]
         usage = inspect.cleandoc((verb and verb.__doc__) or "")
-        parsed = parse(spec, layers, rest, prog=f"{prog} {argv[0]}", usage=usage, verb=verb)
+        experiment = Experiment.parsed(
+            spec, label, parse(spec, layers, rest, prog=f"{prog} {argv[0]}", usage=usage, verb=verb)
+        )
         names = [word.partition("=")[0] for word in _settings(rest) if word.startswith("--")]
         given = {name[2:].replace("-", "_"): name for name in names}
-        label = str(stored.get("preset", spec.name))
-        began = parse(spec, layers, [], prog=prog, usage="") if given else parsed
-        config = getattr(parsed, spec.prefix)
-        return cls(
-            path,
-            spec,
-            label,
-            config,
-            parsed.run,
-            stored,
-            given,
-            Experiment(spec, label, getattr(began, spec.prefix), began.run),
-            getattr(parsed, "flags", None),
-        )
+        if not given:
+            return cls(path, experiment, experiment, given)
+        began = Experiment.parsed(spec, label, parse(spec, layers, [], prog=prog, usage=""))
+        return cls(path, experiment, began, given)
 
 
 def field_of(config: Any, dotted: str) -> Any:

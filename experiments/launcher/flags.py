@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import re
 import typing
@@ -17,7 +18,7 @@ from typing import Annotated, Any
 
 from core.errors import UsageError, nearest
 from core.plugin import Spec
-from experiments.launcher.settings import RunConfig
+from experiments.launcher.settings import EvalConfig, RunConfig
 from experiments.launcher.yaml_file import flattened
 
 __all__ = ["Bare", "as_dict", "current_names", "flags", "known_flags", "parse", "parse_values", "take_option"]
@@ -39,20 +40,21 @@ def parse(
     usage: str,
     verb: type | None = None,
 ) -> Any:
-    """Return a frozen dataclass with the fields `run` and `agent` or `model`, and with `verb`, its flags, the field `flags`.
+    """Return a frozen dataclass with the fields `run`, and `agent` and `eval` or `model`; with `verb`, its flags, also `flags`.
 
     `layers` are (where from, nested values) in rising precedence; `argv` comes last. Raises UsageError for an unknown key, a
     wrong type or a value out of range; `--help` prints the flags and exits.
     """
     import tyro
 
-    unfit = [name for name in spec.run if name not in flags(RunConfig)]
-    if unfit:
-        raise UsageError(f"plugin {spec.name!r} sets run={{{unfit[0]!r}: ...}}; {nearest(unfit[0], flags(RunConfig))}")
-    sections: list[Any] = [
-        (spec.prefix, spec.config, field(default_factory=spec.config)),
-        ("run", RunConfig, field(default_factory=lambda: RunConfig(**spec.run))),
-    ]
+    sections: list[Any] = [(spec.prefix, spec.config, field(default_factory=spec.config))]
+    for section, settings, own in _launchers(spec):
+        unfit = [name for name in own if name not in flags(settings)]
+        if unfit:
+            raise UsageError(
+                f"plugin {spec.name!r} sets {section}={{{unfit[0]!r}: ...}}; {nearest(unfit[0], flags(settings))}"
+            )
+        sections.append((section, settings, field(default_factory=functools.partial(settings, **own))))
     known, bare = known_flags(spec), {}
     if verb is not None:
         sections.insert(0, ("flags", Annotated[verb, tyro.conf.arg(name="")]))
@@ -135,15 +137,24 @@ def _parse(
 
 def known_flags(spec: Spec) -> dict[str, Any]:
     """Return {dotted name: type} of the settings of a plugin's runs."""
-    sections = {spec.prefix: spec.config, "run": RunConfig}
-    return {f"{prefix}.{name}": kind for prefix, cls in sections.items() for name, kind in flags(cls).items()}
+    sections = [(spec.prefix, spec.config), *((section, settings) for section, settings, _ in _launchers(spec))]
+    return {f"{prefix}.{name}": kind for prefix, cls in sections for name, kind in flags(cls).items()}
+
+
+def _launchers(spec: Spec) -> list[tuple[str, type, Mapping[str, Any]]]:
+    """Return (section, settings, the plugin's own defaults) of what the launcher is told about a run of it."""
+    run: list[tuple[str, type, Mapping[str, Any]]] = [("run", RunConfig, spec.run)]
+    return [("eval", EvalConfig, spec.eval), *run] if spec.kind == "agent" else run
 
 
 def current_names(values: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
     """Return the nested settings of a run with the names that they have today, for runs from before a renaming."""
     renamed = _renamed(spec)
+    values_of = {f"{spec.prefix}.{old}": new[1] for old, new in spec.renamed.items() if not isinstance(new, str)}
     current: dict[str, Any] = {}
     for name, value in flattened(values):
+        if name in values_of:
+            value = values_of[name].get(value, value)
         *sections, last = renamed.get(name, name).split(".")
         place = current
         for section in sections:
@@ -153,9 +164,12 @@ def current_names(values: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
 
 
 def _renamed(spec: Spec) -> dict[str, str]:
-    """Return {dotted old name: dotted new name} of a plugin's settings; the new one may be the launcher's, e.g. run.until."""
-    prefix = spec.prefix + "."
-    return {prefix + old: new if new.partition(".")[0] == "run" else prefix + new for old, new in spec.renamed.items()}
+    """Return {dotted old name: dotted new name} of a plugin's settings; the new one may be the launcher's, e.g. eval.episodes."""
+    names = {old: new if isinstance(new, str) else new[0] for old, new in spec.renamed.items()}
+    return {
+        f"{spec.prefix}.{old}": new if new.startswith(("run.", "eval.")) else f"{spec.prefix}.{new}"
+        for old, new in names.items()
+    }
 
 
 def _bare(cls: type) -> dict[str, str]:

@@ -16,13 +16,15 @@ import numpy as np
 from core import checkpoint
 from core.checkpoint import AppendOnly, DamagedCheckpoint
 from core.errors import UsageError, told
-from core.plugin import Spec
+from core.plugin import Plugin
 from envs.film import film
 from experiments.launcher.console import Display
+from experiments.launcher.evaluation import measure
 from experiments.launcher.events import GLOSSARY, EventFile, unknown_tags
+from experiments.launcher.experiment import Experiment
 from experiments.launcher.folder import RunFolder
 from experiments.launcher.images import grid
-from experiments.launcher.settings import KEPT, RunConfig
+from experiments.launcher.settings import KEPT
 from experiments.launcher.strangers import keep_traceback, reason
 
 __all__ = ["Loop", "Meter", "NonFinite"]
@@ -90,14 +92,14 @@ class Loop:
 
     def __init__(
         self,
-        plugin: Any,
-        spec: Spec,
-        run: RunConfig,
+        plugin: Plugin,
+        experiment: Experiment,
         folder: RunFolder,
         display: Display,
         together: Callable[[int], int] = lambda reason: reason,
     ):
-        self.plugin, self.spec, self.run, self.folder, self.display = plugin, spec, run, folder, display
+        self.plugin, self.folder, self.display = plugin, folder, display
+        self.spec, self.run, self.evaluation = experiment.spec, experiment.settings, experiment.evaluation
         self._together = together  # workers that train together stop together: the strongest reason of all of them
         self.events: EventFile
         self.meter = Meter()
@@ -152,7 +154,8 @@ class Loop:
                 other.rename(other.with_name(f"damaged-{other.name}"))
             for rate, value in own:
                 rate.assign(value)
-            self.plugin.load_state(tree["plugin"])
+            checkpoint.put_back(self.plugin, tree["plugin"])
+            self.plugin.restored()
             saved = tree["loop"]
             self.meter.load_state(saved["meter"])
             self.elapsed, self.best, self.last = saved["elapsed"], saved["best"], saved["last"]
@@ -273,7 +276,7 @@ class Loop:
         """Evaluate and keep the best weights. What raises costs a warning, unless the evaluation is `needed` for the results."""
         clock = self.plugin.clock
         try:
-            measured = dict(self.plugin.evaluate())
+            measured = measure(self.plugin, self.evaluation, self.run.seed, last=needed)
             scalars, kept = self._numbers(measured)
         except BaseException as failure:
             if isinstance(failure, KeyboardInterrupt) and self.interrupted:
@@ -324,7 +327,7 @@ class Loop:
         headline = self.spec.headline
         if headline not in scalars:
             raise UsageError(
-                f"plugin {self.spec.name!r} promises {headline} but evaluate() returned {', '.join(measured) or 'nothing'}"
+                f"plugin {self.spec.name!r} promises {headline} but its evaluation returned {', '.join(measured) or 'nothing'}"
             )
         return scalars, kept
 

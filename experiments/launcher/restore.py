@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import UsageError
-from core.plugin import Context, Spec, build
+from core.plugin import Context, Plugin, Spec, build
 from experiments.launcher.experiment import StoredRun
 from experiments.launcher.settings import KEPT, RunConfig
 from experiments.launcher.strangers import reported
@@ -14,7 +14,7 @@ from experiments.launcher.strangers import reported
 __all__ = ["make_plugin", "restored"]
 
 
-def make_plugin(spec: Spec, config: Any, settings: RunConfig, files: Path, say: Any, strategy: Any = None) -> Any:
+def make_plugin(spec: Spec, config: Any, settings: RunConfig, files: Path, say: Any, strategy: Any = None) -> Plugin:
     """Build the plugin for a run."""
     # With save_every 0 only a signal saves in between, and the run may go on from there to its end.
     rewind = KEPT * settings.save_every or settings.until
@@ -24,7 +24,9 @@ def make_plugin(spec: Spec, config: Any, settings: RunConfig, files: Path, say: 
     return build(spec, config, context)
 
 
-def restored(run: StoredRun, weights: Literal["best", "newest"] = "best", kind: str | None = None) -> tuple[Any, str]:
+def restored(
+    run: StoredRun, weights: Literal["best", "newest"] = "best", kind: str | None = None
+) -> tuple[Plugin, str]:
     """Return (plugin with the run's weights, which weights); with `kind`, of such a plugin only.
 
     Raises UsageError where the run has none, ForeignError for what the plugin or its environment raises.
@@ -45,4 +47,5 @@ def restored(run: StoredRun, weights: Literal["best", "newest"] = "best", kind: 
     with reported(spec, path, "restoring"):
         plugin = make_plugin(spec, run.config, settings, path / "files", print)
         checkpoint.load(chosen, {"plugin": plugin.state()}, weights_only=True)
+        plugin.restored()
     return plugin, f"checkpoint {chosen.name}"

@@ -1,4 +1,4 @@
-"""The launcher's own settings, as flags `--run.*`."""
+"""The launcher's own settings, as flags `--run.*` and, for agents, `--eval.*`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from core.errors import require
 
-__all__ = ["FIXED_AT_START", "KEPT", "RunConfig"]
+__all__ = ["FIXED_AT_START", "KEPT", "EvalConfig", "RunConfig"]
 
 KEPT = 3
 """Whole checkpoints that a run keeps."""
@@ -61,3 +61,21 @@ class RunConfig:
 
 FIXED_AT_START = ("seed", "precision", "deterministic", "folder", "tag")
 """Fields of RunConfig that a resume cannot change: the run would be another one."""
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """How an agent is evaluated: whole episodes in environments of their own."""
+
+    episodes: int = 10
+    """Episodes of an evaluation."""
+    greedy: bool = False
+    """Take the likeliest or best action, instead of drawing as in training."""
+    seed: int | None = None
+    """Seed of the episodes and of what is drawn; by default the run's."""
+    film: Literal["last", "always", "never"] = "last"
+    """Film the first episode: of the last evaluation, of each, or of none."""
+
+    def __post_init__(self) -> None:
+        require(self.episodes >= 1, f"eval.episodes is {self.episodes}; it must be at least 1")
+        require(self.seed is None or self.seed >= 0, f"eval.seed is {self.seed}; it must be 0 or more")

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,8 @@ def start(experiment: Experiment, observe: Callable[[Any], None] | None = None) 
     chosen = _configure_runtime(settings)
     with _workplace(settings) as place:
         folder = RunFolder.create(place.root or settings.folder, experiment.label, subject, settings.seed, settings.tag)
-        values = {
-            "experiment": spec.name,
-            "preset": experiment.label,
-            spec.prefix: as_dict(experiment.config),
-            "run": as_dict(settings),
-        }
         with _disk_errors(spec):
-            folder.write_config(values)
+            folder.write_config(experiment.values())
         return _train(experiment, folder, chosen, place, observe)
 
 
@@ -58,9 +52,7 @@ def go_on(run: StoredRun) -> int:
         if place.root is not None:  # another worker writes the run: this one reads a copy
             path = Path(shutil.copytree(path, Path(place.root) / path.name, ignore=shutil.ignore_patterns(".lock")))
         folder = RunFolder.open(path)
-        values = {**run.stored, spec.prefix: as_dict(run.config), "run": as_dict(settings)}
-        experiment = Experiment(spec, run.label, run.config, settings)
-        return _train(experiment, folder, chosen, place, None, resuming=values)
+        return _train(run.experiment, folder, chosen, place, None, resuming=True)
 
 
 # --- one run from beginning to end ------------------------------------------------------------------------------------
@@ -73,9 +65,9 @@ def _train(
     place: _Workplace,
     observe: Callable[[Any], None] | None,
     *,
-    resuming: Mapping[str, Any] | None = None,
+    resuming: bool = False,
 ) -> int:
-    """Train a new run, or go on with one: then `resuming` is its configuration, which is kept if the run can be restored."""
+    """Train a new run, or go on with one, whose configuration is written anew once it has been restored."""
     from experiments.launcher.console import Display, closing_table
     from experiments.launcher.loop import Loop
 
@@ -92,13 +84,13 @@ def _train(
     try:
         scope.enter_context(place.strategy.scope() if place.strategy else contextlib.nullcontext())
         plugin = make_plugin(spec, experiment.config, settings, folder.files, display.say, place.strategy)
-        loop = Loop(plugin, spec, settings, folder, display, place.together)
-        if resuming is not None:
+        loop = Loop(plugin, experiment, folder, display, place.together)
+        if resuming:
             forked = folder.read_meta().get("forked", {}).get("checkpoint")
             name = loop.restore(forked)
             resumed = [*folder.read_meta().get("resumed", []), {"checkpoint": name, "argv": sys.argv}]
             folder.write_meta(resumed=resumed)
-            folder.write_config(resuming)
+            folder.write_config(experiment.values())
             display.say(f"resumed {folder.given} at {plugin.clock:,} {spec.clock}")
         else:
             loop.begin(
@@ -131,7 +123,7 @@ def _train(
         raise UsageError(why + hint) from failure
     finally:
         display.close()
-        if plugin is not None and hasattr(plugin, "close"):
+        if plugin is not None:
             close(plugin, spec, display.say)
         scope.close()
         if loop is not None and hasattr(loop, "events"):

@@ -18,7 +18,7 @@ import numpy as np
 import tyro
 
 from core.errors import UsageError
-from core.plugin import Spec
+from core.plugin import Exports, Spec
 from experiments.launcher.events import read_scalars, read_texts
 from experiments.launcher.experiment import StoredRun
 from experiments.launcher.folder import RunFolder
@@ -68,10 +68,8 @@ def main(run: StoredRun, flags: Flags) -> None:
 
     plugin, which = restored(run, flags.weights)
     try:
-        if not hasattr(plugin, "exportable"):
-            raise UsageError(
-                f"plugin {spec.name!r} cannot be exported: it has no `exportable`, an optional member (see core/plugin.py)"
-            )
+        if not isinstance(plugin, Exports):
+            raise UsageError(f"plugin {spec.name!r} cannot be exported: it is no `Exports` (see core/plugin.py)")
         with reported(spec, place, "export"):
             functions = dict(plugin.exportable())
             concrete = concrete_functions(functions, spec)

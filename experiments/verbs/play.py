@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from core.disk import check_output, write_output
-from core.errors import UsageError, told
+from core.errors import require
+from experiments.launcher.evaluation import measure
 from experiments.launcher.experiment import StoredRun
 from experiments.launcher.restore import restored
 from experiments.launcher.strangers import close, reported
+from experiments.launcher.window import check_screen, show
 
 __all__ = ["Flags", "main"]
 
@@ -19,30 +21,46 @@ __all__ = ["Flags", "main"]
 class Flags:
     """An agent plays: prints its returns and writes a film."""
 
+    episodes: int = 0
+    """Episodes to play; 0 for as many as in the run's evaluations (--eval.episodes)."""
+    seed: int | None = None
+    """Seed of the episodes; by default that of the run's evaluations."""
+    render: Literal["gif", "human", "none"] = "gif"
+    """A film of the first episode as a file, in a window, or none."""
     weights: Literal["best", "newest"] = "best"
     """The best by the headline metric, or the newest."""
     out: str = ""
     """The film's file, a GIF; by default play.gif in the run's folder."""
+
+    def __post_init__(self) -> None:
+        require(self.episodes >= 0, f"--episodes is {self.episodes}; it must be 0 or more")
+        require(self.seed is None or self.seed >= 0, f"--seed is {self.seed}; it must be 0 or more")
 
 
 def main(run: StoredRun, flags: Flags) -> None:
     place = run.path.absolute()  # an environment may change the working directory
     if flags.out:
         check_output(Path(flags.out))
-    out, shown_out = (
-        (Path(flags.out).absolute(), flags.out) if flags.out else (place / "play.gif", run.path / "play.gif")
-    )
+    out, named = (Path(flags.out).absolute(), flags.out) if flags.out else (place / "play.gif", run.path / "play.gif")
+    if flags.render == "human":
+        check_screen()
     spec = run.spec
     plugin, which = restored(run, flags.weights, "agent")
+    settings = run.experiment.evaluation
+    assert settings is not None
+    settings = replace(settings, film="never" if flags.render == "none" else "always")
+    if flags.episodes:
+        settings = replace(settings, episodes=flags.episodes)
+    if flags.seed is not None:
+        settings = replace(settings, seed=flags.seed)
     try:
         with reported(spec, place, "play"):
-            measured = dict(plugin.evaluate())
+            measured = measure(plugin, settings, run.settings.seed, last=True)
     finally:
         close(plugin, spec, print)
     from rich.console import Console
 
     from agents.rl.evaluate import NO_FILM
-    from envs.film import film
     from experiments.launcher.console import closing_table
     from experiments.launcher.images import gif
 
@@ -50,14 +68,14 @@ def main(run: StoredRun, flags: Flags) -> None:
         print(f"episode {i + 1}: return {score:g}")
     shown = {k: v for k, v in measured.items() if isinstance(v, (int, float, str))}
     closing_table(Console(highlight=False), f"{spec.name}, {which}", shown)
-    films = [value for tag, value in measured.items() if tag.startswith("video/")]
-    why = str(measured.get("eval/protocol", "")).partition(NO_FILM)[2]
-    try:
-        encoded = gif(film(films[0])) if films else b""
-    except (UsageError, ValueError, TypeError, OSError) as error:
-        encoded, why = b"", told(error)
-    if encoded:
-        write_output(out, lambda file: file.write(encoded))
-        print(f"film: {shown_out}")
-    else:
+    if flags.render == "none":
+        return
+    frames, why = measured.get("video/episode"), str(measured["eval/protocol"]).partition(NO_FILM)[2]
+    if frames is None:
         print(f"no film: {why}" if why else "this environment cannot be drawn, so there is no film")
+    elif flags.render == "human":
+        show(frames, f"{spec.name}, {which}")
+    else:
+        encoded = gif(frames)
+        write_output(out, lambda file: file.write(encoded))
+        print(f"film: {named}")

@@ -24,8 +24,9 @@ def main(run: StoredRun, flags: Flags) -> int:
     for name, flag in run.given.items():
         if name in places:
             _check_moved(flag, *places[name])
-        elif not name.startswith("run."):
-            taken = ", ".join(["--run.*", *("--" + place.replace("_", "-") for place in places)])
+        elif not name.startswith(("run.", "eval.")):
+            ours = ["--run.*", "--eval.*"] if run.spec.kind == "agent" else ["--run.*"]
+            taken = ", ".join([*ours, *("--" + place.replace("_", "-") for place in places)])
             raise UsageError(f"resume takes only {taken} flags; {flag!r} would make it another run")
     settings = run.settings
     if "run.time_limit" not in run.given:  # the limit was that of another call
@@ -38,7 +39,7 @@ def main(run: StoredRun, flags: Flags) -> int:
                 f"run.{name} was {began!r} when this run began and cannot become {getattr(settings, name)!r} on resume; "
                 f"{', '.join(others)} can change"
             )
-    return go_on(replace(run, settings=settings))
+    return go_on(replace(run, experiment=replace(run.experiment, settings=settings)))
 
 
 def _places(run: StoredRun) -> dict[str, tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from core.disk import check_output
 from core.errors import UsageError, nearest, require
+from core.plugin import Draws, DrawsText
 from experiments.launcher.experiment import StoredRun
 from experiments.launcher.restore import restored
 from experiments.launcher.strangers import close, reported
@@ -58,13 +60,16 @@ def main(run: StoredRun, flags: Flags) -> None:
 
     try:
         with reported(spec, place, "sample"):
-            drawn = {"samples": plugin.sample, **getattr(plugin, "pictures", {})}
+            drawn: dict[str, Callable[[int, int], Any]] = {}
+            if isinstance(plugin, Draws):
+                drawn = {"samples": plugin.sample, **plugin.pictures}
             if flags.text is not None:
-                if not hasattr(plugin, "sample_text"):
+                if not isinstance(plugin, DrawsText):
                     raise UsageError(f"{spec.name} reads no text; leave --text out")
                 drawn["text"] = partial(plugin.sample_text, flags.text)
             if name not in drawn:
-                hint = nearest(name, drawn) if len(drawn) > 1 else "it has samples only"
+                alone = "it has samples only" if drawn else "it has no pictures"
+                hint = nearest(name, drawn) if len(drawn) > 1 else alone
                 raise UsageError(f"{spec.name} draws no {name!r}; {hint}")
             images = drawn[name](flags.n, flags.seed)
             pictures = [as_image(image) for image in images] if each else [as_image(grid(images))]

@@ -106,24 +106,21 @@ class Game:
         """Return the function noise -> pictures or points."""
         return self.sampler.exportable()
 
-    def state(self, clock: int) -> dict[str, Any]:
-        """Return everything needed to carry on at `clock`."""
+    def state(self) -> dict[str, Any]:
+        """Return everything needed to carry on."""
         return {
             "G": self.G,
             "D": self.D,
             "average": self.average if self.config.ema else None,
             "G_optimizer": self.G_optimizer,
             "D_optimizer": self.D_optimizer,
-            "clock": clock,
             "noise_seed": self.noise_seed,
-            "stream": self.stream.state(),
+            "stream": self.stream,
         }
 
-    def load_state(self, tree: Mapping[str, Any]) -> int:
-        """Take back what `state` had beside variables and return its clock."""
+    def load_state(self, tree: Mapping[str, Any]) -> None:
+        """Take back what `state` had beside what is restored in place."""
         self.noise_seed = tree["noise_seed"]
-        self.stream.load_state(tree["stream"])
-        return tree["clock"]
 
     def close(self) -> None:
         """End the threads that read ahead."""

@@ -10,7 +10,7 @@ One update, in the notation of the papers:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +18,7 @@ import tensorflow as tf
 from core.distributed import on_replicas, share, share_of_mean
 from core.errors import require
 from core.losses.adversarial import nonsaturating_generator, standard_discriminator
-from core.plugin import Context
+from core.plugin import Context, Draws, Exports, Generator
 from generative.adversarial.game import Game
 from generative.data.pixels import as_input, as_pictures
 from generative.dcgan.config import DCGANConfig
@@ -28,7 +28,8 @@ __all__ = ["DCGAN"]
 TAGS = ("loss/discriminator", "loss/generator", "critic/real", "critic/fake")
 
 
-class DCGAN:
+@final
+class DCGAN(Generator, Draws, Exports):
     """The model; on ring and grid perceptrons take the place of the convolutional networks."""
 
     def __init__(self, config: DCGANConfig, context: Context):
@@ -118,10 +119,7 @@ class DCGAN:
         return self.game.evaluate()
 
     def state(self) -> dict[str, Any]:
-        return self.game.state(self.clock)
-
-    def load_state(self, tree: dict[str, Any]) -> None:
-        self.clock = self.game.load_state(tree)
+        return {"game": self.game, "clock": self.clock}
 
     def close(self) -> None:
         self.game.close()

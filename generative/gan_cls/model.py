@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import tensorflow as tf
@@ -26,7 +26,7 @@ from core.losses.adversarial import nonsaturating_generator, zero_centred_penalt
 from core.losses.text_image import cosine_hinge, matching_discriminator
 from core.optim.config import lr_at
 from core.optim.optimizer import make_optimizer
-from core.plugin import Context
+from core.plugin import Context, Draws, DrawsText, Exports, Generator
 from core.seeds import child
 from generative.data.captions import Batch, Examples, Splits, open_captions
 from generative.data.pixels import as_bytes, as_input, as_pictures
@@ -45,7 +45,8 @@ GRID_SEED, SENTENCES, ROWS = 1, 8, 8
 VOCABULARY = "vocabulary.txt"
 
 
-class GANCLS:
+@final
+class GANCLS(Generator, Draws, DrawsText, Exports):
     """The model. The words it knows stand in the run's folder, so that drawing needs no data."""
 
     def __init__(self, config: GANCLSConfig, context: Context):
@@ -293,8 +294,7 @@ class GANCLS:
             "stream_seed": self.stream_seed,
         }
 
-    def load_state(self, tree: dict[str, Any]) -> None:
-        self.clock, self.noise_seed, self.stream_seed = tree["clock"], tree["noise_seed"], tree["stream_seed"]
+    def restored(self) -> None:
         self.close()
         self._stream = None  # opened again at the new position
 

@@ -11,7 +11,7 @@ One update (Algorithms 1 and 2 of the paper), with L(r, f) the loss of C(x_r), C
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import tensorflow as tf
@@ -25,7 +25,7 @@ from core.losses.adversarial import (
     standard_discriminator,
     zero_centred_penalty,
 )
-from core.plugin import Context
+from core.plugin import Context, Draws, Exports, Generator
 from generative.adversarial.game import Game
 from generative.adversarial.networks import Spectral
 from generative.data.pixels import as_input
@@ -36,7 +36,8 @@ __all__ = ["RaGAN"]
 TAGS = ("loss/discriminator", "loss/penalty", "loss/generator", "critic/real", "critic/fake", "critic/sigma_max")
 
 
-class RaGAN:
+@final
+class RaGAN(Generator, Draws, Exports):
     """The model; on ring and grid perceptrons take the place of the convolutional networks."""
 
     def __init__(self, config: RaGANConfig, context: Context):
@@ -124,10 +125,7 @@ class RaGAN:
         return self.game.evaluate()
 
     def state(self) -> dict[str, Any]:
-        return self.game.state(self.clock)
-
-    def load_state(self, tree: dict[str, Any]) -> None:
-        self.clock = self.game.load_state(tree)
+        return {"game": self.game, "clock": self.clock}
 
     def close(self) -> None:
         self.game.close()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, final
 
 import keras
 import numpy as np
@@ -30,7 +30,7 @@ from core.losses.relativistic import rasgan
 from core.metrics.image_quality import PROTOCOL, quality
 from core.optim.config import lr_at
 from core.optim.optimizer import Optimizer, make_optimizer
-from core.plugin import Context
+from core.plugin import Context, Draws, Exports, Generator
 from core.seeds import child
 from generative.data.found import user_path
 from generative.data.pictures import BROKEN, reason
@@ -67,7 +67,8 @@ def pixel_step(G: keras.Model, optimizer: Optimizer, hr: tf.Tensor, lr: tf.Tenso
     return loss
 
 
-class SRGAN:
+@final
+class SRGAN(Generator, Draws, Exports):
     """The model. `clock` counts updates of both stages."""
 
     def __init__(self, config: SRGANConfig, context: Context):
@@ -245,12 +246,8 @@ class SRGAN:
             "G_optimizer": self.G_optimizer,
             "D_optimizer": self.D_optimizer,
             "clock": self.clock,
-            "stream": self.stream.state(),
+            "stream": self.stream,
         }
-
-    def load_state(self, tree: dict[str, Any]) -> None:
-        self.clock = tree["clock"]
-        self.stream.load_state(tree["stream"])
 
     def close(self) -> None:
         self.stream.close()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, final
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ from core.errors import require
 from core.layers.upsampling import CroppedConv2DTranspose
 from core.losses.variational import bernoulli_nll, gaussian_kl, gaussian_nll, importance_weighted_nll
 from core.optim.optimizer import make_optimizer
-from core.plugin import Context
+from core.plugin import Context, Draws, Exports, Generator
 from core.seeds import child
 from generative.data.sources import Pictures, Stream, open_data
 from generative.vae.config import VAEConfig
@@ -37,7 +37,8 @@ SCATTERED = 2000  # examples in the scatter plot
 MEASURED = 50  # examples in one call of the likelihood estimate: each stands nll_samples times in memory
 
 
-class VAE:
+@final
+class VAE(Generator, Draws, Exports):
     """The model. Pixels are floats in [0, 1]."""
 
     def __init__(self, config: VAEConfig, context: Context):
@@ -257,12 +258,8 @@ class VAE:
             "optimizer": self.optimizer,
             "clock": self.clock,
             "noise_seed": self.noise_seed,
-            "stream": self.stream.state(),
+            "stream": self.stream,
         }
-
-    def load_state(self, tree: dict[str, Any]) -> None:
-        self.clock, self.noise_seed = tree["clock"], tree["noise_seed"]
-        self.stream.load_state(tree["stream"])
 
     def close(self) -> None:
         self.stream.close()

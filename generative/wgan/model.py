@@ -15,7 +15,7 @@ One update (Algorithm 1 of the paper):
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +23,7 @@ import tensorflow as tf
 from core.distributed import on_replicas, share, share_of_mean
 from core.layers.spectral import power_iterate, sigma_penalty, sigmas
 from core.losses.adversarial import critic_gradient_penalty, wasserstein_critic, wasserstein_generator
-from core.plugin import Context
+from core.plugin import Context, Draws, Exports, Generator
 from generative.adversarial.game import Game
 from generative.adversarial.networks import Spectral
 from generative.data.pixels import as_input
@@ -35,7 +35,8 @@ __all__ = ["WGAN"]
 TAGS = ("critic/wasserstein", "loss/penalty", "loss/generator", "critic/sigma_max")
 
 
-class WGAN:
+@final
+class WGAN(Generator, Draws, Exports):
     """The model; on ring and grid perceptrons take the place of the convolutional networks."""
 
     def __init__(self, config: WGANConfig, context: Context):
@@ -116,10 +117,7 @@ class WGAN:
         return self.game.evaluate()
 
     def state(self) -> dict[str, Any]:
-        return self.game.state(self.clock)
-
-    def load_state(self, tree: dict[str, Any]) -> None:
-        self.clock = self.game.load_state(tree)
+        return {"game": self.game, "clock": self.clock}
 
     def close(self) -> None:
         self.game.close()

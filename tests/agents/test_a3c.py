@@ -15,6 +15,7 @@ from agents.a3c.agent import A3C
 from agents.a3c.config import A3CConfig
 from agents.a3c.local import Processes
 from agents.a3c.worker import Network, Report, Worker, rmsprop
+from agents.rl.evaluate import evaluate
 from core.errors import ForeignError, UsageError
 from core.losses.reinforcement import (
     policy_gradient,
@@ -28,7 +29,7 @@ CATCH, WALK = EnvConfig("pongan/Catch-v0"), EnvConfig("pongan/Walk-v0")
 
 def config(**fields: Any) -> A3CConfig:
     defaults = {"env": CATCH, "workers": 1, "backend": "threads", "n_steps": 6, "hidden": (8,), "turn": 4}
-    return A3CConfig(**(defaults | {"eval_episodes": 4} | fields))
+    return A3CConfig(**(defaults | fields))
 
 
 @contextmanager
@@ -121,7 +122,7 @@ def test_one_worker_in_a_process_does_exactly_what_one_in_a_thread_does() -> Non
                 if backend == "processes" and n == 0:  # signals that reach the whole group are the launcher's business
                     for number in (signal.SIGTERM, signal.SIGINT):
                         os.kill(a.backend._processes[0].pid, number)  # type: ignore[attr-defined]
-            results.append((a.theta.numpy(), a.g, a.state()["workers"][0]["rng"]))
+            results.append((a.theta.numpy(), a.g, a.state()["worker_states"][0]["rng"]))
     (theta_1, g_1, rng_1), (theta_2, g_2, rng_2) = results
     np.testing.assert_array_equal(theta_1, theta_2)
     np.testing.assert_array_equal(g_1, g_2)
@@ -140,12 +141,12 @@ def test_several_workers_share_the_weights_and_their_delay_is_seen() -> None:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_it_learns_to_catch(workers: int) -> None:
-    fields = {"lr": 0.004, "n_steps": 20, "hidden": (32,), "turn": 50, "eval_episodes": 50, "eval_actions": "greedy"}
+    fields = {"lr": 0.004, "n_steps": 20, "hidden": (32,), "turn": 50}
     with agent(workers=workers, **fields) as a:
-        untrained = a.evaluate()["eval/return_mean"]
+        untrained = evaluate(a, 50, 1, greedy=True)["eval/return_mean"]
         while a.clock < 40_000:
             a.step()
-        assert untrained < 0.5 and a.evaluate()["eval/return_mean"] > 0.9
+        assert untrained < 0.5 and evaluate(a, 50, 1, greedy=True)["eval/return_mean"] > 0.9
 
 
 def test_a_worker_process_that_dies_is_named_and_the_others_go_on() -> None:
@@ -159,7 +160,7 @@ def test_a_worker_process_that_dies_is_named_and_the_others_go_on() -> None:
         a.step()
         assert a.updates >= before + 4
         assert any("worker 1 ended with exit code -9; training goes on with 1" in line for line in said)
-        first, second = a.state()["workers"]
+        first, second = a.state()["worker_states"]
         assert first is not None and second is None
         os.kill(backend._processes[0].pid or 0, signal.SIGKILL)
         with pytest.raises(UsageError, match="there is none left"):
@@ -236,7 +237,7 @@ def test_resuming_several_workers_says_that_it_is_not_exact() -> None:
     with agent(workers=2) as a, agent(workers=2, seed=1, say=said.append) as b:
         a.step()
         b.theta.assign(a.theta)
-        b.load_state(a.state())
+        b.g, b.worker_states = a.g, a.worker_states
         assert any("not bit for bit" in line for line in said)
         b.step()
         assert b.clock > a.clock
@@ -286,14 +287,14 @@ def test_ray_goes_on_when_a_node_is_killed() -> None:
         with agent(backend="ray", workers=2, turn=20, say=said.append) as a:
             scalars = a.step()
             assert a.updates == 20 and len(scalars["optim/staleness"]) == 20
-            assert all(state is not None for state in a.state()["workers"])
+            assert all(state is not None for state in a.state()["worker_states"])
             cluster.remove_node(node, allow_graceful=False)
             theta = a.theta.numpy()
             for _ in range(3):
                 a.step()
             assert a.updates == 80 and not np.array_equal(theta, a.theta.numpy())
             assert any("was lost" in line and "training goes on with 1" in line for line in said), said
-            assert sum(state is None for state in a.state()["workers"]) == 1
+            assert sum(state is None for state in a.state()["worker_states"]) == 1
     finally:
         ray.shutdown()
         cluster.shutdown()

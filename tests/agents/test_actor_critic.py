@@ -17,7 +17,7 @@ CATCH, WALK = EnvConfig("pongan/Catch-v0"), EnvConfig("pongan/Walk-v0")
 
 
 def agent(seed: int = 0, **fields: Any) -> ActorCritic:
-    fields = {"env": CATCH, "envs": 3, "n_steps": 4, "hidden": (8,), "eval_episodes": 4} | fields
+    fields = {"env": CATCH, "envs": 3, "n_steps": 4, "hidden": (8,)} | fields
     return ActorCritic(ActorCriticConfig(**fields), Context(seed=seed, folder=Path(".")))
 
 
@@ -101,21 +101,21 @@ PPO = {"envs": 8, "n_steps": 10, "lr": 0.01, "optimizer": "adam", "epochs": 4, "
 
 @pytest.mark.parametrize("fields", [A2C, PPO | {"normalize_advantages": True}], ids=["a2c", "ppo"])
 def test_it_learns_to_catch(fields: dict[str, Any]) -> None:
-    a = agent(hidden=(32,), eval_episodes=50, eval_actions="greedy", **fields)
-    untrained = a.evaluate()["eval/return_mean"]
+    a = agent(hidden=(32,), **fields)
+    untrained = evaluate(a, 50, 1, greedy=True)["eval/return_mean"]
     while a.clock < 12_000:
         a.step()
-    assert untrained < 0.5 and a.evaluate()["eval/return_mean"] > 0.9
+    assert untrained < 0.5 and evaluate(a, 50, 1, greedy=True)["eval/return_mean"] > 0.9
 
 
 def test_it_learns_a_continuous_walk() -> None:
     normalized = {"normalize_observations": True, "normalize_returns": True}
     fields = PPO | normalized | {"n_steps": 20, "gamma": 0.9, "gae_lambda": 0.9, "lr": 0.003, "log_std": -0.5}
-    a = agent(env=WALK, hidden=(32,), eval_episodes=20, eval_actions="greedy", **fields)
-    untrained = a.evaluate()["eval/return_mean"]
+    a = agent(env=WALK, hidden=(32,), **fields)
+    untrained = evaluate(a, 50, 1, greedy=True)["eval/return_mean"]
     while a.clock < 16_000:
         a.step()
-    assert untrained < -15 and a.evaluate()["eval/return_mean"] > -3
+    assert untrained < -15 and evaluate(a, 50, 1, greedy=True)["eval/return_mean"] > -3
 
 
 def test_acting_tells_the_probability_the_update_will_see() -> None:
@@ -175,7 +175,7 @@ def test_pixels_act_and_learn_in_both_precisions() -> None:
     try:
         for policy in ("float32", "mixed_bfloat16"):
             keras.mixed_precision.set_dtype_policy(policy)
-            a = agent(env=pong, envs=2, n_steps=3, eval_episodes=1)
+            a = agent(env=pong, envs=2, n_steps=3)
             before = [v.numpy() for v in a.model.trainable_variables]
             scalars = a.step()
             assert all(np.isfinite(np.asarray(value, float)).all() for value in scalars.values())
@@ -205,7 +205,9 @@ def test_what_does_not_fit_gets_a_sentence(fields: dict[str, Any], sentence: str
 
 
 def test_evaluation_plays_the_likeliest_action_when_asked() -> None:
-    a = agent(eval_actions="greedy")
+    a = agent()
     obs = a.env.obs
-    assert np.array_equal(a.act(obs), a._forward(obs.reshape(3, -1))[0].argmax(1))
-    assert "greedy actions" in evaluate(CATCH, a.act, 2, 0, acting=a.config.eval_actions)["eval/protocol"]
+    actions, _ = a.act(obs, (), np.random.default_rng(0), greedy=True)
+    assert np.array_equal(actions, a._forward(obs.reshape(3, -1))[0].argmax(1))
+    assert "greedy actions" in evaluate(a, 2, 0, greedy=True)["eval/protocol"]
+    assert "sampled actions" in evaluate(a, 2, 0)["eval/protocol"]

@@ -10,6 +10,7 @@ import pytest
 
 from agents.dqn.agent import DQN
 from agents.dqn.config import DQNConfig
+from agents.rl.evaluate import evaluate
 from core.errors import UsageError
 from core.plugin import Context
 from core.replay import Batch
@@ -26,7 +27,6 @@ SMALL: dict[str, Any] = {
     "batch": 4,
     "hidden": (8,),
     "turn": 4,
-    "eval_episodes": 4,
 }
 
 
@@ -219,7 +219,7 @@ def test_pong_from_frames_stored_once_in_a_file(dueling: bool, tmp_path: Path) -
     assert a.updates > 5 and np.isfinite(scalars["loss/td"]).all()
     assert a.replay.bytes_live == 200 * 84 * 84 and (tmp_path / "replay.bin").exists()
     assert len(said) == 1 and "0.00141 GB" in said[0] and "replay.bin" in said[0]
-    assert a.act(a.env.obs).shape == (2,)
+    assert a.act(a.env.obs, (), a.rng, greedy=False)[0].shape == (2,)
     a.close()
 
 
@@ -267,15 +267,15 @@ def test_it_learns_to_catch(flags: dict[str, Any]) -> None:
         **flags,
         **{"envs": 4, "hidden": (32,), "capacity": 4_000, "learning_starts": 200, "optimizer": "adam", "lr": 2e-3},
         **{"loss": "mean", "batch": 32, "epsilon_steps": 3_000, "epsilon_end": 0.05, "target_every": 96},
-        **{"update_every": 2, "burst": 8, "eval_epsilon": 0.0, "eval_episodes": 40},
+        **{"update_every": 2, "burst": 8},
     )
     play(a, 5_000)
-    assert a.evaluate()["eval/return_mean"] > 0.9
+    assert evaluate(a, 40, 1, greedy=True)["eval/return_mean"] > 0.9
 
 
 def test_evaluation_plays_what_it_says() -> None:
-    assert "4 whole episodes, greedy actions" in agent(eval_epsilon=0.0).evaluate()["eval/protocol"]
-    assert "epsilon-greedy (0.05) actions" in agent(eval_epsilon=0.05).evaluate()["eval/protocol"]
+    assert "4 whole episodes, greedy actions" in evaluate(agent(), 4, 1, greedy=True)["eval/protocol"]
+    assert "epsilon-greedy (0.05) actions" in evaluate(agent(eval_epsilon=0.05), 4, 1)["eval/protocol"]
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ import scipy.sparse
 
 from agents.policy_gradient.agent import PolicyGradient
 from agents.policy_gradient.config import PolicyGradientConfig
+from agents.rl.evaluate import evaluate
 from agents.rl.policies import Categorical
 from core.errors import UsageError
 from core.plugin import Context
 from envs import EnvConfig
-from tests.contract import assert_independent
+from experiments.testing import assert_independent
 
 CATCH = EnvConfig("pongan/Catch-v0")
 
@@ -26,7 +27,6 @@ def agent(seed: int = 0, **fields: Any) -> PolicyGradient:
         "hidden": 8,
         "chunk": 7,
         "turn": 3,
-        "eval_episodes": 4,
     } | fields
     return PolicyGradient(PolicyGradientConfig(**fields), Context(seed=seed, folder=Path(".")))
 
@@ -188,11 +188,11 @@ def test_it_learns_to_catch() -> None:
     )
     while a.clock < 20_000:
         a.step()
-    assert a.evaluate()["eval/return_mean"] > 0.9
+    assert evaluate(a, 4, 1)["eval/return_mean"] > 0.9
 
 
 def test_evaluation_plays_what_it_says() -> None:
-    result = agent(eval_episodes=5).evaluate()
+    result = evaluate(agent(), 5, 1)
     assert len(result["eval/returns"]) == 5 and "5 whole episodes, sampled actions" in result["eval/protocol"]
     assert result["video/episode"].dtype == np.uint8
 

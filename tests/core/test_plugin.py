@@ -30,12 +30,42 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-class Half:
+class Half(plugin.Agent):
     clock = 0
 
     def __init__(self, config: object, context: Context): ...
 
     def step(self) -> dict: ...
+
+
+class Timeless(plugin.Agent):
+    """Keeps the contract but for its clock."""
+
+    def __init__(self, config: object, context: Context): ...
+
+    def step(self) -> dict: ...
+
+    def state(self) -> dict: ...
+
+    def act(self, observations, memory, rng, *, greedy): ...
+
+
+class Old:
+    """A plugin of version 0.1."""
+
+    clock = 0
+
+    def __init__(self, config: object, context: Context): ...
+
+    def act(self, observations): ...
+
+    def evaluate(self) -> dict: ...
+
+    def state(self) -> dict: ...
+
+    def load_state(self, tree: dict) -> None: ...
+
+    def exportable(self) -> dict: ...
 
 
 def good() -> type:
@@ -96,7 +126,14 @@ def test_a_wrong_registration_gets_one_sentence(name: str, config, changes: dict
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        ("tests.core.test_plugin:Half", "lacks evaluate, state, load_state, close, act"),
+        ("tests.core.test_plugin:Half", "lacks act, state; see core/plugin.py"),
+        ("tests.core.test_plugin:Timeless", "has no `clock` after its construction"),
+        (
+            "tests.core.test_plugin:Old",
+            "inherit from core.plugin.Agent; let `state` name attributes, and drop `load_state` for `restored`; give `act` the "
+            r"arguments \(observations, memory, rng, \*, greedy\), and drop `evaluate` for `environment`; for its `exportable` "
+            "inherit from Exports too",
+        ),
         ("tests.core.test_plugin:Whole", "has no 'Whole'"),
         ("tests.core.nowhere:Half", "no module 'tests.core.nowhere'"),
     ],

@@ -21,9 +21,9 @@ from experiments.benchmarks import report
 from experiments.benchmarks.plan import Measurement
 from experiments.launcher.catalogue import catalogue
 from experiments.launcher.verbs import verbs
+from experiments.testing import check_contract
 from generative.data import registry
 from tests.conftest import ROOT
-from tests.contract import check_contract
 
 DOCS = ROOT / "docs"
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
@@ -71,7 +71,7 @@ def test_the_plugin_of_the_guide_keeps_the_contract_and_does_what_is_shown(writt
 
 
 def test_the_plugin_of_the_guide_exports(written: Path, cli, tmp_path: Path) -> None:
-    flags = ("--run.until", 2000, "--agent.eval-episodes", 2, "--run.folder", tmp_path / "runs")
+    flags = ("--run.until", 2000, "--eval.episodes", 2, "--run.folder", tmp_path / "runs")
     assert cli("run", "hill-climb", *flags)[0] == 0
     (config,) = (tmp_path / "runs").rglob("config.yaml")
     code, out, err = cli("export", config.parent, "-o", tmp_path / "exported")

@@ -15,6 +15,7 @@ from gymnasium.spaces import Box, Discrete
 from agents.rl.evaluate import NO_FILM, evaluate
 from core.errors import ForeignError, UsageError, told
 from envs import EnvConfig, VectorEnv, make
+from tests.envs.players import Stubborn
 
 THREE = Box(-1, 1, (3,), np.float32)
 BYTES = Box(0, 255, (3,), np.uint8)
@@ -238,7 +239,7 @@ def test_an_evaluation_closes_its_environments_whatever_happens(told_env, capsys
         "own/closed-after-all-v0", Told, kwargs={"closes": OSError("closed"), "raises": OSError(), "at": 2}
     )
     with pytest.raises(ForeignError, match="raised OSError in step 2"):
-        evaluate(EnvConfig("own/closed-after-all-v0"), lambda obs: np.zeros(len(obs), int), 1, 0)
+        evaluate(Stubborn(EnvConfig("own/closed-after-all-v0")), 1, 0)
     gymnasium.registry.pop("own/closed-after-all-v0")
     assert "in close(): closed" in capsys.readouterr().err
 
@@ -256,7 +257,7 @@ def test_an_evaluation_closes_its_environments_whatever_happens(told_env, capsys
     ],
 )
 def test_a_film_is_right_or_left_out_with_a_word(draws: Any, why: str | None, told_env) -> None:
-    measured = evaluate(told_env(draws=draws), lambda obs: np.zeros(len(obs), int), 1, 0)
+    measured = evaluate(Stubborn(told_env(draws=draws)), 1, 0)
     assert measured["eval/returns"] == [5.0]
     if why is None:
         assert measured["video/episode"].shape == (3, 4, 6, 3) and NO_FILM not in measured["eval/protocol"]

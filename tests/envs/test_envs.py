@@ -14,6 +14,7 @@ from core.errors import UsageError
 from envs import EnvConfig, VectorEnv, limited, make, render_episode
 from envs import fakes as fakes_module
 from envs.atari import pong_objects
+from tests.envs.players import Stubborn
 
 PONG = EnvConfig("ALE/Pong-v5", observation="pong80", actions=(0, 2, 3))
 CATCH = EnvConfig("pongan/Catch-v0")
@@ -178,7 +179,7 @@ def test_what_cannot_be_drawn_is_measured_all_the_same(how: str) -> None:
     gymnasium.register("test/Headless-v0", lambda **kwargs: Headless(**kwargs))
     gymnasium.registry["test/Headless-v0"].entry_point.metadata = Headless.metadata
     try:
-        measured = evaluate(EnvConfig("test/Headless-v0"), lambda obs: np.ones(len(obs), int), 3, 0)
+        measured = evaluate(Stubborn(EnvConfig("test/Headless-v0"), 1), 3, 0)
     finally:
         gymnasium.registry.pop("test/Headless-v0")
     assert "video/episode" not in measured and len(measured["eval/returns"]) == 3
@@ -203,7 +204,7 @@ def test_endless_environments_get_a_limit_for_evaluation(counter: EnvConfig) -> 
     assert limited(counter, 9).time_limit == 9
     for own in (EnvConfig("CartPole-v1"), EnvConfig("ALE/Pong-v5"), EnvConfig(counter.id, time_limit=4)):
         assert limited(own, 9) == own
-    stay = evaluate(counter, lambda obs: np.zeros(len(obs), int), 3, 0)
+    stay = evaluate(Stubborn(counter), 3, 0)
     assert stay["eval/returns"] == [20_000.0] * 3 and "time limit 20000 steps" in stay["eval/protocol"]
 
 
@@ -391,3 +392,10 @@ def test_state_is_plain_json_and_arrays() -> None:
     tree = env.state()
     plain = [{k: (v.tolist() if isinstance(v, np.ndarray) else v) for k, v in e.items()} for e in tree["episodes"]]
     assert json.loads(json.dumps(plain)) == plain and [e["actions"] for e in plain] == [[0], [1]]
+
+
+def test_an_agents_memory_begins_anew_with_every_episode() -> None:
+    agent = Stubborn(EnvConfig("pongan/Catch-v0"))  # an episode of Catch has a fixed length
+    measured = evaluate(agent, 40, 0)
+    assert max(int(lengths.max()) for lengths in agent.lengths) == measured["eval/length_mean"]
+    assert sum((lengths == 1).sum() for lengths in agent.lengths) >= 40

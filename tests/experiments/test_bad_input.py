@@ -19,7 +19,7 @@ QUICK = (
     2,
     "--agent.batch-episodes",
     2,
-    "--agent.eval-episodes",
+    "--eval.episodes",
     1,
 )
 

@@ -195,7 +195,7 @@ def test_a_process_without_this_package_gets_the_same_outputs(exported: Path) ->
 
 def test_the_verb_writes_model_and_card(cli, tmp_path: Path) -> None:
     run_flags = ("--run.until", 400, "--run.log-every", 100, "--run.eval-every", 200, "--run.folder", tmp_path / "runs")
-    agent_flags = ("--agent.env.id", "pongan/Catch-v0", "--agent.eval-episodes", 4)
+    agent_flags = ("--agent.env.id", "pongan/Catch-v0", "--eval.episodes", 4)
     assert cli("run", "actor-critic", *agent_flags, *run_flags)[0] == 0
     run, out = only_run(tmp_path / "runs"), tmp_path / "exported"
     code, text, err = cli("export", run, "-o", out)
@@ -252,7 +252,7 @@ def test_onnx_says_what_it_needs(cli, tmp_path: Path) -> None:
 def test_a_plugin_without_the_member_gets_a_sentence(external: Path, cli, tmp_path: Path) -> None:
     assert cli("run", "pixel-gaussian", "--model.batch", 4, "--run.folder", tmp_path / "runs")[0] == 0
     code, _, err = cli("export", only_run(tmp_path / "runs"), "-o", tmp_path / "out")
-    assert code == 2 and "plugin 'pixel-gaussian' cannot be exported: it has no `exportable`" in " ".join(err.split())
+    assert code == 2 and "plugin 'pixel-gaussian' cannot be exported: it is no `Exports`" in " ".join(err.split())
     assert not (tmp_path / "out").exists()
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from experiments.launcher.catalogue import catalogue
 from experiments.launcher.events import read_scalars
+from experiments.testing import check_contract
 from tests.conftest import only_run
-from tests.contract import check_contract
 from tests.events import read
 
 
@@ -42,7 +42,8 @@ def test_an_agent_trains_resumes_and_plays(external: Path, cli, tmp_path: Path) 
     assert "benchmark" not in (run / "config.yaml").read_text()  # which the preset's file has
     results = json.loads((run / "results.json").read_text())
     assert results["clock"] == {"value": 200, "unit": "environment steps"}
-    assert "4 greedy episodes" in results["evaluation"]["eval/protocol"]
+    assert "10 whole episodes, sampled actions" in results["evaluation"]["eval/protocol"]
+    assert results["evaluation"]["eval/states_seen"] >= 0
     code, _, err = cli("resume", run, "--run.until", 400)
     assert code == 0, err
     assert [step for step, _ in read_scalars(run)["rollout/reward"]] == [100, 200, 300, 400]

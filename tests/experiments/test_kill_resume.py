@@ -20,8 +20,8 @@ def experiment(preset: str, flags: str, until: int, save: int, evaluate: int, lo
     return [preset, *flags.split(), *every.split()]
 
 
-SHORT = "--agent.eval-episodes 4 --agent.hidden 32"
-ATARI = "--agent.env.id ALE/Pong-v5 --agent.env.actions 0 2 3 --agent.eval-episodes 1 --agent.env.time-limit 300"
+SHORT = "--eval.episodes 4 --agent.hidden 32"
+ATARI = "--agent.env.id ALE/Pong-v5 --agent.env.actions 0 2 3 --eval.episodes 1 --agent.env.time-limit 300"
 FAST = {
     "policy-gradient": experiment("policy-gradient-cartpole", SHORT, 120_000, 3_000, 20_000),
     "actor-critic": experiment(  # in the middle of rollouts and of epochs, with running statistics
@@ -35,8 +35,8 @@ FAST = {
     "a3c": experiment("a3c-cartpole", f"{SHORT} --agent.workers 1 --agent.turn 10", 30_000, 1_000, 10_000, 500),
 }
 SLOW = {
-    "pong-pg-fast": experiment("pong-pg-fast", "--agent.eval-episodes 2", 40_000, 4_000, 15_000),
-    "pong-pg-classic": experiment("policy-gradient", "--agent.eval-episodes 2", 45_000, 4_000, 0),
+    "pong-pg-fast": experiment("pong-pg-fast", "--eval.episodes 2", 40_000, 4_000, 15_000),
+    "pong-pg-classic": experiment("policy-gradient", "--eval.episodes 2", 45_000, 4_000, 0),
     "actor-critic-atari": experiment("actor-critic", f"{ATARI} --agent.envs 4", 16_000, 800, 4_000, 200),
     "ppo-atari": experiment(
         "actor-critic",

@@ -10,13 +10,13 @@ from tests.experiments.test_kill_resume import check_killed_equals_undisturbed
 
 CARTPOLE = (
     *("dqn", "--agent.env.id", "CartPole-v1", "--agent.capacity", 2_000, "--agent.learning-starts", 500),
-    *("--agent.hidden", 16, "--agent.epsilon-steps", 2_000, "--agent.target-every", 200, "--agent.eval-episodes", 2),
+    *("--agent.hidden", 16, "--agent.epsilon-steps", 2_000, "--agent.target-every", 200, "--eval.episodes", 2),
     *("--run.until", 9_000, "--run.save-every", 500, "--run.eval-every", 4_000, "--run.log-every", 250),
 )
 PRIORITISED = ("--agent.prioritised", "--agent.n-step", 3, "--agent.beta-steps", 8_000)
 PONG = (
     *("dqn", "--agent.capacity", 3_000, "--agent.learning-starts", 500, "--agent.envs", 2, "--agent.target-every", 100),
-    *("--agent.epsilon-steps", 2_000, "--agent.eval-episodes", 1, "--agent.env.time-limit", 200),
+    *("--agent.epsilon-steps", 2_000, "--eval.episodes", 1, "--agent.env.time-limit", 200),
     *("--run.until", 6_000, "--run.save-every", 500, "--run.eval-every", 3_000, "--run.log-every", 250),
 )
 

@@ -32,7 +32,7 @@ CATCH = (
     2,
     "--agent.batch-episodes",
     2,
-    "--agent.eval-episodes",
+    "--eval.episodes",
     2,
 )
 
@@ -272,7 +272,7 @@ def test_play_writes_a_film(cli, tmp_path: Path) -> None:
     assert cli("run", "policy-gradient", *CATCH, "--run.until", 20, "--run.folder", tmp_path)[0] == 0
     run = only_run(tmp_path)
     for weights in ("best", "newest"):
-        code, out, err = cli("play", run, "--weights", weights, "--agent.eval-episodes", 3)
+        code, out, err = cli("play", run, "--weights", weights, "--eval.episodes", 3)
         assert code == 0, err
         assert out.count("episode ") >= 3 and (run / "play.gif").read_bytes()[:6] == b"GIF89a"
 

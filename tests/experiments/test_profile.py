@@ -256,7 +256,7 @@ def test_an_agent(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(VectorEnv, "step", timed)
     monkeypatch.setattr(Sampler, "start", lambda self: (sampling.append(time.perf_counter()), start(self)))
     monkeypatch.setattr(Sampler, "finish", lambda self: (finish(self), sampling.append(time.perf_counter())))
-    flags = ("--agent.eval-episodes", 2, "--run.folder", tmp_path)
+    flags = ("--eval.episodes", 2, "--run.folder", tmp_path)
     with alarm_kept():
         code, out, err = cli("profile", "actor-critic-cartpole", "--seconds", 4, "--warm-up", 0.5, "--trace", 0, *flags)
     assert code == 0, err

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from agents.rl.evaluate import evaluate
 from core.plugin import REGISTRY, Context, Spec, build
+from experiments.testing import check_contract
 from experiments.verbs import new as scaffold
 from tests.conftest import ROOT
-from tests.contract import check_contract
 
 
 def run(*command: object, at: Path) -> subprocess.CompletedProcess[str]:
@@ -77,7 +78,7 @@ def test_a_new_agent_solves_cartpole(new_agent: Spec, tmp_path: Path) -> None:
     agent = build(new_agent, new_agent.config(), Context(seed=1, folder=tmp_path))
     while agent.clock < new_agent.run["until"]:
         agent.step()
-    assert agent.evaluate()["eval/return_mean"] >= 475
+    assert evaluate(agent, 20, 1)["eval/return_mean"] >= 475
     agent.close()
 
 

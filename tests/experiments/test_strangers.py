@@ -29,7 +29,7 @@ TINY = (
     2,
     "--agent.hidden",
     4,
-    "--agent.eval-episodes",
+    "--eval.episodes",
     2,
     "--run.until",
     40,

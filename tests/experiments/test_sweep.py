@@ -24,7 +24,7 @@ from experiments.launcher.settings import RunConfig
 from experiments.sweeps.plan import Axis, make_plan, read_record
 from tests.conftest import ROOT
 
-TINY = ("--agent.env.id", "pongan/Catch-v0", "--agent.eval-episodes", "2", "--agent.envs", "2")
+TINY = ("--agent.env.id", "pongan/Catch-v0", "--eval.episodes", "2", "--agent.envs", "2")
 SHORT = ("--run.until", "300", "--run.eval-every", "100", "--run.log-every", "100", "--run.save-every", "100")
 KNOWN = {f"run.{name}": kind for name, kind in flags(RunConfig).items()} | {"agent.lr": float, "agent.batch": int}
 
@@ -200,7 +200,7 @@ def test_successive_halving_stops_the_worse(tmp_path: Path) -> None:
 
     The first comparison is after 5,000 steps, where the one that learns is ahead; after 1,000 it is not yet.
     """
-    words = ("actor-critic", *TINY, "--agent.eval-episodes", 20, "--run.until", 20_000, "--run.eval-every", 5_000)
+    words = ("actor-critic", *TINY, "--eval.episodes", 20, "--run.until", 20_000, "--run.eval-every", 5_000)
     words = (*words, "--run.log-every", 1_000, "--grid", "agent.lr=3e-3,1e-9,2e-9,3e-9", "--asha", "--workers", 2)
     done = sweep(*words, "--folder", tmp_path)
     assert done.returncode == 0, done.said
@@ -215,7 +215,7 @@ def test_successive_halving_stops_the_worse(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_population_based_training_moves_the_bad_to_the_good(tmp_path: Path) -> None:
     """Trials with a step size of almost 0 take over weights and settings of those that learn, under their own names."""
-    words = ("actor-critic", *TINY, "--agent.eval-episodes", 20, "--run.until", 20_000, "--run.eval-every", 2_000)
+    words = ("actor-critic", *TINY, "--eval.episodes", 20, "--run.until", 20_000, "--run.eval-every", 2_000)
     words = (*words, "--run.save-every", 2_000, "--run.log-every", 1_000, "--grid", "agent.lr=3e-3,2e-3,1e-9,2e-9")
     done = sweep(*words, "--pbt", "--workers", 4, "--folder", tmp_path)
     assert done.returncode == 0, done.said

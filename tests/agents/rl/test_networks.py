@@ -15,7 +15,7 @@ from core.errors import UsageError
 from core.mirror import Mirror
 from core.plugin import Context, build
 from experiments.launcher.catalogue import catalogue
-from tests.contract import check_contract, tiny
+from experiments.testing import check_contract, tiny
 
 MODULE = """
 import keras
@@ -112,15 +112,13 @@ def test_every_agent_learns_saves_and_goes_on_with_a_network_of_ones_own(
 @pytest.mark.parametrize("agent", AGENTS)
 def test_the_exported_function_acts_as_the_agent_does(agent: str, tmp_path: Path) -> None:
     spec = catalogue().plugins[agent]
-    greedy = {"eval_epsilon": 0.0} if agent == "dqn" else {"eval_actions": "greedy"}
     for name in ("functional", "residual"):
-        chosen = dataclasses.replace(spec, tiny={**spec.tiny, **greedy, "network": f"own_networks:{name}"})
+        chosen = dataclasses.replace(spec, tiny={**spec.tiny, "network": f"own_networks:{name}"})
         plugin = build(chosen, tiny(chosen), Context(seed=3, folder=tmp_path))
         for _ in range(6):
             plugin.step()
-        plugin.evaluate()  # brings what acts up to date
         seen = np.random.default_rng(0).random((32, *plugin.env.observation_space.shape), np.float32)
-        actions = plugin.act(seen)
+        actions, _ = plugin.act(seen, (), np.random.default_rng(0), greedy=True)
         np.testing.assert_array_equal(plugin.exportable()["act"](seen)["action"], actions)
         plugin.close()
 

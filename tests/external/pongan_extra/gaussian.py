@@ -2,8 +2,10 @@ import numpy as np
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
+from core.plugin import Draws, Generator
 
-class PixelGaussian:
+
+class PixelGaussian(Generator, Draws):
     def __init__(self, config, context):
         self.config, self.clock = config, 0
         self.images = load_digits().images[..., None].astype(np.float32) / 16  # [1797, 8, 8, 1]
@@ -29,9 +31,3 @@ class PixelGaussian:
 
     def state(self):
         return {"mean": self.mean, "variance": self.variance, "rng": self.rng, "clock": self.clock}
-
-    def load_state(self, tree):
-        self.clock = tree["clock"]
-
-    def close(self):
-        pass

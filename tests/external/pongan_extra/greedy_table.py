@@ -16,5 +16,5 @@ class Flags:
 
 def main(run: StoredRun, flags: Flags):
     agent, _ = restored(run, "newest")
-    greedy = agent.q.argmax(axis=1).tolist()
+    greedy = agent.q.numpy().argmax(axis=1).tolist()
     print("greedy-table", *greedy[: flags.states or None])

@@ -3,13 +3,14 @@
 import tensorflow as tf
 
 from core.losses.adversarial import least_squares_discriminator, least_squares_generator, zero_centred_penalty
+from core.plugin import Draws, Exports, Generator
 from generative.adversarial.game import Game
 from generative.data.pixels import as_input
 
 TAGS = ("loss/discriminator", "loss/generator")
 
 
-class LSGAN:
+class LSGAN(Generator, Draws, Exports):
     def __init__(self, config, context):
         self.config, self.clock = config, 0
         self.game = Game(config, context, batch_norm=False)
@@ -46,10 +47,7 @@ class LSGAN:
         return self.game.evaluate()
 
     def state(self):
-        return self.game.state(self.clock)
-
-    def load_state(self, tree):
-        self.clock = self.game.load_state(tree)
+        return {"game": self.game, "clock": self.clock}
 
     def close(self):
         self.game.close()

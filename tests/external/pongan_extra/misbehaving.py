@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.plugin import register
+from core.plugin import Draws, Generator, register
 
 
 @register(
@@ -34,7 +34,7 @@ class MisbehavingConfig:
     """Seconds a step takes."""
 
 
-class Misbehaving:
+class Misbehaving(Generator, Draws):
     def __init__(self, config, context):
         self.config, self.clock, self.x = config, 0, np.zeros(3)
         if config.how == "construct":
@@ -73,9 +73,6 @@ class Misbehaving:
 
     def state(self):
         return {"x": object() if self.config.how == "state" and self.clock else self.x, "clock": self.clock}
-
-    def load_state(self, tree):
-        self.x, self.clock = tree["x"], tree["clock"]
 
     def close(self):
         if self.config.how == "close":

@@ -1,4 +1,4 @@
-"""What every plugin must do, as one function: used for the built-in plugins and for the external package of the tests."""
+"""What every plugin must do, as one function for the tests of plugins, ours and other people's."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ import numpy as np
 from scipy.stats import pearsonr
 
 from core import checkpoint
-from core.plugin import MEMBERS, Context, Spec, build
+from core.plugin import Context, Spec, build
+from experiments.launcher.evaluation import measure
 from experiments.launcher.events import unknown_tags
 from experiments.launcher.flags import parse
+from experiments.launcher.settings import EvalConfig
+
+__all__ = ["STEPS", "assert_independent", "check_contract", "correlated", "first_kernels", "tiny"]
 
 STEPS = 6
 CHANCE = 1e-9  # of a correlation so large in independent kernels: far below one in all the pairs of all plugins
@@ -52,7 +56,6 @@ def check_contract(spec: Spec, folder: Path) -> None:
             np.testing.assert_array_equal(arrays_1[key], arrays_2[key])
 
     original = plugin(seed=3)
-    assert all(hasattr(original, member) for member in MEMBERS[spec.kind])
     assert_independent(first_kernels(original))
     clocks = [original.clock]
     seen: dict[str, float] = {}
@@ -66,20 +69,20 @@ def check_contract(spec: Spec, folder: Path) -> None:
     assert seen and not unknown_tags(seen)
 
     path, tree, arrays = saved(original, f"{1:012d}")
-    measured = original.evaluate()
+    measured = measure(original, EvalConfig(episodes=2), seed=3, last=True)
     assert np.isfinite(float(measured[spec.headline])) and not unknown_tags(measured)
     for tag, value in measured.items():
         if tag.startswith(("samples/", "video/")):
             assert np.asarray(value).dtype == np.uint8 and np.ndim(value) == 4
     _, tree_after, arrays_after = saved(original, f"{2:012d}")
-    assert tree == tree_after, "evaluate() changed the training state"
+    assert tree == tree_after, "the evaluation changed the training state"
     assert all(np.array_equal(arrays[key], arrays_after[key]) for key in arrays), (
-        "evaluate() changed the training state"
+        "the evaluation changed the training state"
     )
 
     restored = plugin(seed=4)  # another beginning: everything that matters must come from the checkpoint
-    values = checkpoint.load(path, {"plugin": restored.state()})["plugin"]
-    restored.load_state(values)
+    checkpoint.put_back(restored, checkpoint.load(path, {"plugin": restored.state()})["plugin"])
+    restored.restored()
     assert restored.clock == original.clock
     for _ in range(STEPS):
         first, second = original.step(), restored.step()
