@@ -22,7 +22,7 @@ def experiment(preset: str, flags: str, until: int, save: int, evaluate: int, lo
 
 SHORT = "--eval.episodes 4 --agent.hidden 32"
 ATARI = "--agent.env.id ALE/Pong-v5 --agent.env.actions 0 2 3 --eval.episodes 1 --agent.env.time-limit 300"
-FAST = {
+SLOW = {
     "policy-gradient": experiment("policy-gradient-cartpole", SHORT, 120_000, 3_000, 20_000),
     "actor-critic": experiment(  # in the middle of rollouts and of epochs, with running statistics
         "actor-critic-lunarlander",
@@ -33,8 +33,6 @@ FAST = {
         500,
     ),
     "a3c": experiment("a3c-cartpole", f"{SHORT} --agent.workers 1 --agent.turn 10", 30_000, 1_000, 10_000, 500),
-}
-SLOW = {
     "pong-pg-fast": experiment("pong-pg-fast", "--eval.episodes 2", 40_000, 4_000, 15_000),
     "pong-pg-classic": experiment("policy-gradient", "--eval.episodes 2", 45_000, 4_000, 0),
     "actor-critic-atari": experiment("actor-critic", f"{ATARI} --agent.envs 4", 16_000, 800, 4_000, 200),
@@ -92,12 +90,7 @@ def check_killed_equals_undisturbed(
     assert len(curves_a[curve]) > 10
 
 
-@pytest.mark.parametrize("name", FAST)
-def test_killed_at_random_moments(launch, tmp_path: Path, name: str) -> None:
-    check_killed_equals_undisturbed(launch, tmp_path, FAST[name], kills=3, seed=1)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
-def test_atari_killed_at_random_moments(launch, tmp_path: Path, name: str) -> None:
+def test_killed_at_random_moments(launch, tmp_path: Path, name: str) -> None:
     check_killed_equals_undisturbed(launch, tmp_path, SLOW[name], kills=4, seed=2)

@@ -23,7 +23,7 @@ RUN = (
     20,
 )  # 20 updates are no whole epoch of 1,797 digits
 RUNS: dict[str, Any] = {
-    "vae": (("vae", *DIGITS, "--model.hidden", 64, *RUN, "--run.until", 2000), "loss/kl"),
+    "vae": (("vae", *DIGITS, "--model.hidden", 64, *RUN, "--run.until", 600), "loss/kl"),
     "dcgan": (("dcgan", *GAN, *RUN, "--run.until", 600), "loss/generator"),
     "wgan": (("wgan", *GAN, *RUN, "--run.until", 400), "critic/wasserstein"),
     "ragan": (("ragan", *GAN, *RUN, "--run.until", 500), "critic/sigma_max"),

@@ -22,6 +22,7 @@ def experiment(one: int, two: int, save: int) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_killed_around_the_change_of_stages(launch, tmp_path: Path) -> None:
     check_killed_equals_undisturbed(launch, tmp_path, experiment(60, 60, 15), kills=1, seed=1, curve="loss/pixel")
 
