@@ -237,7 +237,7 @@ def test_resuming_several_workers_says_that_it_is_not_exact() -> None:
     with agent(workers=2) as a, agent(workers=2, seed=1, say=said.append) as b:
         a.step()
         b.theta.assign(a.theta)
-        b.g, b.worker_states = a.g, a.worker_states
+        b.g, b.clock, b.worker_states = a.g, a.clock, a.worker_states
         assert any("not bit for bit" in line for line in said)
         b.step()
         assert b.clock > a.clock
