@@ -1,4 +1,4 @@
-"""The suite trains every preset with its own arguments, survives a failing one, and fills the READMEs."""
+"""The suite trains every preset with its own arguments, survives a failing one, and fills the tables."""
 
 from __future__ import annotations
 
