@@ -62,11 +62,11 @@ def _subject(config: dict[str, Any]) -> str:
 
 
 def filled(text: str) -> str:
-    """Return a page with the results that it names; ones that have not been measured stay empty."""
+    """Return a page with the results that it names, or with a word where there are none yet."""
 
     def fill(mark: re.Match[str]) -> str:
         file = report.RESULTS / f"{mark[1]}.md"
-        body = f"{file.read_text().strip()}\n" if file.exists() else ""
+        body = f"{file.read_text().strip()}\n" if file.exists() else "Not measured yet.\n"
         return f"<!-- result: {mark[1]} -->\n{body}<!-- end of result -->"
 
     return re.sub(r"<!-- result: (\S+) -->\n.*?<!-- end of result -->", fill, text, flags=re.DOTALL)

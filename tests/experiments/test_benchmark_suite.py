@@ -109,6 +109,13 @@ def test_the_table_has_agents_and_models(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert lines[3].endswith("| ring | 5,000 | 0.02 +- 0.01414 |  | 2 | 2.0 |")
 
 
+def test_the_pages_show_the_committed_results() -> None:
+    pages = [summary.PAGE, *ROOT.glob("agents/*/README.md"), *ROOT.glob("generative/*/README.md")]
+    stale = [page for page in pages if summary.filled(page.read_text()) != page.read_text()]
+    assert not stale and summary.summary() in summary.PAGE.read_text(), "give python -m experiments.benchmarks.summary"
+    assert "Not measured yet." in summary.filled("<!-- result: nothing -->\n<!-- end of result -->")
+
+
 def test_a_preset_of_another_package_is_planned_and_tabulated(
     external: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
