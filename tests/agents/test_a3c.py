@@ -266,6 +266,7 @@ def test_a_network_for_other_actions_is_refused() -> None:
         Network(config(), Box(-1, 1, (3,), np.float32), Box(0, 3, (2,), np.int64), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999"])
 def test_a_ray_address_where_nobody_listens_is_refused_at_once(address: str) -> None:
     pytest.importorskip("ray")

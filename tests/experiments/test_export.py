@@ -232,6 +232,7 @@ def test_the_verb_writes_model_and_card(cli, tmp_path: Path) -> None:
         assert code == 2 and sentence in " ".join(err.split()), err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("tf2onnx") is None, reason="needs the extra onnx")
 def test_onnx_gives_the_same_or_is_refused(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = ("--model.data.source", "ring", "--run.until", 4, "--run.folder", tmp_path / "runs")
