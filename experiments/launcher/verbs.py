@@ -8,8 +8,8 @@ A verb is a module with a frozen dataclass `Flags`, whose docstring says in its 
 
 Where the first word may be left out the parameter is `experiment: Experiment | None`. The latter two also take every setting of
 that experiment, `--agent.*` or `--model.*` and `--run.*`. A further parameter, `passed: list[str]`, gets the words from the first
-flag on that is not known. The module's docstring is the line in `pongan --help`. A verb of ours has its file's
-name, `-` for `_`.
+flag on that is not known. The module's docstring is the line in `pongan --help`. A verb of ours has its
+file's name, `-` for `_`.
 """
 
 from __future__ import annotations

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
 import math
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -21,6 +23,11 @@ from experiments.launcher.experiment import Experiment, field_of
 from experiments.launcher.flags import as_dict, parse
 from experiments.launcher.restore import make_plugin
 from experiments.launcher.strangers import close, reported
+
+if TYPE_CHECKING:  # rich takes a tenth of a second
+    from rich.console import Console
+
+    from experiments.launcher.console import Display
 
 __all__ = ["Flags", "Sweep", "main", "sweep"]
 
@@ -83,8 +90,8 @@ def sweep(update: Callable[[float], float], rates: Sequence[float]) -> Sweep:
 
     Smith, 2017, "Cyclical learning rates for training neural networks", section 3.3, with exponential steps. As Howard and Gugger
     do, the loss is an exponential average with decay 0.98, divided by 1 - 0.98^k after k updates, and the sweep ends where that
-    exceeds four times its lowest value, or where the loss is no longer finite; that last loss is not kept. A log-likelihood of
-    real numbers may fall below 0, where four times has no meaning: then three times the whole fall so far is too much.
+    exceeds four times its lowest value, or where the loss is no longer finite, which is not kept. The negative logarithm of a
+    density may fall below 0, where four times has no meaning: then a rise of three times the whole fall so far is too much.
     """
     losses, smoothed, average = list[float](), list[float](), 0.0
     for k, rate in enumerate(rates, start=1):
@@ -113,6 +120,7 @@ def main(experiment: Experiment, flags: Flags) -> int:
     config = _with_constant_rate(spec, test, experiment.config)
 
     from core.runtime import configure
+    from experiments.launcher.console import Display
 
     configure(
         device=settings.device,
@@ -121,17 +129,23 @@ def main(experiment: Experiment, flags: Flags) -> int:
         deterministic=settings.deterministic,
     )
     rates = [flags.low * (flags.high / flags.low) ** (i / (flags.steps - 1)) for i in range(flags.steps)]
-    with tempfile.TemporaryDirectory(prefix="pongan-lr-find-") as scratch, reported(spec, out.parent, "lr-find"):
-        plugin = make_plugin(spec, config, settings, Path(scratch), print)
+    display = Display(experiment.label, "updates", flags.steps, 0.0)
+    with (
+        contextlib.closing(display),
+        tempfile.TemporaryDirectory(prefix="pongan-lr-find-") as scratch,
+        reported(spec, out.parent, "lr-find"),
+    ):
+        plugin = make_plugin(spec, config, settings, Path(scratch), display.say)
         try:
-            found = sweep(_update(plugin, spec, test, field_of(config, test.optimizer).accumulate), rates)
+            update = _update(plugin, spec, test, field_of(config, test.optimizer).accumulate)
+            found = sweep(_shown(update, display, test.loss), rates)
         finally:
-            close(plugin, spec, print)
+            close(plugin, spec, display.say)
     if not found.rates:
         raise UsageError(f"{test.loss} of {spec.name!r} is not finite at its first update; there is nothing to draw")
-    picture = draw(found, test.loss, experiment.label)
+    picture = _draw(found, test.loss, experiment.label)
     write_output(out, lambda file: file.write(picture))
-    _report(found, experiment, test, flags)
+    _report(found, experiment, test, flags, display.console)
     print(f"picture: {flags.out}")
     return 0
 
@@ -171,7 +185,19 @@ def _update(plugin: Any, spec: Spec, test: RangeTest, calls: int) -> Callable[[f
     return update
 
 
-def draw(found: Sweep, tag: str, title: str) -> bytes:
+def _shown(update: Callable[[float], float], display: Display, tag: str) -> Callable[[float], float]:
+    numbers = itertools.count(1)
+
+    def shown(rate: float) -> float:
+        loss = update(rate)
+        display.headline = f"step size {rate:.1e}, {tag} {loss:.4g}"
+        display.update(next(numbers))
+        return loss
+
+    return shown
+
+
+def _draw(found: Sweep, tag: str, title: str) -> bytes:
     """Return the curve of a range test as a PNG: loss and smoothed loss over the step size, the suggestion marked."""
     from matplotlib.figure import Figure
 
@@ -193,12 +219,11 @@ def draw(found: Sweep, tag: str, title: str) -> bytes:
     return output.getvalue()
 
 
-def _report(found: Sweep, experiment: Experiment, test: RangeTest, flags: Flags) -> None:
+def _report(found: Sweep, experiment: Experiment, test: RangeTest, flags: Flags, console: Console) -> None:
     """Print a line for each power of ten, and the suggestion as a flag."""
-    from rich.console import Console
     from rich.table import Table
 
-    console, n = Console(highlight=False), len(found.rates)
+    n = len(found.rates)
     table = Table(title=f"{experiment.label}: {n} updates", title_justify="left")
     for column in ("step size", test.loss, "smoothed"):
         table.add_column(column, justify="right")
