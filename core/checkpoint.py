@@ -116,7 +116,7 @@ def load(path: Path, live: Tree, *, weights_only: bool = False) -> Tree:
     if weights_only:
         wanted = _weights(live)
         saved = _restrict(saved, wanted)
-    reader = _Reader(path, arrays)
+    reader = _Reader(path, arrays, document["format"])
     tree = reader.decode(saved, wanted, "")
     for action in [*reader.actions, *reader.loads]:
         action()
@@ -217,12 +217,16 @@ def _weights(tree: Tree) -> Tree:
 
 
 def _restrict(saved: Tree, live: Tree) -> Tree:
-    """Return the part of a saved tree that `live` has too."""
-    return {
-        key: _restrict(node, live[key]) if isinstance(live[key], dict) else node
-        for key, node in saved.items()
-        if key in live
-    }
+    """Return the part of a saved tree that `live` has too; a model that stood in a dictionary of its own comes out of it."""
+    kept = {}
+    for key, node in saved.items():
+        if key not in live:
+            continue
+        if isinstance(live[key], dict):
+            kept[key] = _restrict(node, live[key])
+        else:  # format 1 had some models as {"model": ...}
+            kept[key] = node["model"] if [*node] == ["model"] else node
+    return kept
 
 
 def _as_array(variable: Any) -> np.ndarray:
@@ -271,8 +275,8 @@ def _encode(node: Any, where: str, arrays: dict[str, np.ndarray], run_folder: Pa
 class _Reader:
     """Walks a saved tree beside the live one. Restoring waits in `actions` until everything has been found to fit."""
 
-    def __init__(self, path: Path, arrays: dict[str, np.ndarray]):
-        self.path, self.run_folder, self.arrays = path, path.parent.parent, arrays
+    def __init__(self, path: Path, arrays: dict[str, np.ndarray], format: int):
+        self.path, self.run_folder, self.arrays, self.format = path, path.parent.parent, arrays, format
         self.actions: list[Callable[[], Any]] = []
         self.loads: list[Callable[[], Any]] = []
 
@@ -303,7 +307,8 @@ class _Reader:
         return {key: self.decode(value, members.get(key), f"{where}/{key}") for key, value in node.items()}
 
     def _error(self, what: str) -> CheckpointError:
-        return CheckpointError(f"checkpoint {self.path} {what}")
+        older = f" (another version of pongan wrote it, in format {self.format})" if self.format != FORMAT else ""
+        return CheckpointError(f"checkpoint {self.path}{older} {what}")
 
     def _array(self, node: Any, live: Any = None, where: str = "") -> np.ndarray:
         array = self.arrays[node["$array"]]

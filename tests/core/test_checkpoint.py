@@ -192,3 +192,71 @@ def test_names_order_and_pruning(tmp_path: Path) -> None:
     assert [p.name for p in checkpoint.numbered(tmp_path)] == ["000000000010.002", "000000000010.001"]
     assert checkpoint.best(tmp_path).name == "best-000000000005"  # the one named, not the newest
     assert not (tmp_path / "checkpoints" / ".killed.tmp").exists()
+
+
+class Counter:
+    """Holds a variable, a generator and a number, and restores the number itself."""
+
+    def __init__(self, seed: int):
+        self.weight, self.rng, self.count = tf.Variable([float(seed)]), np.random.default_rng(seed), seed
+        self.seen: list[float] = []
+
+    def state(self) -> dict:
+        return {"weight": self.weight, "rng": self.rng, "count": self.count}
+
+    def load_state(self, tree: dict) -> None:
+        self.count = tree["count"]
+        self.seen.append(float(self.weight.numpy()[0]))  # what is restored in place already is
+
+
+class Owner:
+    def __init__(self, seed: int):
+        self.counter, self.counters, self.clock, self.rows = Counter(seed), [Counter(seed + 1)], seed, (seed, [seed])
+
+    def state(self) -> dict:
+        return {name: getattr(self, name) for name in ("counter", "counters", "clock", "rows")}
+
+
+def test_objects_restore_themselves_and_other_attributes_are_put_back(tmp_path: Path) -> None:
+    a, b = Owner(3), Owner(7)
+    a.counter.rng.random(5)
+    path = checkpoint.save(tmp_path, f"{1:012d}", {"owner": a.state()})
+    counter, inner = b.counter, b.counters[0]
+    checkpoint.put_back(b, checkpoint.load(path, {"owner": b.state()})["owner"])
+    assert b.counter is counter and b.counters[0] is inner, "in place"
+    assert (counter.count, inner.count, b.clock, b.rows) == (3, 4, 3, [3, [3]])
+    assert counter.seen == [3.0] and inner.seen == [4.0]
+    assert counter.rng.random() == a.counter.rng.random()
+
+
+def test_weights_inside_of_objects_are_kept_and_restored_without_the_rest(tmp_path: Path) -> None:
+    a, b = Owner(3), Owner(7)
+    path = checkpoint.save(tmp_path, "best-1", {"owner": a.state()}, weights_only=True)
+    checkpoint.load(path, {"owner": b.state()}, weights_only=True)
+    assert float(b.counter.weight.numpy()[0]) == 3 and b.counter.count == 7 and not b.counter.seen and b.clock == 7
+
+
+def older(path: Path) -> Path:
+    """Make a checkpoint one of format 1."""
+    text = (path / "tree.json").read_text().replace('"format": 2', '"format": 1')
+    (path / "tree.json").write_text(text)
+    sums = [f"{hashlib.sha256((path / f).read_bytes()).hexdigest()}  {f}" for f in checkpoint.FILES]
+    (path / "SHA256SUMS").write_text("\n".join(sums) + "\n")
+    return path
+
+
+def test_an_older_version_is_read_for_its_weights_only(tmp_path: Path) -> None:
+    a, b = build(1), build(2)
+    path = older(checkpoint.save(tmp_path, f"{1:012d}", {"p": {"target": {"model": a["model"]}, "clock": 3}}))
+    live = {"p": {"target": b["model"], "clock": 0}}
+    with pytest.raises(
+        CheckpointError, match="has format 1, of another version of pongan; this one goes on from format 2"
+    ):
+        checkpoint.load(path, live)
+    checkpoint.load(path, live, weights_only=True)
+    for x, y in zip(a["model"].variables, b["model"].variables, strict=True):
+        np.testing.assert_array_equal(x.numpy(), y.numpy())
+    with pytest.raises(
+        CheckpointError, match=r"\(another version of pongan wrote it, in format 1\) has nothing for /p/own"
+    ):
+        checkpoint.load(path, {"p": {"own": b["model"]}}, weights_only=True)
