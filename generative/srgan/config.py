@@ -12,7 +12,10 @@ from core.errors import nearest, require
 from core.optim.config import OptimizerConfig
 from core.plugin import RangeTest, register
 
-__all__ = ["LAYERS", "SRGANConfig"]
+__all__ = ["LAYERS", "WINDOW", "SRGANConfig"]
+
+WINDOW = 256
+"""Pixels a side that the network sees at once when it enlarges a picture: about 1 GB with 64 channels."""
 
 LAYERS = tuple(f"conv{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in range(1, n + 1)) + tuple(
     f"pool{b}" for b in range(1, 6)
@@ -54,7 +57,7 @@ LAYERS = tuple(f"conv{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in
         "eval_side": 48,
     },
     run={"until": 200_000, "log_every": 100, "eval_every": 5_000, "save_every": 1_000},
-    verbs={"upscale": "generative.srgan.upscale"},
+    verbs={"upscale": "generative.srgan.upscale_verb"},
 )
 @dataclass(frozen=True)
 class SRGANConfig:

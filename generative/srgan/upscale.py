@@ -9,17 +9,14 @@ From Python:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-import tyro
 from PIL import Image
-from tyro.conf import Positional
 
 from core.errors import UsageError
 from core.layers.srgan import SCALE, fold_batch_norm, radius
@@ -27,13 +24,15 @@ from core.picture_files import check_picture, format_of, save_picture
 from generative.data.found import ANIMATED, picture_files, user_path
 from generative.data.pictures import BROKEN, check_pixels, reason, upright
 from generative.data.pixels import as_bytes, as_input
-from generative.srgan.config import SRGANConfig
+from generative.srgan.config import WINDOW, SRGANConfig
 from generative.srgan.data import as_rgb
 from generative.srgan.generator import blend, load_generator, make_generator
 
-__all__ = ["Flags", "Upscaler", "jobs_of", "main", "upscale_picture"]
+if TYPE_CHECKING:
+    from generative.srgan.upscale_verb import Flags
 
-WINDOW = 256  # pixels a side that the network sees at once: about 1 GB with 64 channels
+__all__ = ["Upscaler", "enlarge", "jobs_of", "upscale_picture"]
+
 MOST_OVERLAP = 48  # for networks whose reach is not worth its time
 INKS = ("CMYK", "LAB")  # whose colour profile does not fit the result
 TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
@@ -155,36 +154,12 @@ def upscale_picture(
     return large
 
 
-@dataclass(frozen=True)
-class Flags:
-    """Make pictures four times larger with what a run has learned."""
+def enlarge(flags: Flags) -> None:
+    """Do what the verb `upscale` is asked for.
 
-    run: Annotated[Positional[str], tyro.conf.arg(metavar="RUN")]
-    """A run's folder, or one of its checkpoints."""
-    picture: Annotated[Positional[str], tyro.conf.arg(metavar="PICTURE")]
-    """A picture, or a folder of pictures, those in its folders included."""
-    out: Annotated[str, tyro.conf.arg(aliases=["-o"])]
-    """File to write; for a folder the folder to write to."""
-    weights: Literal["newest", "best"] = "newest"
-    """The newest, or the best by Y-PSNR, which stage one usually has."""
-    toward: str = ""
-    """Another run or checkpoint: blend the two networks weight by weight."""
-    alpha: float = 0.5
-    """Share of the other network, 0 to 1."""
-    window: int = WINDOW
-    """Pixels a side at once; 0 for the whole picture."""
-    overlap: int | None = None
-    """Pixels of context around a part; by default the network's reach, at most 48."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Type of the convolutions."""
-    threads: int = 0
-    """CPU cores to use; 0 for all."""
-    device: str = "auto"
-    """auto, cpu or gpu:0."""
-
-
-def main(flags: Flags) -> None:
-    """The verb `upscale`."""
+    Raises UsageError for what cannot be read or written, before any work is done where that can be known, and where not one
+    picture could be enlarged.
+    """
     source, target = user_path(flags.picture), user_path(flags.out)
     said: list[str] = []
     jobs = jobs_of(source, target, said.append)

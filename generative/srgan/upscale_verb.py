@@ -1,0 +1,47 @@
+"""Pictures four times larger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional
+
+from generative.srgan.config import WINDOW
+
+__all__ = ["Flags", "main"]
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Make pictures four times larger with what a run has learned."""
+
+    run: Annotated[Positional[str], tyro.conf.arg(metavar="RUN")]
+    """A run's folder, or one of its checkpoints."""
+    picture: Annotated[Positional[str], tyro.conf.arg(metavar="PICTURE")]
+    """A picture, or a folder of pictures, those in its folders included."""
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])]
+    """File to write; for a folder the folder to write to."""
+    weights: Literal["newest", "best"] = "newest"
+    """The newest, or the best by Y-PSNR, which stage one usually has."""
+    toward: str = ""
+    """Another run or checkpoint: blend the two networks weight by weight."""
+    alpha: float = 0.5
+    """Share of the other network, 0 to 1."""
+    window: int = WINDOW
+    """Pixels a side at once; 0 for the whole picture."""
+    overlap: int | None = None
+    """Pixels of context around a part; by default the network's reach, at most 48."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Type of the convolutions."""
+    threads: int = 0
+    """CPU cores to use; 0 for all."""
+    device: str = "auto"
+    """auto, cpu or gpu:0."""
+
+
+def main(flags: Flags) -> None:
+    from generative.srgan.upscale import enlarge  # and TensorFlow with it: --help answers without
+
+    enlarge(flags)
