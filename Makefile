@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 $(PEERS): $(READY)
-	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,box2d,peers]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,box2d,onnx,peers,ray]'
 	@touch $@
 
 run: $(READY)  ## train the default experiment for about two minutes
@@ -24,7 +24,7 @@ run: $(READY)  ## train the default experiment for about two minutes
 test: $(READY)  ## unit and contract tests
 	$(PY) -m pytest
 
-slow: $(PEERS)  ## learning runs, the long kill/resume tests, and those beside other libraries
+slow: $(PEERS)  ## learning runs, the long kill/resume tests, and what needs ray, onnx or the libraries that are measured beside this one
 	$(PY) -m pytest -m slow --timeout 7200
 
 check: $(READY) docs  ## ruff (lint and format), mypy, import-linter, the documentation

@@ -38,17 +38,18 @@ __all__ = [
 FEW = 3  # differing settings that fit into a label
 NO_RUNS = ("replaced", "ray")  # folders of a sweep: what pbt put aside, and Ray's own
 NOT_COMPARED = (
-    "seed",
-    "folder",
-    "tag",
-    "until",
-    "time_limit",
-    "log_every",
-    "eval_every",
-    "save_every",
-    "threads",
-    "device",
-    "strategy",
+    "run.seed",
+    "run.folder",
+    "run.tag",
+    "run.until",
+    "run.time_limit",
+    "run.log_every",
+    "run.eval_every",
+    "run.save_every",
+    "run.threads",
+    "run.device",
+    "run.strategy",
+    "eval.film",
 )
 """Settings of the launcher that make no other configuration."""
 OVERSHOOT = 1.01  # runs whose clocks differ by less have come equally far: an update ends where it ends
@@ -299,7 +300,7 @@ def read_run(path: Path, tag: str) -> Run | None:
     settings: dict[str, Any] = {}
     for part, values in config.items():
         if isinstance(values, dict):
-            settings |= flattened({part: {k: v for k, v in values.items() if part != "run" or k not in NOT_COMPARED}})
+            settings |= {key: value for key, value in flattened({part: values}) if key not in NOT_COMPARED}
     meta = RunFolder.meta(path)
     timed, seconds = scalars.get("time/elapsed", [(0, 0.0)])[-1]
     if not seconds:  # the run was over before its first line

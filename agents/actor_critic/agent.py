@@ -38,7 +38,7 @@ from core.schedules import linear
 from core.seeds import child
 from envs import make
 
-__all__ = ["ActorCritic"]
+__all__ = ["ActorCritic", "merge_moments"]
 
 PLAIN = ("clock", "updates", "t", "row", "rollout", "batch", "moments")
 CHUNK = 32  # minibatches of vectors in one call
@@ -255,7 +255,7 @@ class ActorCritic(Agent, Exports):
 
     def _observe(self, x: np.ndarray) -> None:
         """Count the rollout's observations into the statistics that standardise the next ones."""
-        _merge(self.moments["obs"], x)
+        merge_moments(self.moments["obs"], x)
         _, mean, variance = self.moments["obs"]
         self.standardize.mean.assign(mean)
         self.standardize.std.assign(np.sqrt(variance + 1e-8))
@@ -268,7 +268,7 @@ class ActorCritic(Agent, Exports):
             G = seen[t] = self.config.gamma * G + r[t]
             G = np.where(done[t], 0.0, G)
         self.moments["running_return"] = G
-        _merge(self.moments["return"], seen.ravel())
+        merge_moments(self.moments["return"], seen.ravel())
         return np.clip(r / np.sqrt(self.moments["return"][2] + 1e-8), -REWARD_LIMIT, REWARD_LIMIT)
 
     def _empty_rollout(self) -> dict[str, np.ndarray]:
@@ -316,7 +316,7 @@ class ActorCritic(Agent, Exports):
         self.env.close()
 
 
-def _merge(moments: list[Any], x: np.ndarray) -> None:
+def merge_moments(moments: list[Any], x: np.ndarray) -> None:
     """Count rows x [B, ...] into [count, mean, variance] (Chan et al., 1979)."""
     count, mean, variance = moments
     total = count + len(x)

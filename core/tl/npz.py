@@ -54,7 +54,7 @@ _ADMITTED: dict[tuple[str, str], Any] = {
 }
 
 
-class _ArrayUnpickler(pickle.Unpickler):
+class _ArrayUnpickler(pickle.Unpickler):  # noqa: S301 - finds no class but those of arrays
     """Admits only what plain numpy arrays need; containers, numbers and text need nothing."""
 
     def find_class(self, module: str, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Train every preset over seeds and rewrite the result tables of all READMEs.
+"""Train every preset over seeds and rewrite the tables of `docs/results.md` and of all READMEs.
 
     python -m experiments.benchmarks.suite --list
     python -m experiments.benchmarks.suite [--only PRESET ...] [--skip PRESET ...] [--seeds N] [--hours H] [--folder runs]
@@ -6,7 +6,7 @@
 Each preset goes through `experiments.benchmarks.learning`, with what its YAML file says under `benchmark:`
 (`experiments.benchmarks.plan`); an empty list there keeps it out unless it is named. Finished runs are not repeated, so the
 command can be stopped and given again. A preset that fails is reported, and the next one begins. At the end, or with `--only` and
-nothing after it, `experiments.benchmarks.summary` fills the READMEs.
+nothing after it, `experiments.benchmarks.summary` fills these tables.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--list", action="store_true", help="show what would be trained, and stop")
     parser.add_argument(
-        "--only", nargs="*", default=None, metavar="PRESET", help="these presets; none: only fill the READMEs"
+        "--only", nargs="*", default=None, metavar="PRESET", help="these presets; none: only fill the tables"
     )
     parser.add_argument("--skip", nargs="*", default=[], metavar="PRESET", help="all presets but these")
     parser.add_argument("--seeds", type=int, default=0, help="seeds 1 to N of every preset")

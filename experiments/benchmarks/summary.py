@@ -1,9 +1,10 @@
-"""Put the results that are committed into the READMEs.
+"""Put the committed results into the pages that show them.
 
     python -m experiments.benchmarks.summary
 
-The top README gets one table of what `experiments.benchmarks.learning` measured, between its two marks. Every README gets the
-files of `results/` that it names: `<!-- result: NAME -->` ... `<!-- end of result -->` is filled with `results/NAME.md`.
+`docs/results.md` gets one table of what `experiments.benchmarks.learning` measured, between its two marks. This page and every
+plugin's README get the files of `results/` that they name: `<!-- result: NAME -->` ... `<!-- end of result -->` is filled with
+`results/NAME.md`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from experiments.launcher.catalogue import catalogue
 __all__ = ["main", "summary"]
 
 ROOT = Path(__file__).parent.parent.parent
+PAGE = ROOT / "docs" / "results.md"
 MARKS = "<!-- learning results -->", "<!-- end of learning results -->"
 
 
@@ -43,7 +45,7 @@ def summary() -> str:
             minutes = [row["minutes"] for row in rows]
             target = entry.judged(spec, statistics.mean(finals), max(minutes))
             lines.append(
-                f"| [`{name}`](experiments/benchmarks/results/{name}.md) | {_subject(rows[0]['config'])} "
+                f"| [`{name}`](../experiments/benchmarks/results/{name}.md) | {_subject(rows[0]['config'])} "
                 f"| {max(row['clock'] for row in rows):,} | {spread} | {target} "
                 f"| {count} | {statistics.median(minutes):.1f} |"
             )
@@ -60,25 +62,25 @@ def _subject(config: dict[str, Any]) -> str:
 
 
 def filled(text: str) -> str:
-    """Return a README with the results that it names; ones that have not been measured stay empty."""
+    """Return a page with the results that it names, or with a word where there are none yet."""
 
     def fill(mark: re.Match[str]) -> str:
         file = report.RESULTS / f"{mark[1]}.md"
-        body = f"{file.read_text().strip()}\n" if file.exists() else ""
+        body = f"{file.read_text().strip()}\n" if file.exists() else "Not measured yet.\n"
         return f"<!-- result: {mark[1]} -->\n{body}<!-- end of result -->"
 
     return re.sub(r"<!-- result: (\S+) -->\n.*?<!-- end of result -->", fill, text, flags=re.DOTALL)
 
 
 def main() -> None:
-    """Rewrite the tables in all READMEs."""
-    top = ROOT / "README.md"
-    before, rest = top.read_text().split(MARKS[0])
+    """Rewrite the tables of all pages."""
+    table = summary()
+    before, rest = PAGE.read_text().split(MARKS[0])
     _, after = rest.split(MARKS[1])
-    write_atomically(top, f"{before}{MARKS[0]}\n{summary()}\n{MARKS[1]}{after}")
-    for readme in (top, *ROOT.glob("agents/*/README.md"), *ROOT.glob("generative/*/README.md")):
-        write_atomically(readme, filled(readme.read_text()))
-    print(summary())
+    write_atomically(PAGE, f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{after}")
+    for page in (PAGE, *ROOT.glob("agents/*/README.md"), *ROOT.glob("generative/*/README.md")):
+        write_atomically(page, filled(page.read_text()))
+    print(table)
 
 
 if __name__ == "__main__":

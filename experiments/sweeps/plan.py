@@ -66,7 +66,7 @@ class Axis:
             )
         if key in OURS:
             raise UsageError(f"--grid cannot set {key}: a sweep gives every run its own; --seeds N sets the seeds")
-        if key.removeprefix("run.") in NOT_COMPARED and key.startswith("run."):
+        if key in NOT_COMPARED:
             raise UsageError(
                 f"--grid cannot set {key}: runs that differ in it alone count as repeats of one configuration"
             )

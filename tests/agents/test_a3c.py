@@ -237,7 +237,7 @@ def test_resuming_several_workers_says_that_it_is_not_exact() -> None:
     with agent(workers=2) as a, agent(workers=2, seed=1, say=said.append) as b:
         a.step()
         b.theta.assign(a.theta)
-        b.g, b.worker_states = a.g, a.worker_states
+        b.g, b.clock, b.worker_states = a.g, a.clock, a.worker_states
         assert any("not bit for bit" in line for line in said)
         b.step()
         assert b.clock > a.clock
@@ -266,6 +266,7 @@ def test_a_network_for_other_actions_is_refused() -> None:
         Network(config(), Box(-1, 1, (3,), np.float32), Box(0, 3, (2,), np.int64), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999"])
 def test_a_ray_address_where_nobody_listens_is_refused_at_once(address: str) -> None:
     pytest.importorskip("ray")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.actor_critic.agent import ActorCritic, _merge
+from agents.actor_critic.agent import ActorCritic, merge_moments
 from agents.actor_critic.config import ActorCriticConfig
 from agents.rl.evaluate import evaluate
 from core.errors import UsageError
@@ -142,7 +142,7 @@ def test_running_statistics_are_those_of_everything_seen() -> None:
     parts = [rng.normal(3, 2, (n, 4)) for n in (1, 5, 30)]
     moments: list[Any] = [0, np.zeros(4), np.ones(4)]
     for part in parts:
-        _merge(moments, part)
+        merge_moments(moments, part)
     everything = np.concatenate(parts)
     assert moments[0] == 36
     np.testing.assert_allclose(moments[1], everything.mean(0))

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -17,15 +18,19 @@ from pathlib import Path
 import pytest
 
 from core import plugin
+from core.errors import UsageError
 from experiments.benchmarks import report
 from experiments.benchmarks.plan import Measurement
 from experiments.launcher.catalogue import catalogue
+from experiments.launcher.experiment import Experiment
 from experiments.launcher.verbs import verbs
 from experiments.testing import check_contract
 from generative.data import registry
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"
+PAGES = [path for pattern in ("*.md", "docs/*.md", "agents/*/*.md", "generative/*/*.md") for path in ROOT.glob(pattern)]
+COMMAND = re.compile(r"^(?:    |\$ )((?:python -m experiments|pongan)[. ].*)$", re.MULTILINE)
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 
 
@@ -150,9 +155,53 @@ def test_every_verb_is_documented() -> None:
         assert verb.source or re.search(rf"(pongan |experiments\.){verb.name}\b", text), verb
 
 
+def commands() -> list[tuple[str, list[str]]]:
+    """Return (page, words) of every command that a page shows in an indented block or a session of the console."""
+    found = []
+    for page in PAGES:
+        for line in COMMAND.findall(page.read_text()):
+            found.append((page.relative_to(ROOT).as_posix(), shlex.split(line, comments=True)))
+    return found
+
+
+def test_every_command_has_its_one_spelling() -> None:
+    """Training is `python -m experiments.run`, another verb `pongan <verb>`, a benchmark a module."""
+    for page, words in commands():
+        if words[0] == "pongan":
+            assert words[1] in verbs() and words[1] != "run", (page, words)
+        else:
+            assert words[2].startswith(("experiments.run", "experiments.benchmarks.")), (page, words)
+
+
+def test_trainings_of_the_pages_have_flags_that_there_are() -> None:
+    trained = [(page, words[3:]) for page, words in commands() if words[2:3] == ["experiments.run"]]
+    own = {"hill-climb", "bright-idea", "letters"}  # what the reader writes
+    told = [(page, [word for word in words if word != "--help"]) for page, words in trained if not own & {*words}]
+    for page, words in told:
+        try:
+            Experiment.of(words)
+        except UsageError as error:
+            pytest.fail(f"{page}: {' '.join(words)}: {error}")
+    assert len(told) >= 40
+
+
+def test_the_numbers_of_the_readme_are_those_of_the_results() -> None:
+    def rows(page: Path) -> dict[str, list[str]]:
+        lines = re.findall(r"^\| \[?`([\w-]+)`(?:\]\(.*?\))? \| (.*) \|$", page.read_text(), re.MULTILINE)
+        return {name: cells.split(" | ") for name, cells in lines}
+
+    results, compared = rows(DOCS / "results.md"), 0
+    for name, (_, said, minutes) in rows(ROOT / "README.md").items():
+        if name in results:  # a mean of returns, or a Fréchet distance and its range
+            measured = results[name][2] if "return" in said else results[name][1].split()[0]
+            assert f" {measured}" in said and minutes == results[name][-1], name
+            compared += 1
+    assert compared == 4
+
+
 def test_links_of_the_pages_lead_somewhere() -> None:
-    """Like the strict build, where mkdocs is not installed: every relative link of docs/ is a file."""
-    for page in DOCS.glob("*.md"):
+    """Like the strict build, where mkdocs is not installed: every relative link is a file."""
+    for page in PAGES:
         for link in re.findall(r"\]\(([^)#\s]+)", FENCE.sub("", page.read_text())):
             assert ":" in link or (page.parent / link).exists(), f"{page.name}: {link}"
 

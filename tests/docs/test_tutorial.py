@@ -24,9 +24,12 @@ from tests.conftest import ROOT
 PAGE = ROOT / "docs" / "tutorial.md"
 INTRODUCTION = """# Tutorial
 
-A session on a laptop, from two agents and two GANs trained for seconds to an exported model and a plugin of one's own. Everything
-below is what the commands printed when `tests/docs/test_tutorial.py` ran them; runs this short show the tools, not what the
-algorithms can do.
+A session on a laptop: two agents and two GANs are trained for seconds, compared, swept, profiled and exported, and a plugin of
+your own joins them. After the [installation](index.md#install), `source .venv/bin/activate` puts `python` and `pongan` on the
+path. The sweep needs the extra `ray`.
+
+The test `tests/docs/test_tutorial.py` runs every command, and the page shows the output. Runs this short show the tools, not what
+the algorithms can do.
 """
 
 
@@ -51,9 +54,8 @@ class Session:
 
     def run(self, command: str, code: int = 0, shown: bool = True, last: int = 0) -> str:
         """Run a command line; its output must end with `code`. `last` shows only so many lines of it."""
-        words = [sys.executable if word == "python" else word for word in shlex.split(command)]
         done = subprocess.run(
-            words,
+            words(command),
             cwd=self.folder,
             env=self.environment(),
             text=True,
@@ -86,6 +88,13 @@ class Session:
         return re.findall(r"^\$ (.*)$", self.page, re.MULTILINE)
 
 
+def words(command: str) -> list[str]:
+    """Return a command line's words; `python` is this interpreter, and `pongan` needs no installed script."""
+    programs = {"python": [sys.executable], "pongan": [sys.executable, "-m", "experiments"]}
+    first, *rest = shlex.split(command)
+    return [*programs.get(first, [first]), *rest]
+
+
 def only(folder: Path, pattern: str) -> Path:
     (found,) = folder.glob(pattern)
     return found
@@ -99,33 +108,32 @@ def test_the_tutorial_is_what_happens(tmp_path: Path) -> None:
     do = Session(folder)
 
     do.text("## Train two agents and two GANs")
-    do.run("python -m experiments run actor-critic-cartpole --run.until 40000 --run.eval-every 10000")
-    do.run("python -m experiments run policy-gradient-cartpole --run.until 40000 --run.eval-every 10000", last=12)
-    do.run("python -m experiments run dcgan-ring --run.until 1000 --run.eval-every 500", last=14)
-    do.run("python -m experiments run wgan-ring --run.until 1000 --run.eval-every 500", last=14)
+    do.run("python -m experiments.run actor-critic-cartpole --run.until 40000 --run.eval-every 10000")
+    do.run("python -m experiments.run policy-gradient-cartpole --run.until 40000 --run.eval-every 10000", last=12)
+    do.run("python -m experiments.run dcgan-ring --run.until 1000 --run.eval-every 500", last=14)
+    do.run("python -m experiments.run wgan-ring --run.until 1000 --run.eval-every 500", last=14)
     agent = only(folder, "runs/actor-critic-cartpole/*/*").relative_to(folder)
     model = only(folder, "runs/dcgan-ring/*/*").relative_to(folder)
-    do.text("Each is a folder of its own. An agent plays, a model draws:")
-    do.run(f"python -m experiments play {agent}", last=14)
-    do.run(f"python -m experiments sample {model} --n 500 --out ring.png")
+    do.text("Each run is a folder of its own. An agent plays, a model draws:")
+    do.run(f"pongan play {agent}", last=14)
+    do.run(f"pongan sample {model} --n 500 --out ring.png")
     assert (folder / "ring.png").stat().st_size > 5_000
     do.text("Go on where a run ended:")
-    do.run(f"python -m experiments resume {agent} --run.until 60000", last=16)
+    do.run(f"pongan resume {agent} --run.until 60000", last=16)
 
     do.text("## Compare")
-    said = do.run("python -m experiments compare runs/actor-critic-cartpole runs/policy-gradient-cartpole")
+    said = do.run("pongan compare runs/actor-critic-cartpole runs/policy-gradient-cartpole")
     assert "eval/return_mean of 2 runs" in said and (folder / "compare.png").is_file()
-    do.run("python -m experiments compare runs/dcgan-ring runs/wgan-ring --csv gans.csv", last=4)
+    do.run("pongan compare runs/dcgan-ring runs/wgan-ring --csv gans.csv", last=4)
 
     do.text("## Sweep")
     do.text("Two step sizes with two seeds each, two trials at a time. Another terminal kills one of them on its way:")
     command = (
-        "python -m experiments sweep actor-critic-cartpole --seeds 2 --grid agent.lr=3e-3,1e-4 --workers 2 "
+        "pongan sweep actor-critic-cartpole --seeds 2 --grid agent.lr=3e-3,1e-4 --workers 2 "
         "--run.until 60000 --run.eval-every 20000 --run.save-every 20000"
     )
-    words = [sys.executable if word == "python" else word for word in shlex.split(command)]
     process = subprocess.Popen(
-        words, cwd=folder, env=do.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        words(command), cwd=folder, env=do.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     kill_trial(folder, "t001")
     output, _ = process.communicate(timeout=600)
@@ -135,16 +143,16 @@ def test_the_tutorial_is_what_happens(tmp_path: Path) -> None:
     sweep = only(folder, "sweeps/actor-critic-cartpole/*").relative_to(folder)
     states = {trial: read_record(folder / sweep, trial)["state"] for trial in ("t001", "t002", "t003", "t004")}
     assert states == {"t001": "failed", "t002": "finished", "t003": "finished", "t004": "finished"}
-    do.text("The others were trained all the same. The one that was killed goes on from its last checkpoint:")
-    do.run(f"python -m experiments sweep --resume {sweep} --retry")
+    do.text("The other trials were trained all the same. The killed trial goes on from its last checkpoint:")
+    do.run(f"pongan sweep --resume {sweep} --retry")
     assert read_record(folder / sweep, "t001")["state"] == "finished"
 
     do.text("## Look where the time goes")
-    do.run("python -m experiments profile actor-critic-cartpole --seconds 5 --warm-up 3", last=22)
+    do.run("pongan profile actor-critic-cartpole --seconds 5 --warm-up 3", last=22)
     assert only(folder, "runs/actor-critic-cartpole/*/*-profile/plugins/profile/*/*.xplane.pb").stat().st_size > 1_000
 
     do.text("## Export")
-    do.run(f"python -m experiments export {agent} -o exported")
+    do.run(f"pongan export {agent} -o exported")
     (folder / "use.py").write_text(
         "import sys\n\nimport tensorflow as tf\n\n"
         'act = tf.saved_model.load("exported").signatures["act"]\n'
@@ -161,17 +169,17 @@ def test_the_tutorial_is_what_happens(tmp_path: Path) -> None:
     do.page += "\n````markdown\n" + do.plain(card[: card.index("\n## Training")]).rstrip() + "\n````\n"
 
     do.text("## Write a plugin")
-    do.run("python -m experiments new agent bright-idea --package bright-idea")
+    do.run("pongan new agent bright-idea --package bright-idea")
     do.text(
         "The package is installed like any other (here into a folder of its own, so that the session leaves nothing behind):"
     )
     do.run("python -m pip install --quiet --no-deps --no-build-isolation --target site bright-idea/")
-    do.run("python -m experiments run bright-idea --run.until 20000 --run.eval-every 10000", last=18)
+    do.run("python -m experiments.run bright-idea --run.until 20000 --run.eval-every 10000", last=18)
     do.run("python -m pytest -q bright-idea/test_bright_idea.py", last=1)
     idea = only(folder, "runs/bright-idea/*/*").relative_to(folder)
-    do.run(f"python -m experiments export {idea} -o exported-idea")
+    do.run(f"pongan export {idea} -o exported-idea")
     do.text(
-        "## Look at it all\n\n    python -m experiments tensorboard runs\n\n"
+        "## Look at it all\n\n    pongan tensorboard runs\n\n"
         "![Scalars](tensorboard-scalars.png)\n\n![Images](tensorboard-images.png)\n\n![HParams](tensorboard-hparams.png)\n\n"
         "[Write a plugin](write-a-plugin.md) explains what `new` has written; "
         "[research workflow](workflow.md) has the flags of every verb."

@@ -161,7 +161,7 @@ def test_a_read_only_root(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     [
         ("raise", "plugin 'misbehaving' raised RuntimeError: the plugin's own words (traceback in "),
         ("nan", "loss/x became nan"),
-        ("headline", "promises eval/score but evaluate() returned eval/other"),
+        ("headline", "promises eval/score but its evaluation returned eval/other"),
         ("state", "which a checkpoint cannot hold"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The suite trains every preset with its own arguments, survives a failing one, and fills the READMEs."""
+"""The suite trains every preset with its own arguments, survives a failing one, and fills the tables."""
 
 from __future__ import annotations
 
@@ -107,6 +107,13 @@ def test_the_table_has_agents_and_models(monkeypatch: pytest.MonkeyPatch, tmp_pa
     lines = summary.summary().splitlines()
     assert lines[2].endswith("| Acrobot-v1 | 5,000 | -81.0 +- 1.4 | >= -90, met | 2 x 100 | 2.0 |")
     assert lines[3].endswith("| ring | 5,000 | 0.02 +- 0.01414 |  | 2 | 2.0 |")
+
+
+def test_the_pages_show_the_committed_results() -> None:
+    pages = [summary.PAGE, *ROOT.glob("agents/*/README.md"), *ROOT.glob("generative/*/README.md")]
+    stale = [page for page in pages if summary.filled(page.read_text()) != page.read_text()]
+    assert not stale and summary.summary() in summary.PAGE.read_text(), "give python -m experiments.benchmarks.summary"
+    assert "Not measured yet." in summary.filled("<!-- result: nothing -->\n<!-- end of result -->")
 
 
 def test_a_preset_of_another_package_is_planned_and_tabulated(

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from core.errors import UsageError
-from core.plugin import Context, Spec, build
+from core.plugin import Context, Exports, Spec, build
 from experiments.launcher.catalogue import catalogue
 from experiments.launcher.flags import parse
 from experiments.verbs.export import NoConversion, concrete_functions, example_inputs, save
@@ -71,6 +71,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in VARIANTS:
         spec, plugin = built(name, root / name)
         state, rng = plugin.state(), np.random.default_rng(0)
+        state |= state["game"].state() if "game" in state else {}
         for node in (
             state[key]
             for key in ("model", "theta", "G", "T", "decoder", "encoder", "average")
@@ -78,7 +79,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ):
             for v in getattr(node, "trainable_variables", [node]):
                 v.assign(np.asarray(v) + rng.normal(0, 0.05, v.shape))
-        plugin.load_state(state)  # its mirrors in numpy follow
+        plugin.restored()  # its mirrors in numpy follow
         functions = concrete_functions(plugin.exportable(), spec)
         save(functions, root / name / "model")
         for key, function in functions.items():
@@ -107,7 +108,8 @@ def check_agent(plugin: Any, act: Any) -> None:
         np.testing.assert_allclose(outputs["value"], plugin._values(observations), rtol=1e-4, atol=1e-4)
         np.testing.assert_array_equal(outputs["action"], np.array(env.actions)[outputs["value"].argmax(axis=1)])
         return
-    drawn = np.stack([plugin.act(observations) for _ in range(DRAWS)])  # [DRAWS, 100, ...]
+    rng = np.random.default_rng(2)
+    drawn = np.stack([plugin.act(observations, (), rng, greedy=False)[0] for _ in range(DRAWS)])  # [DRAWS, 100, ...]
     if "probability" in outputs:
         A = outputs["probability"].shape[1]
         frequency = (drawn[..., None] == np.arange(A)).mean(axis=0)  # [100, A], each with deviation <= 0.03
@@ -115,7 +117,8 @@ def check_agent(plugin: Any, act: Any) -> None:
         assert np.abs(frequency - outputs["probability"]).mean() < 0.03
         np.testing.assert_array_equal(outputs["action"], np.array(env.actions)[outputs["probability"].argmax(axis=1)])
     else:
-        low, high = (getattr(getattr(plugin, "network", plugin), side) for side in ("low", "high"))
+        policy = getattr(plugin, "network", plugin).policy
+        low, high = policy.low, policy.high
         z = np.random.default_rng(1).standard_normal((DRAWS, *outputs["mean"].shape))
         expected = np.clip(outputs["mean"] + outputs["std"] * z, low, high)
         assert np.abs(drawn.mean(axis=0) - expected.mean(axis=0)).mean() < 0.12
@@ -229,6 +232,7 @@ def test_the_verb_writes_model_and_card(cli, tmp_path: Path) -> None:
         assert code == 2 and sentence in " ".join(err.split()), err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("tf2onnx") is None, reason="needs the extra onnx")
 def test_onnx_gives_the_same_or_is_refused(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = ("--model.data.source", "ring", "--run.until", 4, "--run.folder", tmp_path / "runs")
@@ -290,6 +294,7 @@ def test_a_failed_export_leaves_nothing_and_a_failed_conversion_the_saved_model(
         return {"generate": generate}
 
     monkeypatch.setattr(PixelGaussian, "exportable", exportable, raising=False)
+    Exports.register(PixelGaussian)
     words = ("export", only_run(tmp_path / "runs"), "-o", tmp_path / "deep" / "out")
     code, _, err = cli(*words)
     assert code == 2 and "depends on more than variables" in " ".join(err.split())

@@ -48,7 +48,12 @@ def test_an_agent_trains_resumes_and_plays(external: Path, cli, tmp_path: Path) 
     assert code == 0, err
     assert [step for step, _ in read_scalars(run)["rollout/reward"]] == [100, 200, 300, 400]
     code, out, _ = cli("play", run)
-    assert code == 0 and "eval/return_mean" in out and "cannot be drawn" in out
+    assert code == 0 and out.count("episode ") == 10 and f"film: {run / 'play.gif'}" in out
+    code, again, _ = cli("play", run, "--seed", 7, "--render", "none", "--episodes", 3)
+    assert code == 0 and again.count("episode ") == 3 and "film" not in again
+    assert cli("play", run, "--render", "none", "--seed", 7, "--episodes", 3)[1] == again
+    code, _, err = cli("play", run, "--render", "human")
+    assert code == 2 and "no window can be opened" in err
 
 
 def test_a_generative_model_trains_and_draws(external: Path, cli, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,11 @@ TINY = ("--agent.env.id", "pongan/Catch-v0", "--eval.episodes", "2", "--agent.en
 SHORT = ("--run.until", "300", "--run.eval-every", "100", "--run.log-every", "100", "--run.save-every", "100")
 KNOWN = {f"run.{name}": kind for name, kind in flags(RunConfig).items()} | {"agent.lr": float, "agent.batch": int}
 
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
+
+def needs_ray(test: Any) -> Any:
+    """Mark a test for `make slow`, which installs Ray."""
+    here = importlib.util.find_spec("ray") is not None
+    return pytest.mark.slow(pytest.mark.skipif(not here, reason="needs the extra ray")(test))
 
 
 def plan(

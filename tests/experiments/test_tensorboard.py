@@ -84,10 +84,10 @@ def test_a_file_that_is_cut_and_gone_on_with_stays_readable(tmp_path: Path) -> N
     assert read_scalars(tmp_path) == {"loss/a": [(1, 1.0), (3, 3.0)]}
 
 
-def test_the_glossary_is_the_readmes() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_the_glossary_is_that_of_the_concepts() -> None:
+    page = (ROOT / "docs" / "concepts.md").read_text()
     for tag, meaning in GLOSSARY.items():
-        assert f"| `{tag}/` | {meaning} |" in readme
+        assert f"| `{tag}/` | {meaning} |" in page
 
 
 def test_unknown_tags() -> None:

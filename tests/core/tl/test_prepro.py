@@ -364,6 +364,7 @@ def test_area_resizing_keeps_the_mean() -> None:
     np.testing.assert_allclose(whole, IMAGE.reshape(6, 2, 5, 2, 3).mean(axis=(1, 3)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
 @pytest.mark.parametrize("channels", [(), (1,), (3,)])
 def test_warping_and_resizing_are_opencvs(dtype: str, channels: tuple[int, ...]) -> None:
