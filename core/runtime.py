@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import operator
 import os
 import sys
@@ -109,6 +110,7 @@ def configure(
         raise UsageError(f"deterministic is {now}, but it was {then} for an earlier run in this process; {ANEW}")
     deterministic = _DETERMINISTIC[0]
     threadpool_limits(1, user_api="blas")
+    tf.get_logger().addFilter(_no_retracing)
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     if deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -121,6 +123,11 @@ def configure(
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
     }
+
+
+def _no_retracing(record: logging.LogRecord) -> bool:
+    """Leave out a warning: each plugin of a process traces its functions anew, which TensorFlow takes for a mistake."""
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def _fix_order() -> None:

@@ -189,7 +189,8 @@ class Run:
     def _curves(self) -> dict[str, dict[int, float]]:
         from experiments.launcher.events import read_scalars
 
-        return {tag: dict(sorted(points)) for tag, points in read_scalars(self.path).items()}
+        curves = read_scalars(self.path)  # a clock that was logged twice counts once
+        return {tag: dict(sorted(dict(points).items())) for tag, points in curves.items()}
 
     def _stored(self, settings: Mapping[str, Any]) -> StoredRun:
         return StoredRun.of([str(self.path)], settings=settings)
