@@ -28,6 +28,7 @@ __all__ = [
     "Generator",
     "Placed",
     "Plugin",
+    "RangeTest",
     "Spec",
     "build",
     "canonical",
@@ -177,6 +178,19 @@ class Context:
 
 
 @dataclass(frozen=True)
+class RangeTest:
+    """What the verb `lr-find` follows while it raises the step size."""
+
+    loss: str
+    """A tag of `step()` that falls while the plugin learns and is measured before the weights move, e.g. loss/total."""
+    optimizer: str
+    """Dotted name of the setting, a `core.optim.config.OptimizerConfig`, and of the plugin's attribute, the
+    `core.optim.optimizer.Optimizer` made of it."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the test by dotted field name: those with which a call of `step()` is one update of that optimiser."""
+
+
+@dataclass(frozen=True)
 class Spec:
     """A registered plugin: all the launcher knows without importing TensorFlow."""
 
@@ -212,6 +226,8 @@ class Spec:
     renamed: Mapping[str, str | tuple[str, Mapping[Any, Any]]] = field(default_factory=dict)
     """Dotted configuration fields that had another name: old -> new, or (new, {old value: new value}); the new one may be the
     launcher's, e.g. eval.episodes."""
+    lr_find: RangeTest | None = None
+    """How the verb `lr-find` tests it; None where no loss of it says whether it learns, as with GANs."""
     distributed: bool = False
     """True when it trains under `Context.strategy` as on one device, its batch shared out (see core/distributed.py)."""
 
@@ -252,6 +268,7 @@ def register(
     verbs: Mapping[str, str] | None = None,
     places: tuple[str, ...] = (),
     renamed: Mapping[str, str | tuple[str, Mapping[Any, Any]]] | None = None,
+    lr_find: RangeTest | None = None,
     distributed: bool = False,
 ) -> Callable[[_Config], _Config]:
     """Register a frozen configuration dataclass as the plugin `name`; the arguments are the fields of `Spec`.
@@ -304,6 +321,7 @@ def register(
             verbs=dict(verbs or {}),
             places=places,
             renamed=dict(renamed or {}),
+            lr_find=lr_find,
             distributed=distributed,
         )
         return config

@@ -8,7 +8,8 @@ A verb is a module with a frozen dataclass `Flags`, whose docstring says in its 
 
 Where the first word may be left out the parameter is `experiment: Experiment | None`. The latter two also take every setting of
 that experiment, `--agent.*` or `--model.*` and `--run.*`. A further parameter, `passed: list[str]`, gets the words from the first
-flag on that is not known. The module's docstring is the line in `pongan --help`.
+flag on that is not known. The module's docstring is the line in `pongan --help`. A verb of ours has its
+file's name, `-` for `_`.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Verb:
     def summary(self) -> str:
         """The first line of the module's docstring, read without importing it."""
         if not self.source:
-            return _docstring(FOLDER / f"{self.name}.py")
+            return _docstring(FOLDER / f"{self.module.rpartition('.')[2]}.py")
         try:
             found = importlib.util.find_spec(self.module)
             return f"{_docstring(Path(str(found and found.origin)))} ({self.source})"
@@ -62,9 +63,8 @@ class Verb:
 
 def verbs() -> dict[str, Verb]:
     """Return all verbs by name: ours, those of plugins, and those of other packages; nobody replaces one that is there."""
-    found = {
-        path.stem: Verb(path.stem, f"experiments.verbs.{path.stem}", "") for path in sorted(FOLDER.glob("[!_]*.py"))
-    }
+    ours = {path.stem.replace("_", "-"): path.stem for path in sorted(FOLDER.glob("[!_]*.py"))}
+    found = {name: Verb(name, f"experiments.verbs.{stem}", "") for name, stem in ours.items()}
     for spec in catalogue().plugins.values():
         for name, module in spec.verbs.items():
             found.setdefault(name, Verb(name, module, spec.name))

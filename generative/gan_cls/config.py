@@ -7,7 +7,7 @@ from typing import Literal
 
 from core.errors import require
 from core.optim.config import OptimizerConfig
-from core.plugin import register
+from core.plugin import RangeTest, register
 from generative.data.settings import CaptionConfig
 
 __all__ = ["GANCLSConfig"]
@@ -26,6 +26,7 @@ __all__ = ["GANCLSConfig"]
     paper="https://arxiv.org/abs/1605.05396",
     subject="data.source",
     distributed=True,
+    lr_find=RangeTest("loss/encoder", "encoder_optimizer", {"encoder": "before", "encoder_epochs": 1e6}),
     renamed={
         "lr": "optimizer.lr",
         "beta1": "optimizer.beta1",

@@ -10,7 +10,7 @@ from typing import Literal
 
 from core.errors import nearest, require
 from core.optim.config import OptimizerConfig
-from core.plugin import register
+from core.plugin import RangeTest, register
 
 __all__ = ["LAYERS", "SRGANConfig"]
 
@@ -34,6 +34,7 @@ LAYERS = tuple(f"conv{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in
     subject="source",
     places=("source", "test", "features"),
     distributed=True,
+    lr_find=RangeTest("loss/pixel", "pixel_optimizer", {"stage_one": 1_000_000, "stage_two": 0}),
     renamed={
         "lr_one": "pixel_optimizer.lr",
         "schedule_one": "pixel_optimizer.lr_schedule",

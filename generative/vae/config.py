@@ -7,7 +7,7 @@ from typing import Literal
 
 from core.errors import require
 from core.optim.config import OptimizerConfig
-from core.plugin import register
+from core.plugin import RangeTest, register
 from generative.data.settings import DataConfig
 
 __all__ = ["VAEConfig"]
@@ -36,6 +36,7 @@ __all__ = ["VAEConfig"]
         "manifold": 3,
     },
     distributed=True,
+    lr_find=RangeTest("loss/total", "optimizer", {"turn": 1}),
     renamed={"lr": "optimizer.lr"},
     run={"until": 20_000, "log_every": 100, "eval_every": 2_000, "save_every": 1_000},
 )

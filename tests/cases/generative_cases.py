@@ -278,7 +278,7 @@ def flowers(name, raw):
     (folder / name).write_bytes(raw)
     said = []
     try:
-        train_part, test_part, _ = open_captions(CaptionConfig(source=f"flowers:{folder}"), said.append)
+        train_part, test_part, *_ = open_captions(CaptionConfig(source=f"flowers:{folder}"), said.append)
     except UsageError as error:
         return "sentence" if name in str(error) else f"sentence without the archive: {error}"
     except TooSlow:
@@ -841,7 +841,7 @@ def cub():
     found = []
     for source in (f"folder:{folder}", f"flowers:{folder}", f"cub:{folder}", f"birds:{folder}"):
         try:
-            train_part, test_part, _ = open_captions(CaptionConfig(source=source), lambda line: None)
+            train_part, test_part, *_ = open_captions(CaptionConfig(source=source), lambda line: None)
             found.append(len(train_part.rows) + len(test_part.rows))
             if found[-1] == 24:
                 return True, f"{source.partition(':')[0]}: 24 pictures with captions"
