@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from core.errors import UsageError, nearest
 
@@ -70,6 +70,12 @@ class Plugin(ABC):
 
     def close(self) -> None:  # noqa: B027 - a hook: most plugins have nothing to do
         """Join workers, close environments. May be called twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class Agent(Plugin):

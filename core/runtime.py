@@ -1,9 +1,10 @@
-"""The machine a run uses: device, threads, precision, determinism. Applied once, before anything else touches TensorFlow."""
+"""The machine a run uses: device, threads, precision, determinism. All but the precision hold for the whole process."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import operator
 import os
 import sys
@@ -13,7 +14,32 @@ from typing import Any, Literal
 
 from core.errors import UsageError
 
-__all__ = ["configure"]
+__all__ = ["configure", "configured"]
+
+_DETERMINISTIC: list[bool] = []  # what the first run of the process has chosen; TensorFlow has no way back
+ANEW = "TensorFlow keeps that as long as the process lives: start a new one (in a notebook: restart the kernel)"
+
+
+@contextlib.contextmanager
+def configured(**settings: Any) -> Iterator[dict[str, Any]]:
+    """`configure` for one of several runs in a process; yields what was chosen.
+
+    Keras counts the names of layers from one again, and afterwards has the dtype policy that it had before.
+    """
+    before = None
+    if "keras" in sys.modules:
+        import keras
+
+        before = keras.mixed_precision.dtype_policy()
+        keras.utils.clear_session(free_memory=False)
+        keras.mixed_precision.set_dtype_policy(before)
+    try:
+        yield configure(**settings)
+    finally:
+        if "keras" in sys.modules:
+            import keras
+
+            keras.mixed_precision.set_dtype_policy(before or keras.config.floatx())
 
 
 def configure(
@@ -22,6 +48,7 @@ def configure(
     threads: int = 0,
     precision: Literal["float32", "bfloat16"] = "float32",
     deterministic: bool = False,
+    training: bool = True,
 ) -> dict[str, Any]:
     """Set up TensorFlow and numpy's BLAS for one run and return what was chosen, for the run's records.
 
@@ -29,7 +56,8 @@ def configure(
     seed, same bits; TensorFlow then refuses operations that cannot promise it. numpy's BLAS always gets one thread: its
     products here are small, and two thread pools on the same cores slow each other down many times.
 
-    Raises UsageError for a device that is not there.
+    Raises UsageError for a device that is not there. What TensorFlow fixes once per process cannot become another: a second
+    training that asks for it gets a UsageError; with `training` false, to play or draw, the process stays as it is.
     """
     if device not in ("auto", "cpu") and not (device.startswith("gpu:") and device[4:].isdecimal()):
         raise UsageError(f"device {device!r} is unknown; choose auto, cpu or gpu:0")
@@ -57,19 +85,32 @@ def configure(
         gpus = [gpus[index]]
     elif device == "cpu":
         gpus = []
-    tf.config.set_visible_devices(gpus, "GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
     cores = threads or _cores()
+    try:
+        tf.config.set_visible_devices(gpus, "GPU")
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError as error:
+        gpus = tf.config.get_visible_devices("GPU")
+        if training:
+            seen = ", ".join(gpu.name for gpu in gpus) or "cpu"
+            raise UsageError(f"device is {device!r}, but TensorFlow in this process has {seen}; {ANEW}") from error
     try:
         tf.config.threading.set_intra_op_parallelism_threads(cores)
         tf.config.threading.set_inter_op_parallelism_threads(cores)
-    except RuntimeError as error:  # a second run in one process: TensorFlow keeps the threads it started with
-        if tf.config.threading.get_intra_op_parallelism_threads() not in (0, cores):
-            raise UsageError(
-                f"threads is {threads}, but TensorFlow already runs in this process with other settings"
-            ) from error
+    except RuntimeError as error:
+        running = tf.config.threading.get_intra_op_parallelism_threads() or _cores()
+        if training and running != cores:
+            raise UsageError(f"threads is {threads}, but TensorFlow in this process has {running}; {ANEW}") from error
+        cores = running
+    if not _DETERMINISTIC:
+        _DETERMINISTIC.append(deterministic)
+    elif training and deterministic != _DETERMINISTIC[0]:
+        now, then = ("true", "false") if deterministic else ("false", "true")
+        raise UsageError(f"deterministic is {now}, but it was {then} for an earlier run in this process; {ANEW}")
+    deterministic = _DETERMINISTIC[0]
     threadpool_limits(1, user_api="blas")
+    tf.get_logger().addFilter(_no_retracing)
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     if deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -82,6 +123,11 @@ def configure(
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
     }
+
+
+def _no_retracing(record: logging.LogRecord) -> bool:
+    """Leave out a warning: each plugin of a process traces its functions anew, which TensorFlow takes for a mistake."""
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def _fix_order() -> None:

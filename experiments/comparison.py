@@ -15,13 +15,25 @@ from typing import Any
 import numpy as np
 
 from core.disk import check_output, write_output
-from core.errors import UsageError, nearest
+from core.errors import UsageError, nearest, require
 from experiments.launcher.catalogue import catalogue
 from experiments.launcher.folder import RunFolder
 from experiments.launcher.yaml_file import flattened
 from experiments.statistics import area, bootstrap_interval, interquartile_mean
 
-__all__ = ["NOT_COMPARED", "Group", "Run", "find_runs", "furthest", "grouped", "read_run", "remarks", "report"]
+__all__ = [
+    "NOT_COMPARED",
+    "Comparison",
+    "Group",
+    "Run",
+    "compare",
+    "find_runs",
+    "furthest",
+    "grouped",
+    "read_run",
+    "remarks",
+    "report",
+]
 
 FEW = 3  # differing settings that fit into a label
 NO_RUNS = ("replaced", "ray")  # folders of a sweep: what pbt put aside, and Ray's own
@@ -117,6 +129,54 @@ class Group:
         }
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side; a notebook shows the curves, `print` the table."""
+
+    metric: str
+    """The tag that is compared."""
+    groups: list[Group]
+    notes: list[str]
+    """What the table alone would hide."""
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The lines of the table, as numbers."""
+        return [group.row() for group in self.groups]
+
+    def tables(self) -> list[Any]:
+        """Return the comparison, and where groups differ in much what that is, as rich tables."""
+        return [as_table(self.groups, self.metric), *differences(self.groups)]
+
+    def png(self) -> bytes:
+        """Return the curves as a PNG: mean over seeds as far as all have come, with its 95 % bootstrap interval."""
+        return draw(self.groups, self.metric)
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        page = Console(file=io.StringIO(), width=120, highlight=False, record=True, force_jupyter=False)
+        page.print(*self.tables(), *self.notes, sep="\n")
+        return page.export_text()
+
+    def _repr_png_(self) -> bytes:
+        return self.png()
+
+
+def compare(paths: Sequence[Path], metric: str = "") -> Comparison:
+    """Read runs and group them by configuration; `metric` is by default the headline that all of them share.
+
+    Raises UsageError where there is nothing to compare.
+    """
+    require(bool(paths), "there is no run to compare; name at least one")
+    tag = metric or headline(paths)
+    runs = [run for path in paths if (run := read_run(path, tag)) is not None]
+    if not runs:
+        raise UsageError(f"none of these runs has a point of {tag!r}; wait for it or choose another with --metric")
+    groups = grouped(furthest(runs), tag)
+    return Comparison(tag, groups, remarks(groups, len(runs)))
+
+
 def report(
     places: Sequence[str], *, metric: str = "", plot_file: str = "compare.png", csv_file: str = "", html_file: str = ""
 ) -> None:
@@ -129,14 +189,8 @@ def report(
 
     for file in filter(None, (plot_file, csv_file, html_file)):
         check_output(Path(file))
-    found = find_runs(places)
-    tag = metric or headline(found)
-    runs = [run for path in found if (run := read_run(path, tag)) is not None]
-    if not runs:
-        raise UsageError(f"none of these runs has a point of {tag!r}; wait for it or choose another with --metric")
-    groups = grouped(furthest(runs), tag)
-    tables, picture = [as_table(groups, tag), *differences(groups)], draw(groups, tag)
-    notes = remarks(groups, len(runs))
+    compared = compare(find_runs(places), metric)
+    tables, picture, notes = compared.tables(), compared.png(), compared.notes
 
     Console(highlight=False).print(*tables, sep="\n")
     for line in notes:
@@ -144,7 +198,7 @@ def report(
     write_output(Path(plot_file), lambda file: file.write(picture))
     print(f"curves   {plot_file}")
     if csv_file:
-        rows = [group.row() for group in groups]
+        rows = compared.rows
         text = io.StringIO()
         writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)))
         writer.writeheader()
@@ -325,12 +379,10 @@ def grouped(runs: Sequence[Run], tag: str) -> list[Group]:
 
 def draw(groups: Sequence[Group], tag: str) -> bytes:
     """Return the curves as a PNG: mean over seeds as far as all have come, with its 95 % bootstrap interval."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(8, 4.5), dpi=110, layout="constrained")
+    figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")  # not by pyplot: a notebook keeps its backend
+    axis = figure.subplots()
     for group in groups:
         steps = np.unique(np.concatenate([run.steps for run in group.runs]))
         first, last = max(run.steps[0] for run in group.runs), min(run.steps[-1] for run in group.runs)
@@ -347,7 +399,6 @@ def draw(groups: Sequence[Group], tag: str) -> bytes:
     axis.legend(frameon=False, fontsize="small")
     output = io.BytesIO()
     figure.savefig(output, format="png")
-    plt.close(figure)
     return output.getvalue()
 
 

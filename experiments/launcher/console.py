@@ -40,10 +40,12 @@ class Display:
     """Progress of one run: rate, time left and the headline metric.
 
     In a pipe a line comes every 10 seconds, by a thread of its own every 14 where the training is busy with something longer.
+    With `quiet` there are warnings only, on stderr.
     """
 
-    def __init__(self, name: str, unit: str, until: int, time_limit: float):
-        self.console = _Lasting(highlight=False, soft_wrap=not sys.stdout.isatty())
+    def __init__(self, name: str, unit: str, until: int, time_limit: float, quiet: bool = False):
+        self.console = _Lasting(highlight=False, soft_wrap=not sys.stdout.isatty(), quiet=quiet)
+        self._quiet = quiet
         self._unit, self._until, self._time_limit = unit, until, time_limit
         self._begun = self._printed = self._drawn = time.monotonic()
         self._start_clock: int | None = None
@@ -52,6 +54,8 @@ class Display:
         self.headline = ""
         self._progress: Progress | None = None
         self._closed = threading.Event()
+        if quiet:
+            return
         if self.console.is_terminal:
             self._progress = Progress(  # fits 80 columns
                 BarColumn(bar_width=16),
@@ -70,6 +74,8 @@ class Display:
     def say(self, line: str) -> None:
         """Print a line of its own."""
         self._printed = time.monotonic()
+        if self._quiet and line.startswith("warning:"):
+            print(line, file=sys.stderr)
         self.console.print(escape(line))
 
     def update(self, clock: int, figures: Callable[[], Mapping[str, float]] = dict) -> None:

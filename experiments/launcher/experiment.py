@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from core.errors import UsageError
@@ -15,9 +16,11 @@ from experiments.launcher.catalogue import catalogue
 from experiments.launcher.flags import as_dict, current_names, flags, parse, take_option
 from experiments.launcher.folder import RunFolder
 from experiments.launcher.settings import EvalConfig, RunConfig
-from experiments.launcher.yaml_file import read_yaml
+from experiments.launcher.yaml_file import flattened, read_yaml
 
 __all__ = ["Experiment", "StoredRun", "field_of"]
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,16 @@ class Experiment:
         return str(field_of(self.config, self.spec.subject))
 
     @classmethod
-    def of(cls, argv: Sequence[str], verb: type | None = None, prog: str = "python -m experiments.run") -> Experiment:
+    def of(
+        cls,
+        argv: Sequence[str],
+        verb: type | None = None,
+        prog: str = "python -m experiments.run",
+        settings: Mapping[str, Any] = NOTHING,
+    ) -> Experiment:
         """Read `<plugin or preset> [--config FILE] [flags]`, and with `verb` its flags too.
+
+        `settings` are nested or dotted values from Python, above those of files.
 
         Raises UsageError for a name that does not exist and for what `experiments.launcher.flags.parse` refuses.
         """
@@ -55,6 +66,7 @@ class Experiment:
         file = take_option(rest, "--config")
         if file is not None:
             layers.append((file, _relaunch_values(Path(file), spec)))
+        layers.append(("settings", settings))
         label = preset.name if preset else spec.name
         usage = inspect.cleandoc(verb.__doc__ or "") if verb and fields(verb) else _examples(label, spec)
         parsed = parse(spec, layers, rest, prog=f"{prog} {label}", usage=usage, verb=verb)
@@ -103,8 +115,14 @@ class StoredRun:
         return self.experiment.flags
 
     @classmethod
-    def of(cls, argv: Sequence[str], verb: type | None = None, prog: str = "pongan") -> StoredRun:
-        """Read `<run folder> [flags]`, and with `verb` its flags too.
+    def of(
+        cls,
+        argv: Sequence[str],
+        verb: type | None = None,
+        prog: str = "pongan",
+        settings: Mapping[str, Any] = NOTHING,
+    ) -> StoredRun:
+        """Read `<run folder> [flags]`, and with `verb` its flags too; `settings` are values from Python, like flags.
 
         Raises UsageError for a folder that is no run's and for what `experiments.launcher.flags.parse` refuses.
         """
@@ -113,16 +131,18 @@ class StoredRun:
         stored = RunFolder.read_config(path)
         spec, _ = catalogue().find(stored["experiment"])
         label, file = str(stored.get("preset", spec.name)), path / "config.yaml"
-        layers = [(str(file), current_names(_relaunch_values(file, spec), spec))]
+        stored_layer = (str(file), current_names(_relaunch_values(file, spec), spec))
+        layers = [stored_layer, ("settings", settings)]
         usage = inspect.cleandoc((verb and verb.__doc__) or "")
         experiment = Experiment.parsed(
             spec, label, parse(spec, layers, rest, prog=f"{prog} {argv[0]}", usage=usage, verb=verb)
         )
         names = [word.partition("=")[0] for word in _settings(rest) if word.startswith("--")]
         given = {name[2:].replace("-", "_"): name for name in names}
+        given |= {name.replace("-", "_"): name for name, _ in flattened(settings)}
         if not given:
             return cls(path, experiment, experiment, given)
-        began = Experiment.parsed(spec, label, parse(spec, layers, [], prog=prog, usage=""))
+        began = Experiment.parsed(spec, label, parse(spec, [stored_layer], [], prog=prog, usage=""))
         return cls(path, experiment, began, given)
 
 

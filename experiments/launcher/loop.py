@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import math
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -101,6 +102,10 @@ class Loop:
         self.plugin, self.folder, self.display = plugin, folder, display
         self.spec, self.run, self.evaluation = experiment.spec, experiment.settings, experiment.evaluation
         self._together = together  # workers that train together stop together: the strongest reason of all of them
+        self.on_log: Callable[[int, dict[str, Any]], None] = _nobody
+        """Called with (clock, scalars) after each point of the curves; what it raises ends the training."""
+        self.on_evaluate: Callable[[int, dict[str, Any]], None] = _nobody
+        """Likewise after each evaluation, with what results.json keeps of it."""
         self.events: EventFile
         self.meter = Meter()
         self.elapsed = 0.0  # seconds of training, over all calls
@@ -175,11 +180,14 @@ class Loop:
 
         Every evaluation comes after a save: training survives whatever an evaluation does to the process. One that raises costs
         a warning; only the last is needed for the results. Raises UsageError when that one fails: a resume tries it again.
+
+        Signals belong to the main thread; in another one nothing but the clock, the time and `stop_soon` ends training.
         """
         plugin, run = self.plugin, self.run
         if not faulthandler.is_enabled():
             faulthandler.enable(2)  # gives signals a stack of their own: oneDNN's stack pointer can point into the heap
-        previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        heard = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+        previous = {number: signal.signal(number, self._on_signal) for number in heard}
         begun = time.monotonic()
         before_call = self.elapsed
         self._logged_at = (begun, plugin.clock)
@@ -268,9 +276,9 @@ class Loop:
         self._point = means = self.meter.means()
         seconds, steps = now - self._logged_at[0], clock - self._logged_at[1]
         self._logged_at, self._drawn = (now, clock), clock
-        self.events.scalars(
-            means | {"time/steps_per_second": steps / max(seconds, 1e-9), "time/elapsed": self.elapsed}, clock
-        )
+        point = means | {"time/steps_per_second": steps / max(seconds, 1e-9), "time/elapsed": self.elapsed}
+        self.events.scalars(point, clock)
+        self.on_log(clock, point)
 
     def _evaluate(self, needed: bool = False) -> None:
         """Evaluate and keep the best weights. What raises costs a warning, unless the evaluation is `needed` for the results."""
@@ -307,6 +315,7 @@ class Loop:
             # A killed run may have left one of the same clock; then the name that `save` returns is another.
             tree = {"plugin": self.plugin.state()}
             self._best_name = checkpoint.save(self.folder.path, _best(clock), tree, weights_only=True).name
+        self.on_evaluate(clock, dict(kept))
 
     def _numbers(self, measured: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Any]]:
         """Return an evaluation's scalars, and what of it is kept for the results; UsageError where one is no number."""
@@ -352,6 +361,10 @@ class Loop:
         for tag in unknown_tags(t for t in tags if t not in self._warned):
             self._warned.add(tag)
             self.display.say(f"warning: the tag {tag!r} is not in the glossary; tags begin with {', '.join(GLOSSARY)}")
+
+
+def _nobody(clock: int, values: dict[str, Any]) -> None:
+    """Hear nothing."""
 
 
 def _best(clock: int) -> str:

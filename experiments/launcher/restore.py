@@ -32,7 +32,7 @@ def restored(
     Raises UsageError where the run has none, ForeignError for what the plugin or its environment raises.
     """
     from core import checkpoint
-    from core.runtime import configure
+    from core.runtime import configured
 
     spec, settings = run.spec, run.settings
     if kind is not None and spec.kind != kind:
@@ -42,9 +42,15 @@ def restored(
     chosen = (checkpoint.best(run.path) if weights == "best" else None) or (whole[0] if whole else None)
     if chosen is None:
         raise UsageError(f"{run.path} has no checkpoint yet")
-    configure(device=settings.device, threads=settings.threads, precision=settings.precision)
     path, chosen = run.path.absolute(), chosen.absolute()
-    with reported(spec, path, "restoring"):
+    runtime = configured(
+        device=settings.device,
+        threads=settings.threads,
+        precision=settings.precision,
+        deterministic=settings.deterministic,
+        training=False,
+    )
+    with runtime, reported(spec, path, "restoring"):
         plugin = make_plugin(spec, run.config, settings, path / "files", print)
         checkpoint.load(chosen, {"plugin": plugin.state()}, weights_only=True)
         plugin.restored()

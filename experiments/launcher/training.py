@@ -24,35 +24,51 @@ from experiments.launcher.settings import RunConfig
 from experiments.launcher.strangers import Interrupts, close, keep_traceback, reason
 from experiments.launcher.yaml_file import flattened
 
-__all__ = ["go_on", "start"]
+__all__ = ["Ending", "go_on", "start"]
 
 
-def start(experiment: Experiment, observe: Callable[[Any], None] | None = None) -> int:
-    """Start a run. Returns the exit code: 0 done, 130 or 143 stopped by a signal.
+@dataclass(frozen=True)
+class Ending:
+    """How a training ended in which nothing failed."""
 
-    `observe` is called with the `Loop` before it begins to train. Raises UsageError for whatever ends the run before its time.
+    path: Path
+    """The run's folder."""
+    signal: int | None = None
+    """That stopped it; None where it came to its end."""
+    saved: bool = True
+    """Not after a second Ctrl-C: then the last checkpoint is an earlier one."""
+
+    @property
+    def code(self) -> int:
+        """Exit code of a process that ends with the training."""
+        return 0 if self.signal is None else 128 + self.signal
+
+
+def start(experiment: Experiment, observe: Callable[[Any], None] | None = None, *, quiet: bool = False) -> Ending:
+    """Start a run and train it to its end, or until a signal.
+
+    `observe` is called with the `Loop` before it begins to train; `quiet` prints warnings only. Raises UsageError for whatever
+    ends the run before its time.
     """
     spec, settings = experiment.spec, experiment.settings
     subject = experiment.subject
     _check_strategy(spec, settings)
-    chosen = _configure_runtime(settings)
-    with _workplace(settings) as place:
+    with _runtime(settings) as chosen, _workplace(settings) as place:
         folder = RunFolder.create(place.root or settings.folder, experiment.label, subject, settings.seed, settings.tag)
         with _disk_errors(spec):
             folder.write_config(experiment.values())
-        return _train(experiment, folder, chosen, place, observe)
+        return _train(experiment, folder, chosen, place, observe, quiet)
 
 
-def go_on(run: StoredRun) -> int:
-    """Go on with a run from its newest whole checkpoint, with the settings that `run` has now. Returns the exit code."""
+def go_on(run: StoredRun, observe: Callable[[Any], None] | None = None, *, quiet: bool = False) -> Ending:
+    """Go on with a run from its newest whole checkpoint, with the settings that `run` has now; otherwise like `start`."""
     spec, settings, path = run.spec, run.settings, run.path
     _check_strategy(spec, settings)
-    chosen = _configure_runtime(settings)
-    with _workplace(settings) as place:
+    with _runtime(settings) as chosen, _workplace(settings) as place:
         if place.root is not None:  # another worker writes the run: this one reads a copy
             path = Path(shutil.copytree(path, Path(place.root) / path.name, ignore=shutil.ignore_patterns(".lock")))
         folder = RunFolder.open(path)
-        return _train(run.experiment, folder, chosen, place, None, resuming=True)
+        return _train(run.experiment, folder, chosen, place, observe, quiet, resuming=True)
 
 
 # --- one run from beginning to end ------------------------------------------------------------------------------------
@@ -64,9 +80,10 @@ def _train(
     chosen: dict[str, Any],
     place: _Workplace,
     observe: Callable[[Any], None] | None,
+    quiet: bool,
     *,
     resuming: bool = False,
-) -> int:
+) -> Ending:
     """Train a new run, or go on with one, whose configuration is written anew once it has been restored."""
     from experiments.launcher.console import Display, closing_table
     from experiments.launcher.loop import Loop
@@ -74,7 +91,7 @@ def _train(
     spec, label, settings = experiment.spec, experiment.label, experiment.settings
     with _disk_errors(spec):
         folder.write_meta(status="running", experiment=spec.name, preset=label, seed=settings.seed, runtime=chosen)
-    display = Display(label, spec.clock, settings.until, settings.time_limit)
+    display = Display(label, spec.clock, settings.until, settings.time_limit, quiet)
     python = _python()  # before an environment changes the working directory
     again = f"{python} -m experiments resume {shlex.quote(str(folder.given))}"
     plugin: Any = None
@@ -111,7 +128,7 @@ def _train(
         if isinstance(failure, KeyboardInterrupt) and (interrupts.by_user or (loop is not None and loop.interrupted)):
             folder.write_meta(status="interrupted: stopped without saving")
             display.say(f"stopped without saving; resume from the last checkpoint: {again}")
-            return 130
+            return Ending(folder.path, signal.SIGINT, saved=False)
         why = reason(failure, spec)
         hint = keep_traceback(failure, folder.path / "traceback.txt")
         if loop is not None and loop.trained:
@@ -134,7 +151,7 @@ def _train(
         name = signal.Signals(stopped).name
         folder.write_meta(status=f"interrupted: {name}")
         display.say(f"saved at {plugin.clock:,} {spec.clock}; go on with: {again}")
-        return 128 + stopped
+        return Ending(folder.path, stopped)
     results = _results(experiment, folder, loop)
     with _disk_errors(spec):
         folder.write_results(results)
@@ -153,7 +170,7 @@ def _train(
     display.say(f"results      {folder.given / 'results.json'}")
     display.say(f"TensorBoard  {python} -m tensorboard.main --logdir {shlex.quote(settings.folder)}")
     display.say(f"go on        {again} --run.until {2 * settings.until}")
-    return 0
+    return Ending(folder.path)
 
 
 @dataclass(frozen=True)
@@ -191,10 +208,10 @@ def _workplace(settings: RunConfig) -> Iterator[_Workplace]:
         yield _Workplace(strategy, scratch if number else None, together(strategy))
 
 
-def _configure_runtime(settings: RunConfig) -> dict[str, Any]:
-    from core.runtime import configure
+def _runtime(settings: RunConfig) -> contextlib.AbstractContextManager[dict[str, Any]]:
+    from core.runtime import configured
 
-    return configure(
+    return configured(
         device=settings.device,
         threads=settings.threads,
         precision=settings.precision,

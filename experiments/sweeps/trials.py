@@ -25,7 +25,6 @@ import yaml
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining, TrialScheduler
 
-import experiments
 from core import checkpoint
 from core.errors import UsageError
 from experiments.launcher.events import read_scalars
@@ -39,7 +38,7 @@ __all__ = ["Trial", "train"]
 POLL_SECONDS = 0.3
 PATIENCE = 120.0  # seconds for a trial to save and end, or for the checkpoint that belongs to an evaluation
 REDUCTION = 3  # of successive halving: of three trials that reach a rung the best goes on
-HOME = Path(experiments.__file__).resolve().parent.parent
+HOME = Path(__file__).resolve().parents[2]
 
 
 def train(plan: Plan, folder: Path, todo: Sequence[str], workers: int, address: str | None) -> None:

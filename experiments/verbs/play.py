@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from core.disk import check_output, write_output
 from core.errors import require
@@ -14,7 +14,7 @@ from experiments.launcher.restore import restored
 from experiments.launcher.strangers import close, reported
 from experiments.launcher.window import check_screen, show
 
-__all__ = ["Flags", "main"]
+__all__ = ["Flags", "main", "play"]
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,8 @@ def main(run: StoredRun, flags: Flags) -> None:
     out, named = (Path(flags.out).absolute(), flags.out) if flags.out else (place / "play.gif", run.path / "play.gif")
     if flags.render == "human":
         check_screen()
+    measured, which = play(run, flags)
     spec = run.spec
-    plugin, which = restored(run, flags.weights, "agent")
-    settings = run.experiment.evaluation
-    assert settings is not None
-    settings = replace(settings, film="never" if flags.render == "none" else "always")
-    if flags.episodes:
-        settings = replace(settings, episodes=flags.episodes)
-    if flags.seed is not None:
-        settings = replace(settings, seed=flags.seed)
-    try:
-        with reported(spec, place, "play"):
-            measured = measure(plugin, settings, run.settings.seed, last=True)
-    finally:
-        close(plugin, spec, print)
     from rich.console import Console
 
     from agents.rl.evaluate import NO_FILM
@@ -79,3 +67,24 @@ def main(run: StoredRun, flags: Flags) -> None:
         encoded = gif(frames)
         write_output(out, lambda file: file.write(encoded))
         print(f"film: {named}")
+
+
+def play(run: StoredRun, flags: Flags) -> tuple[dict[str, Any], str]:
+    """Return what an evaluation of the run's agent says, with frames of a film where one is rendered, and which weights played.
+
+    Raises UsageError for a run of another kind, ForeignError for what the plugin or its environment raises.
+    """
+    spec, place = run.spec, run.path.absolute()  # an environment may change the working directory
+    plugin, which = restored(run, flags.weights, "agent")
+    settings = run.experiment.evaluation
+    assert settings is not None
+    settings = replace(settings, film="never" if flags.render == "none" else "always")
+    if flags.episodes:
+        settings = replace(settings, episodes=flags.episodes)
+    if flags.seed is not None:
+        settings = replace(settings, seed=flags.seed)
+    try:
+        with reported(spec, place, "play"):
+            return measure(plugin, settings, run.settings.seed, last=True), which
+    finally:
+        close(plugin, spec, print)

@@ -219,7 +219,7 @@ def main(experiment: Experiment, flags: Flags) -> int:
     watch = _Watch(flags.seconds, flags.warm_up, flags.trace)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})  # also in all threads that begin from here on
     try:
-        code = start(replace(experiment, settings=replace(experiment.settings, **changed)), watch.begin)
+        code = start(replace(experiment, settings=replace(experiment.settings, **changed)), watch.begin).code
     finally:
         watch.stop()
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

@@ -11,7 +11,7 @@ from experiments.launcher.flags import as_dict
 from experiments.launcher.settings import FIXED_AT_START
 from experiments.launcher.training import go_on
 
-__all__ = ["Flags", "main"]
+__all__ = ["Flags", "changed", "main"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,11 @@ class Flags:
 
 
 def main(run: StoredRun, flags: Flags) -> int:
+    return go_on(changed(run)).code
+
+
+def changed(run: StoredRun) -> StoredRun:
+    """Return the run as it may go on; UsageError where its new settings would make it another."""
     places = _places(run)
     for name, flag in run.given.items():
         if name in places:
@@ -39,7 +44,7 @@ def main(run: StoredRun, flags: Flags) -> int:
                 f"run.{name} was {began!r} when this run began and cannot become {getattr(settings, name)!r} on resume; "
                 f"{', '.join(others)} can change"
             )
-    return go_on(replace(run, experiment=replace(run.experiment, settings=settings)))
+    return replace(run, experiment=replace(run.experiment, settings=settings))
 
 
 def _places(run: StoredRun) -> dict[str, tuple[str, str]]:

@@ -21,4 +21,4 @@ class Flags:
 
 
 def main(experiment: Experiment, flags: Flags) -> int:
-    return start(experiment)
+    return start(experiment).code

@@ -15,7 +15,7 @@ from experiments.launcher.experiment import StoredRun
 from experiments.launcher.restore import restored
 from experiments.launcher.strangers import close, reported
 
-__all__ = ["Flags", "main"]
+__all__ = ["Flags", "draw", "main"]
 
 MOST = 2**31 - 1  # a count or a seed on the command line
 
@@ -50,16 +50,42 @@ class Flags:
         )
         require(self.text is None or self.picture == "samples", "--text and --picture name two pictures; choose one")
 
+    @property
+    def name(self) -> str:
+        """Of the pictures, for the plugin and for the file."""
+        return self.picture if self.text is None else "text"
+
 
 def main(run: StoredRun, flags: Flags) -> None:
-    spec, place = run.spec, run.path.absolute()  # a plugin may change the working directory
-    name = flags.picture if flags.text is None else "text"
+    place = run.path.absolute()  # a plugin may change the working directory
+    name = flags.name
     out, each = _picture_output(flags.out or None, place / f"{name}.png")
-    plugin, which = restored(run, flags.weights, "generative")
+    images, which = draw(run, flags)
     from experiments.launcher.images import as_image, grid
 
+    with reported(run.spec, place, "sample"):
+        pictures = [as_image(image) for image in images] if each else [as_image(grid(images))]
+    if each:
+        out.mkdir(exist_ok=True)
+        files = [out / f"{name}-{i:0{len(str(len(pictures) - 1))}d}.png" for i in range(len(pictures))]
+        for file, picture in zip(files, pictures, strict=True):
+            _write_picture(picture, file)
+        print(f"{len(files)} {'samples' if name == 'samples' else f'pictures ({name})'} of {which}: {files[0]} ...")
+        return
+    _write_picture(pictures[0], out)
+    what = f"{flags.n} samples" if name == "samples" else name
+    print(f"{what} of {which}: {flags.out or run.path / f'{name}.png'}")
+
+
+def draw(run: StoredRun, flags: Flags) -> tuple[Any, str]:
+    """Return the pictures [N, H, W, C] that `flags` ask the run's model for, and which weights drew them.
+
+    Raises UsageError for a run of another kind and for pictures that its model has not, ForeignError for what the plugin raises.
+    """
+    spec, name = run.spec, flags.name
+    plugin, which = restored(run, flags.weights, "generative")
     try:
-        with reported(spec, place, "sample"):
+        with reported(spec, run.path.absolute(), "sample"):
             drawn: dict[str, Callable[[int, int], Any]] = {}
             if isinstance(plugin, Draws):
                 drawn = {"samples": plugin.sample, **plugin.pictures}
@@ -71,20 +97,9 @@ def main(run: StoredRun, flags: Flags) -> None:
                 alone = "it has samples only" if drawn else "it has no pictures"
                 hint = nearest(name, drawn) if len(drawn) > 1 else alone
                 raise UsageError(f"{spec.name} draws no {name!r}; {hint}")
-            images = drawn[name](flags.n, flags.seed)
-            pictures = [as_image(image) for image in images] if each else [as_image(grid(images))]
+            return drawn[name](flags.n, flags.seed), which
     finally:
         close(plugin, spec, print)
-    if each:
-        out.mkdir(exist_ok=True)
-        files = [out / f"{name}-{i:0{len(str(len(pictures) - 1))}d}.png" for i in range(len(pictures))]
-        for file, picture in zip(files, pictures, strict=True):
-            _write_picture(picture, file)
-        print(f"{len(files)} {'samples' if name == 'samples' else f'pictures ({name})'} of {which}: {files[0]} ...")
-        return
-    _write_picture(pictures[0], out)
-    what = f"{flags.n} samples" if name == "samples" else name
-    print(f"{what} of {which}: {flags.out or run.path / f'{name}.png'}")
 
 
 def _picture_output(named: str | None, default: Path) -> tuple[Path, bool]:

@@ -167,7 +167,7 @@ def enlarge(flags: Flags) -> None:
         said += _check(*jobs[0])
     from core.runtime import configure
 
-    configure(device=flags.device, threads=flags.threads, precision=flags.precision)
+    configure(device=flags.device, threads=flags.threads, precision=flags.precision, training=False)
     upscaler = Upscaler.of_run(
         flags.run,
         weights=flags.weights,

@@ -77,6 +77,48 @@ def test_sums_do_not_depend_on_what_else_has_run() -> None:
     assert (chosen["differ"], chosen["AddN"]) == (0, 0)
 
 
+def test_several_plugins_in_one_process_are_no_reason_to_warn() -> None:
+    chosen = in_a_fresh_process(
+        "",
+        "class Model:\n @tf.function\n def double(self, x):\n  return 2 * x\n"
+        "chosen['sum'] = sum(int(Model().double(tf.constant(i))) for i in range(7))",
+    )
+    assert chosen["sum"] == 42  # and nothing on stderr
+
+
+def test_keras_has_its_policy_and_its_names_back() -> None:
+    chosen = in_a_fresh_process(
+        "",
+        "from core.runtime import configured\n"
+        "keras.layers.Dense(1), keras.mixed_precision.set_dtype_policy('float64')\n"
+        "with configured(precision='bfloat16'):\n"
+        " layer = keras.layers.Dense(1)\n"
+        " chosen['inside'] = [layer.name, layer.compute_dtype]\n"
+        "chosen['after'] = keras.layers.Dense(1).compute_dtype",
+    )
+    assert chosen["inside"] == ["dense", "bfloat16"] and chosen["after"] == "float64"
+
+
+def test_what_the_process_has_is_a_sentence_for_a_training_and_good_enough_to_play() -> None:
+    ask = (
+        "tf.constant(1.0) + 1\n"
+        "def ask(**settings):\n"
+        " try:\n  configure(**settings)\n except Exception as error:\n  return f'{type(error).__name__}: {error}'\n"
+        "chosen['fits'] = ask(device='cpu', threads=1, precision='bfloat16')\n"
+        "chosen['threads'] = ask(device='cpu', threads=2)\n"
+        "chosen['deterministic'] = ask(device='cpu', threads=1, deterministic=True)\n"
+        "chosen['played'] = configure(device='cpu', threads=2, deterministic=True, training=False)"
+    )
+    chosen = in_a_fresh_process("device='cpu', threads=1", ask)
+    assert chosen["fits"] is None
+    assert chosen["threads"].startswith("UsageError: threads is 2, but TensorFlow in this process has 1; ")
+    assert chosen["deterministic"].startswith("UsageError: deterministic is true, but it was false for an earlier run")
+    assert chosen["played"]["threads"] == 1 and not chosen["played"]["deterministic"]
+    then = ask.replace("deterministic=True)", "deterministic=False)").replace("threads=1", "threads=0")
+    chosen = in_a_fresh_process("device='cpu', deterministic=True", then)
+    assert chosen["deterministic"].startswith("UsageError: deterministic is false, but it was true for an earlier run")
+
+
 def test_what_is_not_there_gets_one_sentence() -> None:
     with pytest.raises(UsageError, match="device 'gpu:99' is not there"):
         configure(device="gpu:99")
