@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -27,9 +27,6 @@ from generative.data.pixels import as_bytes, as_input
 from generative.srgan.config import WINDOW, SRGANConfig
 from generative.srgan.data import as_rgb
 from generative.srgan.generator import blend, load_generator, make_generator
-
-if TYPE_CHECKING:
-    from generative.srgan.upscale_verb import Flags
 
 __all__ = ["Upscaler", "enlarge", "jobs_of", "upscale_picture"]
 
@@ -154,28 +151,18 @@ def upscale_picture(
     return large
 
 
-def enlarge(flags: Flags) -> None:
-    """Do what the verb `upscale` is asked for.
+def enlarge(given: str, wanted: str, upscaler: Callable[[], Upscaler]) -> None:
+    """Enlarge the picture `given`, or all in that folder, into the file or folder `wanted`; `upscaler` is made when the names have been checked.
 
     Raises UsageError for what cannot be read or written, before any work is done where that can be known, and where not one
     picture could be enlarged.
     """
-    source, target = user_path(flags.picture), user_path(flags.out)
+    source, target = user_path(given), user_path(wanted)
     said: list[str] = []
     jobs = jobs_of(source, target, said.append)
     if not source.is_dir():
         said += _check(*jobs[0])
-    from core.runtime import configure
-
-    configure(device=flags.device, threads=flags.threads, precision=flags.precision, training=False)
-    upscaler = Upscaler.of_run(
-        flags.run,
-        weights=flags.weights,
-        toward=flags.toward or None,
-        alpha=flags.alpha,
-        window=flags.window,
-        overlap=flags.overlap,
-    )
+    upscale = upscaler()
     from rich.console import Console
     from rich.progress import Progress
 
@@ -188,7 +175,7 @@ def enlarge(flags: Flags) -> None:
             try:
                 said = _check(path, out) if source.is_dir() else []
                 with Image.open(path) as picture:
-                    large = upscale_picture(upscaler, picture, partial(_advance, bar, task))
+                    large = upscale_picture(upscale, picture, partial(_advance, bar, task))
                 out.parent.mkdir(parents=True, exist_ok=True)
                 save_picture(large, out)
             except (*BROKEN, UsageError) as error:

@@ -42,6 +42,18 @@ class Flags:
 
 
 def main(flags: Flags) -> None:
-    from generative.srgan.upscale import enlarge  # and TensorFlow with it: --help answers without
+    from core.runtime import configure  # and TensorFlow with it: --help answers without
+    from generative.srgan.upscale import Upscaler, enlarge
 
-    enlarge(flags)
+    def upscaler() -> Upscaler:
+        configure(device=flags.device, threads=flags.threads, precision=flags.precision, training=False)
+        return Upscaler.of_run(
+            flags.run,
+            weights=flags.weights,
+            toward=flags.toward or None,
+            alpha=flags.alpha,
+            window=flags.window,
+            overlap=flags.overlap,
+        )
+
+    enlarge(flags.picture, flags.out, upscaler)
