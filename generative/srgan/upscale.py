@@ -154,8 +154,8 @@ def upscale_picture(
 def enlarge(given: str, wanted: str, upscaler: Callable[[], Upscaler]) -> None:
     """Enlarge the picture `given`, or all in that folder, into the file or folder `wanted`.
 
-    `upscaler` is made when the names have been checked. Raises UsageError for what cannot be read or written, before any work is done where that can be known, and where not one
-    picture could be enlarged.
+    `upscaler` is made when the names have been checked. Raises UsageError for what cannot be read or written, before any work
+    is done where that can be known, and where not one picture could be enlarged.
     """
     source, target = user_path(given), user_path(wanted)
     said: list[str] = []
