@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("COLUMNS", "120")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which the shell ignores for jobs in the background
 
 ROOT = Path(__file__).parent.parent
 
