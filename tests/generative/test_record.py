@@ -19,6 +19,7 @@ from core.errors import UsageError
 from core.plugin import Context, build
 from experiments.launcher.catalogue import catalogue
 from experiments.launcher.experiment import field_of
+from experiments.launcher.training import Ending
 from experiments.launcher.verbs import call
 from generative.data.captions import open_captions
 from generative.data.record import FILE, Record, checksum, split_order
@@ -285,7 +286,7 @@ def test_what_may_move(
 ) -> None:
     """A run that is there resumes with its files in another place, and with nothing else changed but the launcher's settings."""
     resumed = []
-    monkeypatch.setattr(experiments.verbs.resume, "go_on", lambda run: resumed.append(run) or 0)
+    monkeypatch.setattr(experiments.verbs.resume, "go_on", lambda run: resumed.append(run) or Ending(run.path))
     run = tmp_path / "run"
     run.mkdir()
     (run / "config.yaml").write_text(yaml.safe_dump({"experiment": name, "model": before, "run": {"seed": 3}}))
