@@ -1,4 +1,4 @@
-"""The training loop: step, log, evaluate, save, in that order, until the clock says stop. It never asks which plugin it runs."""
+"""The training loop: step, log, save, evaluate, in that order, until the clock says stop. It never asks which plugin it runs."""
 
 from __future__ import annotations
 
@@ -197,10 +197,13 @@ class Loop:
             self._owes = owes
             self.save()
 
+        def late() -> bool:
+            return self._enough or bool(run.time_limit and time.monotonic() - begun >= run.time_limit)
+
         try:
             if self._owes:
                 self._owes = False
-                self._evaluate()
+                self._evaluate(last=plugin.clock >= run.until)
             stop = GO_ON
             while plugin.clock < run.until and stop < TIME_IS_UP:
                 before = plugin.clock
@@ -216,9 +219,8 @@ class Loop:
                 if self._due(run.eval_every, before):
                     save(owes=True)
                     self._owes = saves = False
-                    self._evaluate()
-                late = self._enough or (run.time_limit and time.monotonic() - begun >= run.time_limit)
-                stop = self._together(SIGNAL if self._signal is not None else TIME_IS_UP if late else GO_ON)
+                    self._evaluate(last=plugin.clock >= run.until or late())
+                stop = self._together(SIGNAL if self._signal is not None else TIME_IS_UP if late() else GO_ON)
                 if saves or (stop == SIGNAL and self._changed):
                     save()
                 if stop == SIGNAL:
@@ -229,7 +231,7 @@ class Loop:
                 if self._changed:
                     save()
                 self.trained = True
-                self._evaluate(needed=True)
+                self._evaluate(last=True, needed=True)
             if self._changed:
                 save()
             return None
@@ -280,11 +282,14 @@ class Loop:
         self.events.scalars(point, clock)
         self.on_log(clock, point)
 
-    def _evaluate(self, needed: bool = False) -> None:
-        """Evaluate and keep the best weights. What raises costs a warning, unless the evaluation is `needed` for the results."""
+    def _evaluate(self, *, last: bool, needed: bool = False) -> None:
+        """Evaluate and keep the best weights; `last`: no evaluation follows, as far as can be told.
+
+        What raises costs a warning, unless the evaluation is `needed` for the results.
+        """
         clock = self.plugin.clock
         try:
-            measured = measure(self.plugin, self.evaluation, self.run.seed, last=needed)
+            measured = measure(self.plugin, self.evaluation, self.run.seed, last=last)
             scalars, kept = self._numbers(measured)
         except BaseException as failure:
             if isinstance(failure, KeyboardInterrupt) and self.interrupted:

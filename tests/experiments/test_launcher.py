@@ -24,6 +24,7 @@ from experiments.launcher.experiment import Experiment
 from experiments.launcher.flags import as_dict, flags, parse
 from experiments.launcher.settings import RunConfig
 from tests.conftest import ROOT, only_run
+from tests.events import read
 
 CATCH = (
     "--agent.env.id",
@@ -134,6 +135,23 @@ def test_a_run_leaves_a_complete_folder_and_can_be_launched_again(cli, tmp_path:
     again = only_run(tmp_path / "b")
     first, second = read_scalars(run), read_scalars(again)
     assert first["rollout/return"] == second["rollout/return"]
+
+
+@pytest.mark.parametrize(
+    ("film", "until", "filmed"),
+    [("last", 120, [120]), ("last", 90, [90]), ("always", 120, [60, 120]), ("never", 120, [])],
+)
+def test_films_are_of_the_last_evaluation_unless_told_otherwise(
+    cli, tmp_path: Path, film: str, until: int, filmed: list[int]
+) -> None:
+    """Where the end falls on an evaluation, and where it does not."""
+    flags = ("--run.until", until, "--run.eval-every", 60, "--eval.film", film, "--run.folder", tmp_path)
+    code, _, err = cli("run", "policy-gradient", *CATCH, *flags)
+    assert code == 0, err
+    events = read(only_run(tmp_path))
+    assert [e.step // 30 * 30 for e in events.Tensors("eval/return_mean")] == sorted({60, until} | {until // 60 * 60})
+    films = events.Tensors("video/episode") if "video/episode" in events.Tags()["tensors"] else []
+    assert [e.step // 30 * 30 for e in films] == filmed
 
 
 def test_log_points_are_means_over_the_interval(external: Path, cli, tmp_path: Path) -> None:
