@@ -119,18 +119,19 @@ def main(experiment: Experiment, flags: Flags) -> int:
     check_output(out)
     config = _with_constant_rate(spec, test, experiment.config)
 
-    from core.runtime import configure
+    from core.runtime import configured
     from experiments.launcher.console import Display
 
-    configure(
+    rates = [flags.low * (flags.high / flags.low) ** (i / (flags.steps - 1)) for i in range(flags.steps)]
+    display = Display(experiment.label, "updates", flags.steps, 0.0)
+    runtime = configured(
         device=settings.device,
         threads=settings.threads,
         precision=settings.precision,
         deterministic=settings.deterministic,
     )
-    rates = [flags.low * (flags.high / flags.low) ** (i / (flags.steps - 1)) for i in range(flags.steps)]
-    display = Display(experiment.label, "updates", flags.steps, 0.0)
     with (
+        runtime,
         contextlib.closing(display),
         tempfile.TemporaryDirectory(prefix="pongan-lr-find-") as scratch,
         reported(spec, out.parent, "lr-find"),
