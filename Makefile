@@ -21,8 +21,8 @@ $(PEERS): $(READY)
 run: $(READY)  ## train the default experiment for about two minutes
 	$(PY) -m experiments.run policy-gradient --run.time-limit 120
 
-test: $(READY)  ## unit and contract tests
-	$(PY) -m pytest
+test: $(READY)  ## unit and contract tests, on all cores
+	$(PY) -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 slow: $(PEERS)  ## learning runs, the long kill/resume tests, and what needs ray, onnx or the libraries that are measured beside this one
 	$(PY) -m pytest -m slow --timeout 7200

@@ -1,4 +1,4 @@
-"""Shared by all tests: TensorFlow quiet and on one policy, the launcher called in this process or in its own."""
+"""Shared by all tests: TensorFlow quiet and on one policy, the launcher called in this process or in one of its own."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import ROOT, Fork
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("COLUMNS", "120")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which the shell ignores for jobs in the background
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -36,8 +36,14 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
 
 
 @pytest.fixture
-def launch() -> Callable[..., subprocess.Popen[str]]:
-    """Start the launcher as a process of its own, as a user does; from `cwd`, with `path` first on PYTHONPATH."""
+def launch() -> Callable[..., Fork]:
+    """Start the launcher in a process that has TensorFlow already; from `cwd`, with `path` first on its path."""
+    return Fork
+
+
+@pytest.fixture
+def launch_afresh() -> Callable[..., subprocess.Popen[str]]:
+    """Start the launcher in a new interpreter, as a user does; from `cwd`, with `path` first on PYTHONPATH."""
 
     def start(*argv: object, cwd: Path = ROOT, path: Path | None = None) -> subprocess.Popen[str]:
         env = os.environ | ({"PYTHONPATH": str(path)} if path else {})

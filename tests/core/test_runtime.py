@@ -10,17 +10,23 @@ import pytest
 from core.errors import UsageError
 from core.runtime import configure
 from tests.conftest import ROOT
+from tests.processes import Fork
 
 
-def in_a_fresh_process(arguments: str, then: str) -> dict:
+def in_a_fresh_process(arguments: str, then: str, *, from_the_start: bool = False) -> dict:
     code = (
         "import json, os\nfrom core.runtime import configure\n"
         f"chosen = configure({arguments})\nimport tensorflow as tf, keras\n{then}\nprint(json.dumps(chosen))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == "", "TensorFlow's start-up noise reaches the user"
-    return json.loads(done.stdout.splitlines()[-1])
+    if from_the_start:
+        command, pipe = [sys.executable, "-c", code], subprocess.PIPE
+        process = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+    else:
+        process = Fork(code=code)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert err == "", "TensorFlow's start-up noise reaches the user"
+    return json.loads(out.splitlines()[-1])
 
 
 def test_settings_reach_tensorflow_keras_and_blas() -> None:
@@ -32,6 +38,7 @@ def test_settings_reach_tensorflow_keras_and_blas() -> None:
         "chosen['policy'] = keras.mixed_precision.dtype_policy().name\n"
         "chosen['blas'] = [p['num_threads'] for p in threadpool_info() if p['user_api'] == 'blas']\n"
         "try:\n tf.random.normal([1])\n chosen['refuses'] = False\nexcept RuntimeError:\n chosen['refuses'] = True",
+        from_the_start=True,
     )
     assert (chosen["device"], chosen["threads"], chosen["intra"]) == ("cpu", 1, 1)
     assert not chosen["optimizer"]["arithmetic_optimization"] and not chosen["optimizer"]["remapping"]

@@ -23,6 +23,7 @@ from experiments import Run, compare, list_runs, load, train
 from experiments.launcher.catalogue import catalogue
 from experiments.launcher.folder import RunFolder
 from tests.conftest import ROOT
+from tests.processes import Fork
 
 EVERY = {"run.log_every": 20, "run.eval_every": 40, "run.save_every": 40, "eval.episodes": 2}
 
@@ -264,14 +265,12 @@ def test_quiet_prints_warnings_only(
 # --- several in one process ---------------------------------------------------------------------------------------------
 
 SCRIPT = """
-import hashlib, json, sys
+import hashlib, json
 import keras
 import numpy as np
 from core import checkpoint
 from experiments import train
 from experiments.launcher.catalogue import catalogue
-
-folder, deterministic = sys.argv[1], sys.argv[2] == "True"
 
 def tiny(name, precision):
     spec = catalogue().plugins[name]
@@ -297,10 +296,10 @@ print(json.dumps(sums))
 @pytest.mark.parametrize("deterministic", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_later_training_has_the_bits_of_the_first_in_a_process(deterministic: bool, tmp_path: Path) -> None:
     """Which is a process of its own, as far as it can know."""
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path), str(deterministic)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    first, between, last = json.loads(done.stdout.splitlines()[-1])
+    process = Fork(code=f"folder, deterministic = {str(tmp_path)!r}, {deterministic}{SCRIPT}")
+    out, err = process.communicate(timeout=250)
+    assert process.returncode == 0, err
+    first, between, last = json.loads(out.splitlines()[-1])
     assert len(first) > 10 and first == last
     assert first[-1] == between[-1] == "float32"  # Keras's policy is the caller's again
 

@@ -264,9 +264,9 @@ def test_a_disk_that_is_full_at_the_end(finished: Path, cli, monkeypatch: pytest
     assert_sentence(cli("resume", finished), "meta.json is damaged")
 
 
-def test_a_reader_that_leaves_does_not_end_the_training(external: Path, launch, tmp_path: Path) -> None:
+def test_a_reader_that_leaves_does_not_end_the_training(external: Path, launch_afresh, tmp_path: Path) -> None:
     flags = ("--run.eval-every", 5, "--run.until", 200, "--run.folder", tmp_path / "r")
-    process = launch("run", "misbehaving", *flags, path=external)
+    process = launch_afresh("run", "misbehaving", *flags, path=external)
     process.stdout.readline()
     process.stdout.close()
     assert process.wait(120) == 0, process.stderr.read()
@@ -324,10 +324,10 @@ def test_two_processes_in_one_folder(finished: Path, cli) -> None:
     assert cli("resume", finished, "--run.until", 50)[0] == 0
 
 
-def test_a_folder_of_the_users_that_shadows_ours(launch, tmp_path: Path) -> None:
+def test_a_folder_of_the_users_that_shadows_ours(launch_afresh, tmp_path: Path) -> None:
     (tmp_path / "core").mkdir()
     (tmp_path / "core" / "__init__.py").write_text("")
-    process = launch("list", cwd=tmp_path)
+    process = launch_afresh("list", cwd=tmp_path)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "finds the package 'core' in" in err and str(tmp_path) in err and "rename that folder" in err

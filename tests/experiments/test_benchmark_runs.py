@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +12,7 @@ import pytest
 from core.errors import UsageError
 from experiments.benchmarks import srgan
 from generative.srgan import generator
-from tests.conftest import ROOT
+from tests.processes import Fork
 
 
 @pytest.mark.parametrize("name", ["gan_cls", "srgan"])
@@ -27,11 +26,11 @@ def test_a_folder_that_is_no_run(name: str, tmp_path: Path, monkeypatch: pytest.
     ("name", "sentence"), [("srgan", "'nothing' is no run folder"), ("learning", "there is no experiment 'nothing'")]
 )
 def test_the_command_exits_with_2_and_one_sentence(name: str, sentence: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", f"experiments.benchmarks.{name}", "nothing"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    assert f"error: {sentence}" in done.stderr and "Traceback" not in done.stderr
+    as_main = f"import runpy; runpy.run_module('experiments.benchmarks.{name}', run_name='__main__', alter_sys=True)"
+    process = Fork(code=f"import sys; sys.argv[1:] = ['nothing']; {as_main}")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert f"error: {sentence}" in err and "Traceback" not in err
 
 
 def test_seeds_are_compared_at_the_same_update(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,7 +16,8 @@ from core.distributed import multiworker_role
 from core.errors import UsageError
 from experiments.launcher.catalogue import catalogue
 from experiments.launcher.events import read_scalars
-from tests.conftest import ROOT, only_run
+from tests.conftest import only_run
+from tests.processes import Fork
 
 DCGAN = ("dcgan", "--model.data.source", "digits", "--model.data.size", 16, "--model.batch", 16, "--model.width", 4)
 DCGAN = (*DCGAN, "--model.latent", 8, "--model.eval-samples", 16, "--model.ema", 0.9, "--model.turn", 2)
@@ -66,18 +64,10 @@ def ports(count: int) -> list[int]:
     return numbers
 
 
-def start(*words: object, worker: int | None = None, hosts: list[int] | None = None) -> subprocess.Popen[str]:
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    if hosts is not None:
-        cluster = {"worker": [f"localhost:{port}" for port in hosts]}
-        env["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": worker}})
-    command = [sys.executable, "-m", "experiments", *map(str, words)]
-    return subprocess.Popen(command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def two_workers(*words: object) -> list[subprocess.Popen[str]]:
-    hosts = ports(2)
-    return [start(*words, "--run.strategy", "multiworker", worker=i, hosts=hosts) for i in range(2)]
+def two_workers(*words: object) -> list[Fork]:
+    cluster = {"worker": [f"localhost:{port}" for port in ports(2)]}
+    tasks = ({"cluster": cluster, "task": {"type": "worker", "index": index}} for index in range(2))
+    return [Fork(*words, "--run.strategy", "multiworker", env={"TF_CONFIG": json.dumps(task)}) for task in tasks]
 
 
 def assert_same_curves(one: Path, two: Path, atol: float = 0.0) -> None:
@@ -90,7 +80,7 @@ def assert_same_curves(one: Path, two: Path, atol: float = 0.0) -> None:
 
 
 def check_two_workers(model: tuple, tmp_path: Path) -> None:
-    processes = [start("run", *model, *SOFT, *SHORT, "--run.folder", tmp_path / "one")]
+    processes = [Fork("run", *model, *SOFT, *SHORT, "--run.folder", tmp_path / "one")]
     processes += two_workers("run", *model, *SOFT, *SHORT, "--run.folder", tmp_path / "two")
     for process in processes:
         _, err = process.communicate(timeout=280)
@@ -206,10 +196,9 @@ assert strategy.num_replicas_in_sync == 2
 
 def on_two_devices(script: str) -> str:
     """Return the exit code and what was written to stderr if the script failed, which its assertions make it do."""
-    env = os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"}
-    command = [sys.executable, "-c", TWO_DEVICES + script]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=250)
-    return f"exit code {done.returncode}: {done.stderr[-3000:]}" if done.returncode else ""
+    process = Fork(code=TWO_DEVICES + script, env={"CUDA_VISIBLE_DEVICES": "-1"})
+    _, err = process.communicate(timeout=250)
+    return f"exit code {process.returncode}: {err[-3000:]}" if process.returncode else ""
 
 
 def test_two_mirrored_devices_train_as_one(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from experiments.launcher.flags import as_dict, flags, parse
 from experiments.launcher.settings import RunConfig
 from tests.conftest import ROOT, only_run
 from tests.events import read
+from tests.processes import Fork
 
 CATCH = (
     "--agent.env.id",
@@ -244,12 +245,13 @@ def test_a_resume_shows_nothing_twice(external: Path, cli, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_save_and_the_run_goes_on(launch, external: Path, tmp_path: Path, number: int, code: int) -> None:
+def test_signals_save_and_the_run_goes_on(
+    launch, launch_afresh, external: Path, tmp_path: Path, number: int, code: int
+) -> None:
     root = tmp_path / "runs"
     path = Path(os.pathsep.join([str(external), str(ROOT)]))
-    process = launch(
-        "run", "misbehaving", "--model.pause", 0.05, "--run.save-every", 0, "--run.folder", root, path=path
-    )
+    start, path = (launch_afresh, path) if number == signal.SIGINT else (launch, external)
+    process = start("run", "misbehaving", "--model.pause", 0.05, "--run.save-every", 0, "--run.folder", root, path=path)
     while not list(root.glob("*/*/*/checkpoints/000000000000")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
@@ -261,7 +263,7 @@ def test_signals_save_and_the_run_goes_on(launch, external: Path, tmp_path: Path
     clock = int(checkpoint.numbered(run)[0].name)
     assert clock > 0 and f"saved at {clock}" in out and "resume" in out
     assert json.loads((run / "meta.json").read_text())["status"] == f"interrupted: {signal.Signals(number).name}"
-    again = launch("resume", run, "--run.until", clock + 3, path=path)
+    again = launch("resume", run, "--run.until", clock + 3, path=external)
     out, err = again.communicate(timeout=60)
     assert again.returncode == 0 and f"at {clock} updates" in out, err
 
@@ -281,9 +283,8 @@ stack = Stack()
 ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack))
 print("stack", stack.size if stack.address else 0)
 """
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(external), str(ROOT)])}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
-    assert int(done.stdout.split("stack")[-1]) >= 8_192
+    out, _ = Fork(code=code, path=external).communicate(timeout=120)
+    assert int(out.split("stack")[-1]) >= 8_192
 
 
 def test_play_writes_a_film(cli, tmp_path: Path) -> None:

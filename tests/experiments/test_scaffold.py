@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,14 +13,26 @@ from agents.rl.evaluate import evaluate
 from core.plugin import REGISTRY, Context, Spec, build
 from experiments.testing import check_contract
 from experiments.verbs import new as scaffold
-from tests.conftest import ROOT
+from tests.processes import ROOT, Fork
 
 
-def run(*command: object, at: Path) -> subprocess.CompletedProcess[str]:
-    env = os.environ | {"PYTHONPATH": f"{at}{os.pathsep}{ROOT}"}
-    return subprocess.run(
-        [sys.executable, *map(str, command)], cwd=at, env=env, capture_output=True, text=True, timeout=200
-    )
+def assert_runs(at: Path, *argv: object, code: str = "") -> str:
+    """Give `argv` to the launcher, or execute `code`, in a process in the folder `at`; return what it printed."""
+    process = Fork(*argv, code=code, cwd=at, path=at)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, out + err
+    return out
+
+
+def assert_its_test_passes(at: Path, name: str) -> str:
+    return assert_runs(at, code=f"import pytest, sys; sys.exit(pytest.main(['-q', '-p', 'no:xdist', {name!r}]))")
+
+
+def assert_lints(at: Path, *what: object) -> None:
+    """The order of imports depends on where pongan lies; everything else must please the linter as it is."""
+    command = [sys.executable, "-m", "ruff", "check", "--config", ROOT / "pyproject.toml", *what]
+    linted = subprocess.run(command, cwd=at, capture_output=True, text=True, timeout=60)
+    assert linted.returncode == 0, linted.stdout
 
 
 @pytest.mark.parametrize("kind", ["agent", "generative"])
@@ -33,17 +44,11 @@ def test_a_new_package_is_found_trained_and_passes_its_own_test(cli, tmp_path: P
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bright-idea\nVersion: 0.1\n")
     (info / "entry_points.txt").write_text("[pongan.plugins]\nbright-idea = bright_idea.config\n")
     flags = ("--run.until", 200, "--run.log-every", 50, "--run.eval-every", 0, "--run.folder", tmp_path / "runs")
-    done = run("-m", "experiments", "run", "bright-idea", *flags, at=tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert_runs(tmp_path, "run", "bright-idea", *flags)
     (results,) = tmp_path.glob("runs/bright-idea/*/*/results.json")
     assert '"experiment": "bright-idea"' in results.read_text()
-    tested = run("-m", "pytest", "-q", "test_bright_idea.py", at=tmp_path)
-    assert tested.returncode == 0, tested.stdout
-    # The order of imports depends on where pongan lies; everything else must please the linter as it is.
-    linted = run(
-        *("-m", "ruff", "check", "--config", ROOT / "pyproject.toml", "--ignore", "I001", "bright_idea"), at=tmp_path
-    )
-    assert linted.returncode == 0, linted.stdout
+    assert_its_test_passes(tmp_path, "test_bright_idea.py")
+    assert_lints(tmp_path, "--ignore", "I001", "bright_idea")
     assert "my_package" not in "".join(path.read_text() for path in tmp_path.glob("bright_idea/*.py"))
 
 
@@ -95,16 +100,11 @@ def test_a_new_source_is_found_learned_from_and_passes_its_own_test(cli, tmp_pat
     (info / "entry_points.txt").write_text("[pongan.sources]\nbright-discs = bright_discs.source\n")
     small = ("--model.batch", 4, "--model.width", 2, "--model.eval-samples", 12, "--run.until", 2)
     flags = ("--model.data.source", "bright-discs", *small, "--run.folder", tmp_path / "runs")
-    done = run("-m", "experiments", "run", "dcgan", *flags, at=tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert_runs(tmp_path, "run", "dcgan", *flags)
     (results,) = tmp_path.glob("runs/dcgan/bright-discs/*/results.json")
     assert "500 grey images 16x16 of 500 discs" in results.read_text()
-    tested = run("-m", "pytest", "-q", "test_bright_discs.py", at=tmp_path)
-    assert tested.returncode == 0 and "2 passed" in tested.stdout, tested.stdout
-    linted = run(
-        *("-m", "ruff", "check", "--config", ROOT / "pyproject.toml", "--ignore", "I001", "bright_discs"), at=tmp_path
-    )
-    assert linted.returncode == 0, linted.stdout
+    assert "2 passed" in assert_its_test_passes(tmp_path, "test_bright_discs.py")
+    assert_lints(tmp_path, "--ignore", "I001", "bright_discs")
 
 
 def test_inside_the_repository_it_goes_where_the_others_are(
@@ -115,8 +115,7 @@ def test_inside_the_repository_it_goes_where_the_others_are(
     assert cli("new", "generative", "tiny-gan")[0] == 0 and cli("new", "agent", "bright-idea")[0] == 0
     assert cli("new", "source", "bright-discs")[0] == 0
     ours = "lint.isort.known-first-party = ['core', 'envs', 'agents', 'generative', 'experiments']"
-    linted = run("-m", "ruff", "check", "--config", ROOT / "pyproject.toml", "--config", ours, ".", at=tmp_path)
-    assert linted.returncode == 0, linted.stdout
+    assert_lints(tmp_path, "--config", ours, ".")
     assert 'build="generative.tiny_gan.model:TinyGan"' in (tmp_path / "generative/tiny_gan/config.py").read_text()
     assert "import generative.tiny_gan.config" in (tmp_path / "tests/generative/test_tiny_gan.py").read_text()
     assert '@source("bright-discs", ' in (tmp_path / "generative/data/built_in/bright_discs.py").read_text()

@@ -113,9 +113,8 @@ def test_the_last_evaluation_that_raises_leaves_a_run_that_can_be_evaluated_agai
 
 def test_an_evaluation_that_ends_the_process_loses_no_step(external: Path, cli, launch, tmp_path: Path) -> None:
     """Killed in its evaluation after 15 updates, without a checkpoint due since 0; the resumed run makes it up."""
-    path = Path(os.pathsep.join([str(external), str(ROOT)]))
     flags = ("--run.eval-every", 15, "--run.save-every", 0, "--run.until", 20, "--run.folder", tmp_path / "r")
-    process = launch("run", "misbehaving", "--model.how", "vanish", "--model.at", 15, *flags, path=path)
+    process = launch("run", "misbehaving", "--model.how", "vanish", "--model.at", 15, *flags, path=external)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 7, err
     run = only_run(tmp_path / "r")

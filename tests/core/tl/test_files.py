@@ -35,7 +35,9 @@ class Bomb:
 # --- safety -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("hidden", [Bomb(), [Bomb()], {"a": np.array([Bomb(), 1], dtype=object)}], ids=str)
+@pytest.mark.parametrize(
+    "hidden", [Bomb(), [Bomb()], {"a": np.array([Bomb(), 1], dtype=object)}], ids=["bare", "list", "dict"]
+)
 def test_nothing_runs_while_loading(hidden: Any) -> None:
     holder = np.empty(1, dtype=object)
     holder[0] = hidden
