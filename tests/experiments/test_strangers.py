@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from envs.fakes import Catch
 from experiments.launcher.events import read_scalars
 from tests.conftest import ROOT, only_run
 from tests.experiments.test_bad_input import assert_sentence
+from tests.processes import Fork
 
 TINY = (
     "--agent.games",
@@ -267,16 +265,15 @@ def test_a_folder_that_changes_on_the_way(external: Path, cli, tmp_path: Path, m
         assert code == 0 and out.endswith(f"{target}\n") and (tmp_path / target).is_file(), err
 
 
-def test_the_command_finds_modules_of_the_current_folder(tmp_path: Path) -> None:
+def test_the_command_finds_modules_of_the_current_folder(launch_afresh, tmp_path: Path) -> None:
     """As `pongan` it begins with the folder of the script on its path, with `python -m` in the current one."""
     (tmp_path / "only_here.py").write_text("raise RuntimeError('found')\n")
     start = "from experiments.__main__ import main; sys.exit(main())"
     code = "import sys; sys.path[0] = '/usr/bin'; sys.argv[1:] = {argv!r}\n" + start
     argv = ["run", "policy-gradient", "--agent.env.id", "only_here:X-v0", "--run.folder", "r"]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    for command in (["-c", code.format(argv=argv)], ["-m", "experiments", *argv]):
-        done = subprocess.run([sys.executable, *command], cwd=tmp_path, env=env, capture_output=True, text=True)
-        assert done.returncode == 2 and "raised RuntimeError when it was imported: found" in done.stderr
+    for process in (Fork(code=code.format(argv=argv), cwd=tmp_path), launch_afresh(*argv, cwd=tmp_path, path=ROOT)):
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 2 and "raised RuntimeError when it was imported: found" in err
 
 
 def test_a_module_that_leaves_when_it_is_imported_is_listed_as_broken(
