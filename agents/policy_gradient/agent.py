@@ -27,6 +27,8 @@ from agents.rl.policies import Categorical
 from core.errors import UsageError
 from core.losses.reinforcement import policy_gradient, squared_error
 from core.mirror import Mirror
+from core.optim.config import OptimizerConfig
+from core.optim.optimizer import make_optimizer
 from core.plugin import Agent, Context, Exports
 from core.returns import discounted_returns
 from core.schedules import linear
@@ -79,12 +81,9 @@ class PolicyGradient(Agent, Exports):
 
         self.rng = np.random.default_rng(child(context.seed, "actions"))
         self.model = self._build_model()
-        self.optimizer = (
-            keras.optimizers.RMSprop(config.lr, rho=config.decay, epsilon=1e-10)
-            if config.optimizer == "rmsprop"
-            else keras.optimizers.Adam(config.lr, epsilon=1e-8)
-        )
-        self.optimizer.build(self.model.trainable_variables)
+        epsilon = 1e-10 if config.optimizer == "rmsprop" else 1e-8
+        optimizer = OptimizerConfig(config.optimizer, config.lr, rho=config.decay, epsilon=epsilon)
+        self.optimizer = make_optimizer(optimizer, self.model.trainable_variables)
         self.gradient = [np.zeros(v.shape, np.float32) for v in self.model.trainable_variables]
         heads = [[self.model.get_layer(name)] for name in ("logits", "value")[: 1 + config.baseline]]
         self.mirror = Mirror([self.model.get_layer("hidden")], *heads)
