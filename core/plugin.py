@@ -226,6 +226,9 @@ class Spec:
     renamed: Mapping[str, str | tuple[str, Mapping[Any, Any]]] = field(default_factory=dict)
     """Dotted configuration fields that had another name: old -> new, or (new, {old value: new value}); the new one may be the
     launcher's, e.g. eval.episodes."""
+    implied: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    """What the settings of a stored run with `renamed` fields, by dotted old name, say of new ones that `renamed` does not tell:
+    returns dotted name -> value."""
     lr_find: RangeTest | None = None
     """How the verb `lr-find` tests it; None where no loss of it says whether it learns, as with GANs."""
     distributed: bool = False
@@ -268,6 +271,7 @@ def register(
     verbs: Mapping[str, str] | None = None,
     places: tuple[str, ...] = (),
     renamed: Mapping[str, str | tuple[str, Mapping[Any, Any]]] | None = None,
+    implied: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
     lr_find: RangeTest | None = None,
     distributed: bool = False,
 ) -> Callable[[_Config], _Config]:
@@ -321,6 +325,7 @@ def register(
             verbs=dict(verbs or {}),
             places=places,
             renamed=dict(renamed or {}),
+            implied=implied,
             lr_find=lr_find,
             distributed=distributed,
         )

@@ -2,7 +2,7 @@
 
     from experiments import compare, list_runs, load, train
 
-    run = train("dqn-cartpole", {"agent.lr": 3e-4}, seed=2, until=20_000)
+    run = train("dqn-cartpole", {"agent.optimizer.lr": 3e-4}, seed=2, until=20_000)
     clocks, values = run.scalars("eval/return_mean")
 
 Everything raises UsageError with one sentence for what the user can mend.
@@ -48,7 +48,7 @@ def train(
 ) -> Run:
     """Train a plugin or preset and return its run, finished or stopped.
 
-    `settings` are flags by name, dotted or nested: `{"agent.lr": 3e-4}`; `seed`, `until` and `folder` stand for those of
+    `settings` are flags by name, dotted or nested: `{"agent.gamma": 0.9}`; `seed`, `until` and `folder` stand for those of
     `run.`. `on_log` is called with (clock, scalars) after each point of the curves, `on_evaluate` after each evaluation. One
     that returns False stops training after this step: the run is evaluated, saved and finished. What one raises ends the run,
     which is marked as failed and can be resumed, and reaches the caller as it is. `quiet` prints warnings only.

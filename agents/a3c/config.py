@@ -1,4 +1,4 @@
-"""Flags of `a3c`."""
+"""Flags of `a3c`. Its RMSProp, shared by workers without a lock, is the paper's and has flags of its own, not core.optim's."""
 
 from __future__ import annotations
 

@@ -30,11 +30,9 @@ from core.errors import UsageError
 from core.layers.torsos import Standardize, dense
 from core.losses.reinforcement import clipped_surrogate, policy_gradient, squared_error
 from core.mirror import Mirror
-from core.optim.config import OptimizerConfig
 from core.optim.optimizer import make_optimizer
 from core.plugin import Agent, Context, Exports
 from core.returns import generalized_advantage
-from core.schedules import linear
 from core.seeds import child
 from envs import make
 
@@ -65,8 +63,7 @@ class ActorCritic(Agent, Exports):
 
         self.rng = np.random.default_rng(child(context.seed, "actions"))
         self._build_networks()
-        optimizer = OptimizerConfig(config.optimizer, config.lr, rho=config.decay, epsilon=config.epsilon)
-        self.optimizer = make_optimizer(optimizer, self.weights)
+        self.optimizer = make_optimizer(config.optimizer, self.weights)
         self.tags = ["loss/policy", "loss/value", "policy/entropy", "optim/gradient_norm"]
         self.tags += ["policy/kl", "policy/clipped"] if config.clip else []
 
@@ -138,9 +135,10 @@ class ActorCritic(Agent, Exports):
         batch, config = self.batch, self.config
         assert batch is not None
         order = batch["order"][self.row : self.row + (CHUNK if self.small else 1)]  # [K, M]
-        lr = linear(self.clock, config.anneal, config.lr, 0.0) if config.anneal else config.lr
         rest = np.stack([batch["log_pi"][order], batch["A"][order], batch["R"][order]], axis=-1)  # one array: [K, M, 3]
-        losses, theta = self._update(*map(tf.constant, (batch["x"][order], batch["a"][order], rest, np.float32(lr))))
+        losses, theta = self._update(
+            *map(tf.constant, (batch["x"][order], batch["a"][order], rest, np.int64(self.clock)))
+        )
         self.row += len(order)
         self.updates += len(order)
         self.mirror.take(theta.numpy())
@@ -156,25 +154,27 @@ class ActorCritic(Agent, Exports):
         """`_minibatches`, traced; as a concrete function it looks for no fitting trace in every call, which saves 0.2 ms."""
         M = self.config.n_steps * self.config.envs // self.config.minibatches
         x, a = (tf.TensorSpec((None, M, *o.shape[2:]), o.dtype) for o in (self.rollout["x"], self.rollout["a"]))
-        rest, lr = tf.TensorSpec((None, M, 3), tf.float32), tf.TensorSpec((), tf.float32)
+        rest, clock = tf.TensorSpec((None, M, 3), tf.float32), tf.TensorSpec((), tf.int64)
         return tf.function(  # XLA: less than half the time on vectors
-            self._minibatches, input_signature=[x, a, rest, lr], jit_compile=self.small
+            self._minibatches, input_signature=[x, a, rest, clock], jit_compile=self.small
         ).get_concrete_function()
 
-    def _minibatches(self, x: tf.Tensor, a: tf.Tensor, rest: tf.Tensor, lr: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _minibatches(
+        self, x: tf.Tensor, a: tf.Tensor, rest: tf.Tensor, clock: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """One optimiser step for each of K minibatches: x [K, M, ...], a [K, M, ...], rest (log pi, A, R) [K, M, 3].
 
         Return the means of `tags` [L] and, as one vector, the new weights for the mirror.
         """
-        self.optimizer.learning_rate.assign(lr)
         K, total = tf.shape(x)[0], tf.zeros(len(self.tags))
         for k in tf.range(K):
-            losses = self._minibatch(x[k], a[k], *tf.unstack(rest[k], axis=-1))
+            log_pi, A, R = tf.unstack(rest[k], axis=-1)
+            losses = self._minibatch(x[k], a[k], log_pi, A, R, clock)
             total += tf.stack([losses[tag] for tag in self.tags])
         return total / tf.cast(K, tf.float32), self.mirror.theta()
 
     def _minibatch(
-        self, s: tf.Tensor, a: tf.Tensor, log_pi_old: tf.Tensor, A: tf.Tensor, R: tf.Tensor
+        self, s: tf.Tensor, a: tf.Tensor, log_pi_old: tf.Tensor, A: tf.Tensor, R: tf.Tensor, clock: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         config = self.config
         if config.normalize_advantages:
@@ -189,9 +189,7 @@ class ActorCritic(Agent, Exports):
             L = L_policy + config.value_weight * L_value - config.entropy * H
         gradient = tape.gradient(L, self.weights)
         norm = tf.linalg.global_norm(gradient)
-        if config.max_gradient_norm:
-            gradient, _ = tf.clip_by_global_norm(gradient, config.max_gradient_norm, norm)
-        self.optimizer.apply(gradient, self.weights)
+        self.optimizer.apply(gradient, self.weights, clock)
         losses = {"loss/policy": L_policy, "loss/value": L_value, "policy/entropy": H, "optim/gradient_norm": norm}
         if config.clip:
             ratio = tf.exp(log_pi - log_pi_old)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from core.errors import require
+from core.optim.config import OptimizerConfig
 from core.plugin import register
 from envs.config import EnvConfig
+
+
+def implied(old: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what `anneal` stood for in a run from before `optimizer.*`."""
+    return {"optimizer.lr_schedule": "linear" if old.get("anneal") else "constant"}
 
 
 @register(
@@ -36,7 +43,17 @@ from envs.config import EnvConfig
         "turn": 3,
     },
     eval={"episodes": 20},
-    renamed={"eval_episodes": "eval.episodes", "eval_actions": ("eval.greedy", {"greedy": True, "sampled": False})},
+    renamed={
+        "eval_episodes": "eval.episodes",
+        "eval_actions": ("eval.greedy", {"greedy": True, "sampled": False}),
+        "optimizer": "optimizer.name",
+        "lr": "optimizer.lr",
+        "anneal": "optimizer.lr_steps",
+        "decay": "optimizer.rho",
+        "epsilon": "optimizer.epsilon",
+        "max_gradient_norm": "optimizer.max_grad_norm",
+    },
+    implied=implied,
     run={"until": 500_000, "log_every": 5_000, "eval_every": 100_000, "save_every": 100_000},
 )
 @dataclass(frozen=True)
@@ -53,18 +70,8 @@ class ActorCriticConfig:
     """Discount per step."""
     gae_lambda: float = 1.0
     """Decay of the generalised advantage estimate; 1 gives n-step returns, 0 one-step TD errors."""
-    optimizer: Literal["rmsprop", "adam"] = "rmsprop"
-    """rmsprop: average of squared gradients over `decay`, epsilon inside the square root; adam: epsilon outside."""
-    lr: float = 7e-4
-    """Step size."""
-    anneal: int = 0
-    """Clock at which the step size has fallen linearly to 0; 0 keeps it constant."""
-    decay: float = 0.99
-    """Decay of RMSProp's average of squared gradients."""
-    epsilon: float = 1e-5
-    """The optimiser's epsilon."""
-    max_gradient_norm: float = 0.5
-    """Gradients are scaled down to this global norm; 0 leaves them as they are."""
+    optimizer: OptimizerConfig = OptimizerConfig("rmsprop", lr=7e-4, rho=0.99, epsilon=1e-5, max_grad_norm=0.5)
+    """Optimiser of policy and value; its clock counts environment steps."""
     value_weight: float = 0.5
     """Weight of the value loss (R - V)^2 / 2."""
     entropy: float = 0.0
@@ -98,12 +105,8 @@ class ActorCriticConfig:
         for name in ("envs", "n_steps", "epochs", "minibatches", "turn"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
         require(all(units >= 1 for units in self.hidden), f"hidden is {list(self.hidden)}; layers have at least 1 unit")
-        require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")
-        require(self.anneal >= 0, f"anneal is {self.anneal}; it must be 0 (a constant step size) or a clock")
-        require(self.epsilon > 0, f"epsilon is {self.epsilon}; it must be above 0")
         require(0 <= self.gamma <= 1, f"gamma is {self.gamma}; a discount lies between 0 and 1")
         require(0 <= self.gae_lambda <= 1, f"gae_lambda is {self.gae_lambda}; it must lie between 0 and 1")
-        require(0 <= self.decay < 1, f"decay is {self.decay}; it must lie in [0, 1)")
         require(0 <= self.clip < 1, f"clip is {self.clip}; it must be 0 (no clipping) or below 1, usually 0.1 or 0.2")
         require(
             self.epochs == 1 or self.clip > 0,
@@ -119,5 +122,5 @@ class ActorCriticConfig:
             "normalize_advantages takes away the mean of a minibatch, and minibatches of one example would be nothing but that; "
             "raise envs or n_steps, or leave it out",
         )
-        for name in ("max_gradient_norm", "value_weight", "entropy"):
+        for name in ("value_weight", "entropy"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from core.errors import require
+from core.optim.config import OptimizerConfig
 from core.plugin import register
 from envs.config import EnvConfig
+
+NATURE = OptimizerConfig("rmsprop", lr=2.5e-4, rho=0.95, epsilon=0.01, centered=True)
+
+
+def implied(old: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what `optimizer` and `anneal` stood for in a run from before `optimizer.*`."""
+    adam = old.get("optimizer") == "adam"
+    return {
+        "optimizer.lr_schedule": "linear" if old.get("anneal") else "constant",
+        "optimizer.centered": not adam,
+        "optimizer.epsilon": old.get("adam_epsilon", 1e-8) if adam else NATURE.epsilon,
+    }
 
 
 @register(
@@ -39,7 +53,15 @@ from envs.config import EnvConfig
         "turn": 5,
     },
     eval={"episodes": 10},
-    renamed={"eval_episodes": "eval.episodes"},
+    renamed={
+        "eval_episodes": "eval.episodes",
+        "optimizer": "optimizer.name",
+        "lr": "optimizer.lr",
+        "anneal": "optimizer.lr_steps",
+        "adam_epsilon": "optimizer.epsilon",
+        "clip_norm": "optimizer.max_grad_norm",
+    },
+    implied=implied,
     run={"until": 50_000_000, "log_every": 10_000, "eval_every": 250_000, "save_every": 50_000},
 )
 @dataclass(frozen=True)
@@ -68,18 +90,11 @@ class DQNConfig:
     """Updates between two copies of the weights into the target network; ignored when tau is below 1."""
     tau: float = 1.0
     """Below 1: move the target network by this share towards the learning one at every update instead."""
-    optimizer: Literal["rmsprop", "adam"] = "rmsprop"
-    """rmsprop: centred, decay 0.95, epsilon 0.01 inside the square root, as in Nature; adam: see adam_epsilon."""
-    lr: float = 2.5e-4
-    """Step size."""
-    anneal: int = 0
-    """Clock at which the step size has fallen linearly to 0; 0 keeps it constant."""
-    adam_epsilon: float = 1e-8
-    """Added to the square root of Adam's average of squared gradients."""
+    optimizer: OptimizerConfig = NATURE
+    """Optimiser; its clock counts environment steps. The default is Nature's centred RMSProp: another rule needs centered false,
+    and Adam's kind an epsilon of its own, e.g. 1e-8."""
     loss: Literal["sum", "mean"] = "sum"
     """Sum the loss over the batch, as the program of the paper does, or average it."""
-    clip_norm: float = 0.0
-    """Shorten gradients longer than this; 0 leaves them."""
     epsilon_start: float = 1.0
     """Probability of a random action at the beginning of the schedule."""
     epsilon_end: float = 0.1
@@ -114,14 +129,15 @@ class DQNConfig:
     def __post_init__(self) -> None:
         for name in ("envs", "update_every", "burst", "batch", "target_every", "n_step", "turn"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("anneal", "clip_norm", "epsilon_steps", "beta_steps"):
+        for name in ("epsilon_steps", "beta_steps"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")
         for name in ("gamma", "epsilon_start", "epsilon_end", "eval_epsilon", "alpha", "beta"):
             require(0 <= getattr(self, name) <= 1, f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
         require(0 < self.tau <= 1, f"tau is {self.tau}; it must be above 0 and at most 1 (copies every target_every)")
-        require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")
+        rule, epsilon = self.optimizer.name, self.optimizer.epsilon
         require(
-            self.adam_epsilon > 0, f"adam_epsilon is {self.adam_epsilon}; it must be above 0, as Adam divides by it"
+            rule in ("rmsprop", "sgd") or epsilon != NATURE.epsilon,
+            f"optimizer.epsilon is {epsilon}, which RMSProp has inside its square root; {rule} needs its own, e.g. 1e-8",
         )
         require(all(units >= 1 for units in self.hidden), f"hidden is {list(self.hidden)}; layers have at least 1 unit")
         least = self.envs * (self.n_step + 1)

@@ -27,9 +27,9 @@ from agents.rl.policies import Categorical
 from core.errors import UsageError
 from core.losses.reinforcement import policy_gradient, squared_error
 from core.mirror import Mirror
+from core.optim.optimizer import make_optimizer
 from core.plugin import Agent, Context, Exports
 from core.returns import discounted_returns
-from core.schedules import linear
 from core.seeds import child
 from envs import VectorEnv, make
 
@@ -79,12 +79,7 @@ class PolicyGradient(Agent, Exports):
 
         self.rng = np.random.default_rng(child(context.seed, "actions"))
         self.model = self._build_model()
-        self.optimizer = (
-            keras.optimizers.RMSprop(config.lr, rho=config.decay, epsilon=1e-10)
-            if config.optimizer == "rmsprop"
-            else keras.optimizers.Adam(config.lr, epsilon=1e-8)
-        )
-        self.optimizer.build(self.model.trainable_variables)
+        self.optimizer = make_optimizer(config.optimizer, self.model.trainable_variables)
         self.gradient = [np.zeros(v.shape, np.float32) for v in self.model.trainable_variables]
         heads = [[self.model.get_layer(name)] for name in ("logits", "value")[: 1 + config.baseline]]
         self.mirror = Mirror([self.model.get_layer("hidden")], *heads)
@@ -203,9 +198,8 @@ class PolicyGradient(Agent, Exports):
         self.row += chunk
         if self.row < size:
             return {}
-        if self.config.anneal:
-            self.optimizer.learning_rate.assign(linear(self.clock, self.config.anneal, self.config.lr, 0.0))
-        norm = self._apply_gradient([tf.constant(total) for total in self.gradient])
+        gradient = [tf.constant(total) for total in self.gradient]
+        norm = self._apply_gradient(gradient, tf.constant(self.clock, tf.int64))
         for total in self.gradient:
             total[:] = 0
         self.mirror.copy()
@@ -243,8 +237,8 @@ class PolicyGradient(Agent, Exports):
         return tf.stack([policy, value, entropy]), dz, head
 
     @tf.function
-    def _apply_gradient(self, gradient: list[tf.Tensor]) -> tf.Tensor:
-        self.optimizer.apply(gradient, self.model.trainable_variables)
+    def _apply_gradient(self, gradient: list[tf.Tensor], clock: tf.Tensor) -> tf.Tensor:
+        self.optimizer.apply(gradient, self.model.trainable_variables, clock)
         return tf.linalg.global_norm(gradient)
 
     # --- the network ----------------------------------------------------------------------------------------------------

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from core.errors import require
+from core.optim.config import OptimizerConfig
 from core.plugin import register
 from envs.config import EnvConfig
+
+
+def implied(old: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what `optimizer` and `anneal` stood for in a run from before `optimizer.*`."""
+    return {
+        "optimizer.lr_schedule": "linear" if old.get("anneal") else "constant",
+        "optimizer.epsilon": 1e-8 if old.get("optimizer") == "adam" else 1e-10,
+    }
 
 
 @register(
@@ -32,7 +42,14 @@ from envs.config import EnvConfig
         "turn": 3,
     },
     eval={"episodes": 10},
-    renamed={"eval_episodes": "eval.episodes"},
+    renamed={
+        "eval_episodes": "eval.episodes",
+        "optimizer": "optimizer.name",
+        "lr": "optimizer.lr",
+        "anneal": "optimizer.lr_steps",
+        "decay": "optimizer.rho",
+    },
+    implied=implied,
     run={"until": 20_000_000, "log_every": 10_000, "eval_every": 500_000, "save_every": 100_000},
 )
 @dataclass(frozen=True)
@@ -53,14 +70,8 @@ class PolicyGradientConfig:
     """Give the layers biases (the original has none)."""
     policy: Literal["softmax", "sigmoid"] = "softmax"
     """softmax over all actions; sigmoid: one logit for exactly two actions, as in the original."""
-    optimizer: Literal["rmsprop", "adam"] = "rmsprop"
-    """rmsprop: average of squared gradients over `decay`, epsilon 1e-10 inside the square root; adam: epsilon 1e-8 outside."""
-    lr: float = 1e-4
-    """Step size."""
-    anneal: int = 0
-    """Clock at which the step size has fallen linearly to 0; 0 keeps it constant."""
-    decay: float = 0.99
-    """Decay of RMSProp's average of squared gradients."""
+    optimizer: OptimizerConfig = OptimizerConfig("rmsprop", lr=1e-4, rho=0.99, epsilon=1e-10)
+    """Optimiser; its clock counts environment steps. The epsilon of 1e-10 is RMSProp's; the presets give Adam 1e-8."""
     loss: Literal["sum", "mean"] = "sum"
     """Sum the loss over the batch, as in the original, or average it."""
     gamma: float = 0.99
@@ -81,11 +92,8 @@ class PolicyGradientConfig:
     def __post_init__(self) -> None:
         for name in ("games", "batch_episodes", "hidden", "chunk", "turn"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
-        require(self.anneal >= 0, f"anneal is {self.anneal}; it must be 0 (a constant step size) or a clock")
         require(self.batch_steps >= 0, f"batch_steps is {self.batch_steps}; it must be 0 (whole episodes) or more")
-        require(self.lr > 0, f"lr is {self.lr}; a step size is above 0")
         require(0 <= self.gamma <= 1, f"gamma is {self.gamma}; a discount lies between 0 and 1")
-        require(0 <= self.decay < 1, f"decay is {self.decay}; it must lie in [0, 1)")
         require(
             self.entropy >= 0 and self.value_weight >= 0, "entropy and value_weight are weights; they must be 0 or more"
         )

@@ -77,7 +77,8 @@ class OptimizerConfig:
             "nesterov needs name sgd and a momentum above 0, e.g. 0.9",
         )
         require(
-            not self.centered or self.name == "rmsprop", f"centered has no meaning for {self.name}; choose name rmsprop"
+            not self.centered or self.name == "rmsprop",
+            f"centered has no meaning for {self.name}; choose name rmsprop or centered false",
         )
         if self.lr_schedule == "constant":
             for name in ("lr_steps", "lr_end"):

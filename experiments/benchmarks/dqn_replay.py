@@ -69,7 +69,7 @@ def replay(frames: int = 1_000_000, envs: int = 8, batches: int = 300) -> dict[s
         update = []
         for number in range(25):
             begun = time.perf_counter()
-            agent._update(drawn, 1e-4, 1)
+            agent._update(drawn, 1)
             if number >= 5:
                 update.append(time.perf_counter() - begun)
         agent.close()

@@ -49,6 +49,7 @@ def ours(game: str, envs: int, kind: str, seconds: float) -> float:
     """Return environment steps per second of `dqn`, updates included."""
     from agents.dqn.agent import DQN
     from agents.dqn.config import DQNConfig
+    from core.optim.config import OptimizerConfig
     from core.plugin import Context
     from core.runtime import configure
     from envs import EnvConfig
@@ -60,10 +61,8 @@ def ours(game: str, envs: int, kind: str, seconds: float) -> float:
         envs=envs,
         update_every=UPDATE_EVERY,
         burst=BURST if kind == "burst" else 1,
-        optimizer="adam",
-        lr=1e-4,
+        optimizer=OptimizerConfig(lr=1e-4, epsilon=1e-8, max_grad_norm=10.0),
         loss="mean",
-        clip_norm=10.0,
         epsilon_steps=2_000,
         epsilon_end=0.05,
     )

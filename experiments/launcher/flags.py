@@ -149,13 +149,19 @@ def _launchers(spec: Spec) -> list[tuple[str, type, Mapping[str, Any]]]:
 
 def current_names(values: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
     """Return the nested settings of a run with the names that they have today, for runs from before a renaming."""
-    renamed = _renamed(spec)
-    values_of = {f"{spec.prefix}.{old}": new[1] for old, new in spec.renamed.items() if not isinstance(new, str)}
+    renamed, own = _renamed(spec), f"{spec.prefix}."
+    values_of = {own + old: new[1] for old, new in spec.renamed.items() if not isinstance(new, str)}
+    stored = dict(flattened(values))
+    settings = {
+        renamed.get(name, name): values_of[name].get(value, value) if name in values_of else value
+        for name, value in stored.items()
+    }
+    if spec.implied is not None and not renamed.keys().isdisjoint(stored):
+        before = {name.removeprefix(own): value for name, value in stored.items() if name.startswith(own)}
+        settings |= {own + name: value for name, value in spec.implied(before).items()}
     current: dict[str, Any] = {}
-    for name, value in flattened(values):
-        if name in values_of:
-            value = values_of[name].get(value, value)
-        *sections, last = renamed.get(name, name).split(".")
+    for name, value in settings.items():
+        *sections, last = name.split(".")
         place = current
         for section in sections:
             place = place.setdefault(section, {})

@@ -62,7 +62,7 @@ class Axis:
         key = key.strip().removeprefix("--").replace("-", "_")
         if not equals or not rest:
             raise UsageError(
-                f"--grid is {text!r}; it must read KEY=VALUE,VALUE or KEY=LOW..HIGH, e.g. agent.lr=1e-3,3e-4"
+                f"--grid is {text!r}; it must read KEY=VALUE,VALUE or KEY=LOW..HIGH, e.g. agent.optimizer.lr=1e-3,3e-4"
             )
         if key in OURS:
             raise UsageError(f"--grid cannot set {key}: a sweep gives every run its own; --seeds N sets the seeds")

@@ -16,7 +16,7 @@ class Flags:
 
     python -m experiments.run policy-gradient --run.time-limit 120
 
-    python -m experiments.run pong-pg-fast --agent.lr 5e-4 --run.seed 2
+    python -m experiments.run pong-pg-fast --agent.optimizer.lr 5e-4 --run.seed 2
     """
 
 

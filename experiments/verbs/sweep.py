@@ -25,7 +25,7 @@ AT_ONCE, OF_A_CLUSTER = 2, 10_000  # workers where none are named: on this machi
 class Flags:
     """Train many settings and seeds of an experiment side by side and compare them; needs Ray Tune, the extra pongan[ray].
 
-    pongan sweep dqn-cartpole --seeds 3 --grid agent.lr=1e-3,3e-4 --workers 2
+    pongan sweep dqn-cartpole --seeds 3 --grid agent.optimizer.lr=1e-3,3e-4 --workers 2
 
     pongan sweep --resume sweeps/dqn-cartpole/DATE-TIME
     """

@@ -10,6 +10,7 @@ from agents.actor_critic.agent import ActorCritic, merge_moments
 from agents.actor_critic.config import ActorCriticConfig
 from agents.rl.evaluate import evaluate
 from core.errors import UsageError
+from core.optim.config import OptimizerConfig
 from core.plugin import Context
 from envs import EnvConfig
 
@@ -52,7 +53,8 @@ def by_hand(a: ActorCritic, batch: dict[str, Any]) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("limit", [0.0, 0.01])
 def test_one_update_is_the_papers(limit: float) -> None:
     """RMSProp: v = decay v + (1 - decay) g^2, theta -= lr g / sqrt(v + epsilon), on the gradient cut to the norm."""
-    a = agent(entropy=0.1, value_weight=0.7, max_gradient_norm=limit, lr=0.01)
+    rmsprop = OptimizerConfig("rmsprop", lr=0.01, rho=0.99, epsilon=1e-5, max_grad_norm=limit)
+    a = agent(entropy=0.1, value_weight=0.7, optimizer=rmsprop)
     batch = play_and_estimate(a)
     before = {v.path: v.numpy() for v in a.model.trainable_variables}
     gradient = by_hand(a, batch)
@@ -95,8 +97,12 @@ def test_a_time_limit_goes_on_with_the_value_of_the_last_observation() -> None:
     assert not np.allclose(final, a.env.obs)
 
 
-A2C = {"envs": 8, "n_steps": 5, "lr": 0.02, "optimizer": "adam", "entropy": 0.01}
-PPO = {"envs": 8, "n_steps": 10, "lr": 0.01, "optimizer": "adam", "epochs": 4, "minibatches": 4, "clip": 0.2}
+def adam(lr: float) -> OptimizerConfig:
+    return OptimizerConfig(lr=lr, epsilon=1e-5, max_grad_norm=0.5)
+
+
+A2C = {"envs": 8, "n_steps": 5, "optimizer": adam(0.02), "entropy": 0.01}
+PPO = {"envs": 8, "n_steps": 10, "optimizer": adam(0.01), "epochs": 4, "minibatches": 4, "clip": 0.2}
 
 
 @pytest.mark.parametrize("fields", [A2C, PPO | {"normalize_advantages": True}], ids=["a2c", "ppo"])
@@ -110,7 +116,8 @@ def test_it_learns_to_catch(fields: dict[str, Any]) -> None:
 
 def test_it_learns_a_continuous_walk() -> None:
     normalized = {"normalize_observations": True, "normalize_returns": True}
-    fields = PPO | normalized | {"n_steps": 20, "gamma": 0.9, "gae_lambda": 0.9, "lr": 0.003, "log_std": -0.5}
+    fields = PPO | normalized | {"n_steps": 20, "gamma": 0.9, "gae_lambda": 0.9, "log_std": -0.5}
+    fields["optimizer"] = adam(0.003)
     a = agent(env=WALK, hidden=(32,), **fields)
     untrained = evaluate(a, 50, 1, greedy=True)["eval/return_mean"]
     while a.clock < 16_000:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from agents.dqn.agent import DQN
-from agents.dqn.config import DQNConfig
+from agents.dqn.config import NATURE, DQNConfig
 from agents.rl.evaluate import evaluate
 from core.errors import UsageError
+from core.optim.config import OptimizerConfig
 from core.plugin import Context
 from core.replay import Batch
 from envs import EnvConfig, Step
@@ -75,7 +76,7 @@ def test_one_update_is_the_papers(double: bool) -> None:
     assert (np.abs(delta) > 1).any() and (np.abs(delta) < 1).any()
     pushed = np.zeros((len(r), a.num_actions), np.float32)
     pushed[rows, action] = -clipped
-    td, figures = a._update(batch, a.config.lr, 1)
+    td, figures = a._update(batch, 1)
     np.testing.assert_allclose(td[0], delta, rtol=1e-4, atol=1e-5)
     for new, old, g in zip(weights(a.model), (W, b), (s_tm1.T @ pushed, pushed.sum(axis=0)), strict=True):
         v, m = 0.05 * g**2, 0.05 * g
@@ -104,9 +105,9 @@ def test_truncated_transitions_bootstrap_and_terminated_ones_do_not() -> None:
 def test_many_updates_in_one_call_are_the_same_as_one_after_the_other() -> None:
     together, single = agent(seed=1), agent(seed=1)
     batch = random_batch(together, 5)
-    errors, figures = together._update(batch, 1e-3, 5)
+    errors, figures = together._update(batch, 5)
     for k in range(5):
-        td, row = single._update(part(batch, slice(4 * k, 4 * k + 4)), 1e-3, 1)
+        td, row = single._update(part(batch, slice(4 * k, 4 * k + 4)), 1)
         np.testing.assert_allclose(td[0], errors[k], rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(row[0], figures[k], rtol=1e-4)
     for one, other in zip(weights(together.model), weights(single.model), strict=True):
@@ -122,7 +123,7 @@ def test_one_update_for_every_k_steps_however_many_environments(envs: int, burst
 
 
 def test_the_target_network_is_copied_every_c_updates() -> None:
-    a = agent(target_every=5, lr=0.1, turn=1)
+    a = agent(target_every=5, optimizer=replace(NATURE, lr=0.1), turn=1)
     before, changes = [np.array(v) for v in a.target.variables], []
     while a.updates < 16:
         done = a.updates
@@ -139,7 +140,7 @@ def test_the_target_network_is_copied_every_c_updates() -> None:
 def test_tau_moves_the_target_network_a_little_at_every_update() -> None:
     a = agent(tau=0.25)
     old = [np.array(v) for v in a.target.variables]
-    a._update(random_batch(a, 1), 1e-2, 1)
+    a._update(random_batch(a, 1), 1)
     for t, before, theta in zip(a.target.variables, old, weights(a.model), strict=True):
         np.testing.assert_allclose(np.array(t), 0.75 * before + 0.25 * theta, rtol=1e-5, atol=1e-7)
 
@@ -168,7 +169,7 @@ def test_priorities_are_the_new_errors() -> None:
     tree = a.replay._tree
     assert tree is not None and len(np.unique(tree.leaves)) > 20
     drawn = a.replay.sample(4)
-    td, _ = a._update(drawn, 0.0, 1)
+    td, _ = a._update(drawn, 1)
     a.replay.set_priorities(drawn.index, td.ravel())
     np.testing.assert_allclose(tree.leaves[drawn.index], (np.abs(td[0]) + 1e-6) ** 0.7, rtol=1e-5)
 
@@ -254,7 +255,7 @@ def test_planes_of_colour_are_no_stack_of_frames() -> None:
 
 
 def test_step_size_falls_to_nothing() -> None:
-    a = agent(anneal=60, lr=0.1)
+    a = agent(optimizer=replace(NATURE, lr=0.1, lr_schedule="linear", lr_steps=60))
     play(a, 60)
     before = weights(a.model)
     play(a, 80)
@@ -265,7 +266,8 @@ def test_step_size_falls_to_nothing() -> None:
 def test_it_learns_to_catch(flags: dict[str, Any]) -> None:
     a = agent(
         **flags,
-        **{"envs": 4, "hidden": (32,), "capacity": 4_000, "learning_starts": 200, "optimizer": "adam", "lr": 2e-3},
+        **{"envs": 4, "hidden": (32,), "capacity": 4_000, "learning_starts": 200},
+        optimizer=OptimizerConfig(lr=2e-3, epsilon=1e-8),
         **{"loss": "mean", "batch": 32, "epsilon_steps": 3_000, "epsilon_end": 0.05, "target_every": 96},
         **{"update_every": 2, "burst": 8},
     )
@@ -281,9 +283,11 @@ def test_evaluation_plays_what_it_says() -> None:
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        ({"lr": 0.0}, "lr is 0.0"),
         ({"gamma": 1.1}, "gamma is 1.1"),
-        ({"adam_epsilon": 0.0}, "adam_epsilon is 0.0; it must be above 0"),
+        (
+            {"optimizer": replace(NATURE, name="adam", centered=False)},
+            "optimizer.epsilon is 0.01, .* adam needs its own",
+        ),
         ({"tau": 0.0}, "tau is 0.0; it must be above 0"),
         ({"learning_starts": 1}, "learning_starts is 1; it must be at least 2"),
         ({"capacity": 5}, "the replay holds 5 observations"),

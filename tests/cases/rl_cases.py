@@ -352,9 +352,9 @@ def learns(agent, env, until, *flags):
 
 
 LEARNED = "a return of 0.9 or more, or a sentence about the space's bounds"
-FAST = "--agent.optimizer adam --eval.episodes 100".split()
-PG = [*FAST, *"--agent.lr 1e-2 --agent.games 8 --agent.batch-episodes 64 --agent.hidden 32".split()]
-AC = [*FAST, *"--agent.lr 3e-4 --agent.envs 16 --agent.n-steps 4 --eval.greedy".split()]
+FAST = "--agent.optimizer.name adam --eval.episodes 100".split()
+PG = [*FAST, *"--agent.optimizer.epsilon 1e-8 --agent.optimizer.lr 1e-2 --agent.games 8 --agent.batch-episodes 64 --agent.hidden 32".split()]
+AC = [*FAST, *"--agent.optimizer.lr 3e-4 --agent.envs 16 --agent.n-steps 4 --eval.greedy".split()]
 case("F4a policy-gradient on Box(0, 1, (2,), uint8)", LEARNED, learns("policy-gradient", "Bits", 6000, *PG))
 case("F4b actor-critic on Box(0, 1, (2, 36, 36), uint8)", LEARNED, learns("actor-critic", "PictureBits", 4000, *AC))
 

@@ -129,7 +129,7 @@ def test_the_tutorial_is_what_happens(tmp_path: Path) -> None:
     do.text("## Sweep")
     do.text("Two step sizes with two seeds each, two trials at a time. Another terminal kills one of them on its way:")
     command = (
-        "pongan sweep actor-critic-cartpole --seeds 2 --grid agent.lr=3e-3,1e-4 --workers 2 "
+        "pongan sweep actor-critic-cartpole --seeds 2 --grid agent.optimizer.lr=3e-3,1e-4 --workers 2 "
         "--run.until 60000 --run.eval-every 20000 --run.save-every 20000"
     )
     process = subprocess.Popen(

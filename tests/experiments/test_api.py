@@ -157,8 +157,8 @@ def test_a_run_goes_on(agent: Callable[..., Run]) -> None:
 
 def test_settings_are_those_of_the_command_line(tmp_path: Path) -> None:
     for settings, sentence in (
-        ({"agent.lrr": 1}, "settings: 'agent.lrr' is no setting; did you mean 'agent.lr'?"),
-        ({"agent": {"lr": "fast"}}, "settings: 'agent.lr' is 'fast'; it must be a number"),
+        ({"agent.gama": 1}, "settings: 'agent.gama' is no setting; did you mean 'agent.gamma'?"),
+        ({"agent": {"gamma": "fast"}}, "settings: 'agent.gamma' is 'fast'; it must be a number"),
         ({"run": {"time_limit": -1}}, "run.time_limit is -1; it must be 0"),
         ({"agent.double": "yes"}, "'agent.double' is 'yes'; it must be true or false"),
         ({"run.deterministic": "true"}, "it must be true or false, without quotes"),

@@ -30,19 +30,22 @@ BEFORE_A_RUN = {
     "unknown verb": (["rnu"], "no verb 'rnu'; did you mean 'run'"),
     "unknown flag": (["run", "policy-gradient", "--agent.learning-rate", "1"], "no flag '--agent.learning-rate'"),
     "misspelt flag": (["run", "policy-gradient", "--agent.gama", "1"], "did you mean '--agent.gamma'"),
-    "flag of another kind": (["run", "policy-gradient", "--model.lr", "1"], "did you mean '--agent.lr'"),
+    "flag of another kind": (
+        ["run", "policy-gradient", "--model.optimizer.lr", "1"],
+        "did you mean '--agent.optimizer.lr'",
+    ),
     "word for a number": (
-        ["run", "policy-gradient", "--agent.lr", "fast"],
-        "--agent.lr is 'fast'; it must be a number",
+        ["run", "policy-gradient", "--agent.optimizer.lr", "fast"],
+        "--agent.optimizer.lr is 'fast'; it must be a number",
     ),
     "fraction for a count": (
         ["run", "policy-gradient", "--agent.games", "2.5"],
         "--agent.games is '2.5'; it must be a whole number",
     ),
-    "missing value": (["run", "policy-gradient", "--agent.lr"], "--agent.lr"),
+    "missing value": (["run", "policy-gradient", "--agent.optimizer.lr"], "--agent.optimizer.lr"),
     "no such choice": (
-        ["run", "policy-gradient", "--agent.optimizer", "sgd"],
-        "--agent.optimizer is 'sgd'; choose from adam, rmsprop",
+        ["run", "policy-gradient", "--agent.optimizer.name", "lion"],
+        "--agent.optimizer.name is 'lion'; choose from adam, adamw, radam, rmsprop, sgd",
     ),
     "boolean that is none": (
         ["run", "policy-gradient", "--agent.bias=maybe"],
@@ -50,7 +53,10 @@ BEFORE_A_RUN = {
     ),
     "stray word": (["run", "policy-gradient", "now"], "now"),
     "negative size": (["run", "policy-gradient", "--agent.hidden", "-4"], "hidden is -4; it must be at least 1"),
-    "negative step size": (["run", "policy-gradient", "--agent.lr", "-1"], "lr is -1.0; a step size is above 0"),
+    "negative step size": (
+        ["run", "policy-gradient", "--agent.optimizer.lr", "-1"],
+        "lr is -1.0; a step size is above 0",
+    ),
     "negative seed": (["run", "policy-gradient", "--run.seed", "-1"], "run.seed is -1; it must be 0 or more"),
     "no steps": (["run", "policy-gradient", "--run.until", "0"], "run.until is 0; it must be at least 1"),
     "tag with a slash": (["run", "policy-gradient", "--run.tag", "a/b"], "run.tag is 'a/b'"),
@@ -90,9 +96,9 @@ AT_THE_START = {
 
 CONFIG_FILES = {
     "unknown key": ("agent: {lrate: 1}", "'agent.lrate' is no setting"),
-    "unknown section": ("agnt: {lr: 1}", "'agnt.lr' is no setting; did you mean 'agent.lr'"),
+    "unknown section": ("agnt: {gamma: 1}", "'agnt.gamma' is no setting; did you mean 'agent.gamma'"),
     "wrong type": ("agent: {games: many}", "'agent.games' is 'many'; it must be a whole number"),
-    "a list for a number": ("agent: {lr: [1, 2]}", "'agent.lr' is [1, 2]; it must be one value"),
+    "a list for a number": ("agent: {gamma: [1, 2]}", "'agent.gamma' is [1, 2]; it must be one value"),
     "broken YAML": ("agent: {lr: 1", "is not valid YAML, line"),
     "no mapping": ("- 1", "must hold settings"),
     "no value": ("run: {tag: }", "'run.tag' has no value"),

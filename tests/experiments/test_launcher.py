@@ -44,18 +44,20 @@ def parsed(layers: list, argv: list):
 
 
 def test_precedence_is_defaults_preset_file_flags() -> None:
-    preset, file = {"agent": {"lr": 0.1, "gamma": 0.8, "hidden": 7}}, {"agent": {"gamma": 0.7, "hidden": 6}}
+    preset = {"agent": {"optimizer": {"lr": 0.1}, "gamma": 0.8, "hidden": 7}}
+    file = {"agent": {"gamma": 0.7, "hidden": 6}}
     config = parsed([("preset", preset), ("file", file)], ["--agent.hidden", "5"])
-    assert (config.agent.lr, config.agent.gamma, config.agent.hidden, config.agent.decay) == (0.1, 0.7, 5, 0.99)
+    optimizer = config.agent.optimizer
+    assert (optimizer.lr, config.agent.gamma, config.agent.hidden, optimizer.rho) == (0.1, 0.7, 5, 0.99)
 
 
 def test_yaml_values_of_every_kind() -> None:
     values = {
-        "agent": {"lr": "5e-3", "bias": True, "env": {"id": "FrozenLake-v1", "actions": [1, 2]}},
+        "agent": {"optimizer": {"lr": "5e-3"}, "bias": True, "env": {"id": "FrozenLake-v1", "actions": [1, 2]}},
         "run": {"until": 300_000, "tag": "a"},
     }
     config = parsed([("file", values)], ["--agent.no-bias"])
-    assert config.agent.lr == 5e-3 and config.agent.bias is False and config.agent.env.actions == (1, 2)
+    assert config.agent.optimizer.lr == 5e-3 and config.agent.bias is False and config.agent.env.actions == (1, 2)
     assert config.run.until == 300_000 and config.run.log_every == 10_000  # the plugin's own default for its clock
     assert parsed([("file", {"agent": {"bias": False}})], ["--agent.bias", "true"]).agent.bias is True
 

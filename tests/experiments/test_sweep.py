@@ -48,11 +48,11 @@ def plan(
 
 
 def test_a_grid_is_every_combination_with_every_seed() -> None:
-    made = plan("agent.lr=1e-3,3e-4", "agent.hidden=8 8,16", seeds=2)
+    made = plan("agent.optimizer.lr=1e-3,3e-4", "agent.hidden=8 8,16", seeds=2)
     assert list(made.trials) == [f"t{i:03d}" for i in range(1, 9)]
-    assert made.trials["t003"] == {"seed": 1, "values": {"agent.lr": "1e-3", "agent.hidden": "16"}}
+    assert made.trials["t003"] == {"seed": 1, "values": {"agent.optimizer.lr": "1e-3", "agent.hidden": "16"}}
     words = made.words("t002", Path("there"))
-    own = ["--agent.lr", "1e-3", "--agent.hidden", "8", "8"]
+    own = ["--agent.optimizer.lr", "1e-3", "--agent.hidden", "8", "8"]
     assert words[-11:] == [*own, "--run.seed", "2", "--run.folder", "there/runs", "--run.tag", "t002"]
     assert yaml.safe_load(yaml.safe_dump(made.trials)) == made.trials
 
@@ -63,7 +63,7 @@ def test_random_draws_lie_in_their_ranges_and_repeat() -> None:
     lrs = np.array([float(lr.draw(rng)) for _ in range(400)])
     assert lrs.min() >= 1e-5 and lrs.max() <= 1e-2 and 0.4 < (lrs < 10**-3.5).mean() < 0.6  # half below the middle
     assert {int(batch.draw(rng)) for _ in range(200)} == set(range(2, 10))
-    grid = ("agent.lr=1e-5..1e-2:log", "agent.gae_lambda=0.9,1.0")
+    grid = ("agent.optimizer.lr=1e-5..1e-2:log", "agent.gae_lambda=0.9,1.0")
     made = plan(*grid, draws=6, seeds=2)
     assert len(made.trials) == 12 and made == plan(*grid, draws=6, seeds=2)
     assert {entry["values"]["agent.gae_lambda"] for entry in made.trials.values()} == {"0.9", "1.0"}
@@ -97,14 +97,20 @@ def test_a_bad_axis_gets_a_sentence(text: str, sentence: str) -> None:
     ("arguments", "sentence"),
     [
         (["actor-critc"], "did you mean 'actor-critic'?"),
-        (["actor-critic", "--grid", "agent.lr=1e-3,fast"], "--grid agent.lr=fast: "),
-        (["actor-critic", "--grid", "agent.lr=1e-3,-1"], "--grid agent.lr=-1: "),
-        (["actor-critic", "--grid", "agent.lr=1..2"], "say how many points to draw with --random N"),
-        (["actor-critic", "--grid", "agent.lr=1,2", "--grid", "agent.lr=3"], "--grid names agent.lr twice"),
-        (["actor-critic", "--grid", "agent.lr=1,2", "--agent.lr", "3"], "set for every run and by --grid"),
+        (["actor-critic", "--grid", "agent.optimizer.lr=1e-3,fast"], "--grid agent.optimizer.lr=fast: "),
+        (["actor-critic", "--grid", "agent.optimizer.lr=1e-3,-1"], "--grid agent.optimizer.lr=-1: "),
+        (["actor-critic", "--grid", "agent.optimizer.lr=1..2"], "say how many points to draw with --random N"),
+        (
+            ["actor-critic", "--grid", "agent.optimizer.lr=1,2", "--grid", "agent.optimizer.lr=3"],
+            "--grid names agent.optimizer.lr twice",
+        ),
+        (
+            ["actor-critic", "--grid", "agent.optimizer.lr=1,2", "--agent.optimizer.lr", "3"],
+            "set for every run and by --grid",
+        ),
         (["actor-critic", "--random", "3"], "name what to vary with --grid"),
         (
-            ["actor-critic", "--grid", "agent.lr=1,2", "--random", "3"],
+            ["actor-critic", "--grid", "agent.optimizer.lr=1,2", "--random", "3"],
             "--random 3 is more than the 2 points that --grid has",
         ),
         (["actor-critic", "--seed", "2"], "no flag '--seed'; did you mean '--seeds'?"),
@@ -112,7 +118,7 @@ def test_a_bad_axis_gets_a_sentence(text: str, sentence: str) -> None:
         (["actor-critic", "--run.seed", "3"], "a sweep sets --run.seed itself"),
         (["actor-critic", "--asha", "--pbt"], "choose one"),
         (["actor-critic", "--asha", "--run.eval-every", "0"], "--asha compares evaluations along the way"),
-        (["actor-critic", "--agent.lrr", "3"], "there is no flag '--agent.lrr'"),
+        (["actor-critic", "--agent.optimizer.lrr", "3"], "there is no flag '--agent.optimizer.lrr'"),
         (["--resume", "nowhere"], "is no sweep's folder"),
         (["--seeds", "2"], "usage: pongan sweep NAME [flags], or pongan sweep --resume FOLDER"),
     ],
@@ -169,7 +175,8 @@ def test_a_failure_stays_alone_and_nothing_finished_is_repeated(external: Path, 
 def test_a_killed_sweep_goes_on_and_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     """SIGKILL in the middle: finished trials are left alone, half-finished ones resumed; the curves are the same bit for bit."""
     words = ("actor-critic", *TINY, "--run.until", 40_000, "--run.eval-every", 2_000, "--run.save-every", 2_000)
-    words = (*words, "--run.log-every", 2_000, "--run.deterministic", "--grid", "agent.lr=1e-3,1e-4", "--seeds", 2)
+    words = (*words, "--run.log-every", 2_000, "--run.deterministic", "--seeds", 2)
+    words = (*words, "--grid", "agent.optimizer.lr=1e-3,1e-4")
     calm = sweep(*words, "--folder", tmp_path / "calm")
     assert calm.returncode == 0, calm.said
     killed = sweep(*words, "--folder", tmp_path / "killed", "--workers", 2, wait=False)
@@ -206,7 +213,8 @@ def test_successive_halving_stops_the_worse(tmp_path: Path) -> None:
     The first comparison is after 5,000 steps, where the one that learns is ahead; after 1,000 it is not yet.
     """
     words = ("actor-critic", *TINY, "--eval.episodes", 20, "--run.until", 20_000, "--run.eval-every", 5_000)
-    words = (*words, "--run.log-every", 1_000, "--grid", "agent.lr=3e-3,1e-9,2e-9,3e-9", "--asha", "--workers", 2)
+    words = (*words, "--run.log-every", 1_000, "--asha", "--workers", 2)
+    words = (*words, "--grid", "agent.optimizer.lr=3e-3,1e-9,2e-9,3e-9")
     done = sweep(*words, "--folder", tmp_path)
     assert done.returncode == 0, done.said
     (folder,) = (tmp_path / "actor-critic").iterdir()
@@ -221,7 +229,8 @@ def test_successive_halving_stops_the_worse(tmp_path: Path) -> None:
 def test_population_based_training_moves_the_bad_to_the_good(tmp_path: Path) -> None:
     """Trials with a step size of almost 0 take over weights and settings of those that learn, under their own names."""
     words = ("actor-critic", *TINY, "--eval.episodes", 20, "--run.until", 20_000, "--run.eval-every", 2_000)
-    words = (*words, "--run.save-every", 2_000, "--run.log-every", 1_000, "--grid", "agent.lr=3e-3,2e-3,1e-9,2e-9")
+    words = (*words, "--run.save-every", 2_000, "--run.log-every", 1_000)
+    words = (*words, "--grid", "agent.optimizer.lr=3e-3,2e-3,1e-9,2e-9")
     done = sweep(*words, "--pbt", "--workers", 4, "--folder", tmp_path)
     assert done.returncode == 0, done.said
     (folder,) = (tmp_path / "actor-critic").iterdir()
@@ -231,7 +240,7 @@ def test_population_based_training_moves_the_bad_to_the_good(tmp_path: Path) -> 
         meta, config = json.loads((run / "meta.json").read_text()), yaml.safe_load((run / "config.yaml").read_text())
         trial = config["run"]["tag"]
         assert meta["forked"]["from"] != trial and meta["status"] == "finished"
-        assert float(read_record(folder, trial)["values"]["agent.lr"]) == config["agent"]["lr"]
+        assert float(read_record(folder, trial)["values"]["agent.optimizer.lr"]) == config["agent"]["optimizer"]["lr"]
         steps = [step for step, _ in read_scalars(run)["eval/return_mean"]]
         assert steps == sorted(set(steps)) and steps[-1] >= 20_000
 

@@ -75,7 +75,7 @@ def test_flags_need_no_tensorflow_and_no_numpy() -> None:
         ({"momentum": 0.9}, "momentum is 0.9; adam has beta1 in its place, choose name sgd or rmsprop"),
         ({"name": "sgd", "nesterov": True}, "nesterov needs name sgd and a momentum above 0"),
         ({"name": "rmsprop", "momentum": 0.9, "nesterov": True}, "nesterov needs name sgd"),
-        ({"centered": True}, "centered has no meaning for adam; choose name rmsprop"),
+        ({"centered": True}, "centered has no meaning for adam; choose name rmsprop or centered false"),
         ({"lr_steps": 10}, "lr_steps is 10; it needs lr_schedule, one of linear, cosine, step, cyclic"),
         ({"lr_end": 0.1}, "lr_end is 0.1; it needs lr_schedule"),
         ({"lr_schedule": "linear"}, "lr_steps is 0; lr_schedule linear needs the clock"),
