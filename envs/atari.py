@@ -31,8 +31,9 @@ def pong_objects(screen: np.ndarray) -> np.ndarray:
 
 
 class AtariBank:
-    """`size` games. Observations: frames84 [4, 84, 84] and frames42 [4, 42, 42] uint8, pong80 [80, 80] int8 in {-1, 0, 1}, raw
-    [210, 160] uint8 grey, or, with `rgb`, the coloured screen [210, 160, 3] for filming."""
+    """`size` games. Observations: frames84 [4, 84, 84] and frames42 [4, 42, 42] uint8, pong80 [80, 80] int8 in {-1, 0, 1},
+    pong80x2 [2, 80, 80] int8 with the picture before its difference, raw [210, 160] uint8 grey, or, with `rgb`, the coloured
+    screen [210, 160, 3] for filming."""
 
     first_state = 0
 
@@ -85,10 +86,11 @@ class AtariBank:
             "frames84": Box(0, 255, (4, 84, 84), np.uint8),
             "frames42": Box(0, 255, (4, 42, 42), np.uint8),
             "pong80": Box(-1, 1, (80, 80), np.int8),
+            "pong80x2": Box(-1, 1, (2, 80, 80), np.int8),
             "raw": Box(0, 255, (210, 160), np.uint8),
             "rgb": Box(0, 255, (210, 160, 3), np.uint8),
         }[self._observation]
-        self._objects = np.zeros((size, 80, 80), np.int8)  # pong80: the previous picture
+        self._objects = np.zeros((size, 80, 80), np.int8)  # of Pong: the previous picture
         self._began = False
 
     def start(self, i: int, seed: int) -> np.ndarray:
@@ -103,9 +105,10 @@ class AtariBank:
         self._taken[i] = 0
         if self._observation in FRAME_SIDES:
             return native[i]
-        if self._observation == "pong80":  # there is no previous picture, so nothing moved
+        if self._observation.startswith("pong80"):  # there is no previous picture, so nothing moved
             self._objects[i] = pong_objects(native[i, 0])
-            return np.zeros((80, 80), np.int8)
+            moved = np.zeros((80, 80), np.int8)
+            return moved if self._observation == "pong80" else np.stack([self._objects[i], moved])
         return native[i, 0]
 
     def send(self, actions: np.ndarray) -> None:
@@ -120,9 +123,10 @@ class AtariBank:
         if self._observation in FRAME_SIDES:
             return native, reward, terminated, truncated
         screens = native[:, 0]
-        if self._observation == "pong80":
+        if self._observation.startswith("pong80"):
             objects = pong_objects(screens)
-            screens, self._objects = objects - self._objects, objects
+            moved, self._objects = objects - self._objects, objects
+            screens = moved if self._observation == "pong80" else np.stack([objects, moved], axis=1)
         return screens, reward, terminated, truncated
 
     def close(self) -> None:

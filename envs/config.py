@@ -19,9 +19,10 @@ class EnvConfig:
 
     id: str = "CartPole-v1"
     """Gymnasium id, e.g. CartPole-v1, ALE/Pong-v5, or package.module:MyEnv-v0 for your own."""
-    observation: Literal["auto", "raw", "frames84", "frames42", "pong80"] = "auto"
+    observation: Literal["auto", "raw", "frames84", "frames42", "pong80", "pong80x2"] = "auto"
     """raw: as the environment gives it; frames84, frames42: Atari, four grey frames [4, 84, 84] or [4, 42, 42]; pong80:
-    Karpathy's 80x80 difference frame; auto: frames84 for Atari, raw for the rest."""
+    Karpathy's 80x80 difference frame; pong80x2: his 80x80 picture and that frame [2, 80, 80], so that a paddle at rest is seen
+    too; auto: frames84 for Atari, raw for the rest."""
     actions: tuple[int, ...] = ()
     """Discrete actions the agent may use, as the environment numbers them (from its space's start, which may be below 0);
     empty for all."""
@@ -54,5 +55,5 @@ class EnvConfig:
 
     @property
     def is_pong(self) -> bool:
-        """True for the Atari game Pong, the one game whose score resets the play and which pong80 understands."""
+        """True for the Atari game Pong, the one game whose score resets the play and which pong80 and pong80x2 understand."""
         return re.fullmatch(r"(ale_py:)?(ALE/)?Pong(NoFrameskip|Deterministic)?-v\d+", self.id) is not None

@@ -155,7 +155,7 @@ def _instance(config: EnvConfig, spec: EnvSpec, **kwargs: str) -> Callable[[], g
 
 
 def _classic(config: EnvConfig, spec: EnvSpec) -> tuple[Callable[[], Bank], str]:
-    if config.observation in ("frames84", "frames42", "pong80"):
+    if config.observation in ("frames84", "frames42", "pong80", "pong80x2"):
         raise UsageError(f"observation {config.observation!r} is for Atari games; {config.id} needs 'raw' or 'auto'")
     limit = config.time_limit or spec.max_episode_steps
     protocol = f"{config.id}, " + (f"time limit {limit} steps" if limit else "no time limit")
@@ -210,8 +210,10 @@ def _is_ale(spec: EnvSpec) -> bool:
 def _atari(config: EnvConfig, game: dict[str, Any]) -> tuple[str, str]:
     """Check an Atari configuration; return the kind of observation and the protocol line."""
     observation = "frames84" if config.observation == "auto" else config.observation
-    if observation == "pong80" and not config.is_pong:
-        raise UsageError(f"observation 'pong80' knows the colours of Pong only; {config.id} needs 'frames84' or 'raw'")
+    if observation in ("pong80", "pong80x2") and not config.is_pong:
+        raise UsageError(
+            f"observation {observation!r} knows the colours of Pong only; {config.id} needs 'frames84' or 'raw'"
+        )
     probe = AtariBank(replace(config, actions=()), observation=observation, **game)
     names, count = probe.action_names, probe.num_native_actions
     probe.close()

@@ -1,11 +1,14 @@
-"""Policy gradient as in "Deep Reinforcement Learning: Pong from Pixels" (Karpathy, 2016); REINFORCE (Williams, 1992).
+"""Policy gradient as in "Deep Reinforcement Learning: Pong from Pixels" (Karpathy, 2016); REINFORCE (Williams, 1992); with GAE
+(Schulman et al., 2016) and, as an option, the clipped surrogate of PPO (Schulman et al., 2017).
 
-One update, in the notation of the paper:
+One batch, in the notation of the papers:
 
-    play with pi_theta until the batch is full          x_t, a_t, r_t
-    G_t  = r_t + gamma G_{t+1}                          beginning afresh where the play does
-    A_t  = (G_t - V_t - mean) / std                     over the batch; V_t = 0 without a baseline
-    theta <- optimiser(theta, sum_t grad [-A_t log pi(a_t | x_t)])
+    play with pi_theta until the batch is full          x_t, a_t, r_t, V_t; V_t = 0 without a baseline
+    A_t  = delta_t + gamma lambda A_{t+1}               delta_t = r_t + gamma V_{t+1} - V_t; beginning afresh where the play does
+    R_t  = A_t + V_t                                    with lambda = 1 the discounted sum of rewards, as in the original
+    A_t <- (A_t - mean) / std                           over the batch
+    for each epoch, each minibatch B:
+        theta <- optimiser(theta, sum_B grad [-A_t log pi(a_t | x_t)])          or of the clipped surrogate
 """
 
 from __future__ import annotations
@@ -25,17 +28,17 @@ from agents.rl.episodes import Episodes
 from agents.rl.observations import highest
 from agents.rl.policies import Categorical
 from core.errors import UsageError
-from core.losses.reinforcement import policy_gradient, squared_error
+from core.losses.reinforcement import clipped_surrogate, policy_gradient, squared_error
 from core.mirror import Mirror
 from core.optim.optimizer import make_optimizer
 from core.plugin import Agent, Context, Exports
-from core.returns import discounted_returns
+from core.returns import generalized_advantage
 from core.seeds import child
 from envs import VectorEnv, make
 
 __all__ = ["PolicyGradient"]
 
-ROLLOUT = ("a", "r", "v", "cut", "live")  # what a step of the rollout holds beside x, each [N]
+ROLLOUT = ("a", "log_pi", "r", "v", "cut", "live")  # what a step of the rollout holds beside x, each [N]
 PLAIN = (  # counters and arrays that come back from a checkpoint as they are
     *("clock", "updates", "running_return"),
     *("ready", "row", "gradient", "losses"),
@@ -51,8 +54,8 @@ class Group:
     games: slice  # of all games
     left: np.ndarray  # [N] whole episodes each game still has to play for this batch
     open: np.ndarray  # [N] steps since the last cut: their return is not known yet
-    rollout: list[dict[str, Any]] = field(default_factory=list)  # one entry a step: x [N, D] and a, r, v, cut, live [N]
-    sent: dict[str, Any] | None = None  # x, a, v, live of the step on its way
+    rollout: list[dict[str, Any]] = field(default_factory=list)  # one entry a step: x [N, D] and ROLLOUT, each [N]
+    sent: dict[str, Any] | None = None  # x, a, log_pi, v, live of the step on its way
 
 
 @final
@@ -89,9 +92,11 @@ class PolicyGradient(Agent, Exports):
         self.episodes = Episodes(config.games)
         self.running_return: float | None = None
         self.ready = 0  # steps of the rollouts whose return is known
-        self.batch: dict[str, Any] | None = None  # X [B, D], a, A, G [B] while an update is under way
-        self.row = 0  # rows of the batch whose gradient is in `gradient`
-        self.losses = np.zeros(3)
+        self.batch: dict[str, Any] | None = None  # while learning: X [B, D], a, log_pi, A, R [B], order [E B], ends [U]
+        self.row = 0  # rows of `order` that are learned from
+        self.tags = ["loss/policy", "policy/entropy", *["loss/value"] * config.baseline]
+        self.tags += ["policy/kl", "policy/clipped"] if config.clip else []
+        self.losses = np.zeros(len(self.tags))  # sums over the chunks of this minibatch
 
     def _make_group(self, number: int) -> Group:
         config, groups = self.config, min(2, self.config.games)
@@ -105,7 +110,7 @@ class PolicyGradient(Agent, Exports):
     # --- the algorithm --------------------------------------------------------------------------------------------------
 
     def step(self) -> Mapping[str, Any]:
-        """Play `turn` steps in each game, or add one chunk to the gradient of a full batch."""
+        """Play `turn` steps in each game, or learn from one chunk of a full batch."""
         if self.batch is not None:
             return self._learn(self.batch)
         for _ in range(self.config.turn):
@@ -148,9 +153,9 @@ class PolicyGradient(Agent, Exports):
             return False
         x = self._features(group.env.obs)  # [N, D]
         logits, v = self._forward(x)
-        a = self.policy.sample(logits, self.rng)  # [N]
+        a, log_pi = self.policy.sample_with_log_prob(logits, self.rng)  # [N]
         group.env.send(a, live)
-        group.sent = {"x": x, "a": a, "v": v, "live": live}
+        group.sent = {"x": x, "a": a, "log_pi": log_pi, "v": v, "live": live}
         return True
 
     def _playing(self) -> bool:
@@ -158,83 +163,105 @@ class PolicyGradient(Agent, Exports):
 
     def _take_batch(self) -> dict[str, Any]:
         """Take the steps whose return is known out of the rollouts; the others wait for the next batch."""
-        parts = []
+        config, parts = self.config, []
         for group in self.groups:
             if not group.rollout:
                 continue
-            r, v, cut, a, live = (np.stack([t[key] for t in group.rollout]) for key in ("r", "v", "cut", "a", "live"))
+            a, log_pi, r, v, cut, live = (np.stack([t[key] for t in group.rollout]) for key in ROLLOUT)
             known = live & np.flip(np.logical_or.accumulate(np.flip(cut, 0), 0), 0)  # [T, N] a cut follows
-            G = discounted_returns(r, cut, self.config.gamma)
+            following = np.concatenate(
+                [v[1:], v[-1:]]
+            )  # V_{t+1}; known rows end with a cut, after which nothing follows
+            A = generalized_advantage(r, v, following, cut, cut, config.gamma, config.gae_lambda)
             X = self._stack([t["x"] for t in group.rollout])  # [T * N, D]
-            parts.append((X[np.flatnonzero(known)], a[known].astype(np.int32), G[known], v[known]))
+            parts.append((X[np.flatnonzero(known)], a[known], log_pi[known], A[known], (A + v)[known]))
             for t, taken in zip(group.rollout, known, strict=True):
                 t["live"] = t["live"] & ~taken
             while group.rollout and not group.rollout[0]["live"].any():
                 del group.rollout[0]
-            if not self.config.batch_steps:
+            if not config.batch_steps:
                 group.left = self._quota(len(group.left))
         self.ready = 0
-        a, G, v = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))  # [B]
-        A = G - v if self.config.baseline else G
+        a, log_pi, A, R = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3, 4))  # [B]
         A = (A - A.mean()) / (A.std() + 1e-8)
-        return {"X": self._stack([part[0] for part in parts]), "a": a, "A": A.astype(np.float32), "G": G}
+        B, E = len(A), config.epochs
+        U = -(-B // config.minibatch) if config.minibatch else 1  # updates an epoch
+        orders = [self.rng.permutation(B) if U > 1 else np.arange(B) for _ in range(E)]
+        ends = [(epoch * U + i) * B // U for epoch in range(E) for i in range(1, U + 1)]
+        rows = {"a": a.astype(np.int32), "log_pi": log_pi.astype(np.float32), "A": A.astype(np.float32), "R": R}
+        return {
+            "X": self._stack([part[0] for part in parts]),
+            **rows,
+            "order": np.concatenate(orders),
+            "ends": np.array(ends),
+        }
 
     def _learn(self, batch: dict[str, Any]) -> Mapping[str, Any]:
-        size, chunk = len(batch["a"]), self.config.chunk
-        rows = slice(self.row, self.row + chunk)
+        """Add one chunk to the gradient of a minibatch; with its last chunk, make the update."""
+        ends, chunk = batch["ends"], self.config.minibatch or self.config.chunk
+        update = int(np.searchsorted(ends, self.row, side="right"))
+        size = ends[update] - (ends[update - 1] if update else 0)
+        rows = batch["order"][self.row : min(self.row + chunk, ends[update])]
         x, [(W1, b1)] = batch["X"][rows], self.mirror.chains[0].weights  # [C, D]
-        weight = np.full(x.shape[0], 1 / size if self.config.loss == "mean" else 1.0, np.float32)
+        weight = np.full(len(rows), 1 / size if self.config.loss == "mean" else 1.0, np.float32)
 
         def padded(array: np.ndarray) -> np.ndarray:  # to one shape, so that TensorFlow traces once
             return np.pad(array, [(0, chunk - len(array))] + [(0, 0)] * (array.ndim - 1))
 
-        rest = (batch["a"][rows], batch["A"][rows], batch["G"][rows], weight)
+        rest = (*(batch[name][rows] for name in ("a", "log_pi", "A", "R")), weight)
         losses, dz, head = self._head_gradient(padded(x @ W1 if b1 is None else x @ W1 + b1), *map(padded, rest))
-        dz = dz.numpy()[: x.shape[0]]  # [C, H]
+        dz = dz.numpy()[: len(rows)]  # [C, H]
         hidden = [x.T @ dz, dz.sum(axis=0)] if self.config.bias else [x.T @ dz]
         for total, part in zip(self.gradient, [*hidden, *head], strict=True):
             total += np.asarray(part)  # a tensor on the right would not add in place
         self.losses += losses.numpy()
-        self.row += chunk
-        if self.row < size:
+        self.row += len(rows)
+        if self.row < ends[update]:
             return {}
         gradient = [tf.constant(total) for total in self.gradient]
         norm = self._apply_gradient(gradient, tf.constant(self.clock, tf.int64))
         for total in self.gradient:
             total[:] = 0
         self.mirror.copy()
-        policy, value, entropy = self.losses / (1 if self.config.loss == "mean" else size)
-        self.batch, self.row, self.losses = None, 0, np.zeros(3)
+        means = self.losses / (1 if self.config.loss == "mean" else size)
+        scalars = dict(zip(self.tags, means, strict=True))
+        scalars |= {"optim/gradient_norm": norm, "rollout/batch_steps": len(batch["a"])}
+        self.losses[:] = 0
         self.updates += 1
-        scalars = {
-            "loss/policy": policy,
-            "policy/entropy": entropy,
-            "optim/gradient_norm": norm,
-            "rollout/batch_steps": size,
-        }
-        if self.config.baseline:
-            scalars["loss/value"] = value
+        if self.row == ends[-1]:
+            self.batch, self.row = None, 0
         if self.running_return is not None:
             scalars["rollout/return_running"] = self.running_return
         return scalars
 
     @tf.function
     def _head_gradient(
-        self, z: tf.Tensor, a: tf.Tensor, A: tf.Tensor, G: tf.Tensor, weight: tf.Tensor
+        self, z: tf.Tensor, a: tf.Tensor, log_pi_old: tf.Tensor, A: tf.Tensor, R: tf.Tensor, weight: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Return the three losses, the gradient [C, H] with respect to z = x W1 + b1, and those of the layers above."""
+        """Return the sums of `tags`, the gradient [C, H] with respect to z = x W1 + b1, and those of the layers above."""
+        config = self.config
         with tf.GradientTape() as tape:
             tape.watch(z)
             logits, v = self._head(z)
-            policy = tf.reduce_sum(weight * policy_gradient(self.policy.log_prob(logits, a), A))
-            value = tf.reduce_sum(weight * squared_error(v, G))
-            entropy = tf.reduce_sum(weight * self.policy.entropy(logits))
-            loss = policy - self.config.entropy * entropy
-            if self.config.baseline:
-                loss += self.config.value_weight * value
-        above = self.model.trainable_variables[2 if self.config.bias else 1 :]
+            log_pi = self.policy.log_prob(logits, a)
+            surrogate = (
+                clipped_surrogate(log_pi, log_pi_old, A, config.clip) if config.clip else policy_gradient(log_pi, A)
+            )
+            sums = {
+                "loss/policy": tf.reduce_sum(weight * surrogate),
+                "policy/entropy": tf.reduce_sum(weight * self.policy.entropy(logits)),
+            }
+            loss = sums["loss/policy"] - config.entropy * sums["policy/entropy"]
+            if config.baseline:
+                sums["loss/value"] = tf.reduce_sum(weight * squared_error(v, R))
+                loss += config.value_weight * sums["loss/value"]
+        above = self.model.trainable_variables[2 if config.bias else 1 :]
         dz, *head = tape.gradient(loss, [z, *above])
-        return tf.stack([policy, value, entropy]), dz, head
+        if config.clip:
+            ratio = tf.exp(log_pi - log_pi_old)
+            sums["policy/kl"] = tf.reduce_sum(weight * (ratio - 1 - (log_pi - log_pi_old)))  # Schulman (2020), k3
+            sums["policy/clipped"] = tf.reduce_sum(weight * tf.cast(tf.abs(ratio - 1) > config.clip, tf.float32))
+        return tf.stack([sums[tag] for tag in self.tags]), dz, head
 
     @tf.function
     def _apply_gradient(self, gradient: list[tf.Tensor], clock: tf.Tensor) -> tf.Tensor:
@@ -362,7 +389,7 @@ class PolicyGradient(Agent, Exports):
             "left": group.left,
             "open": group.open,
             "rollout": rollout,
-            "sent": group.sent and {key: group.sent[key] for key in ("a", "v", "live")},
+            "sent": group.sent and {key: group.sent[key] for key in ("a", "log_pi", "v", "live")},
         }
 
     def _pack(self, X: Any) -> Any:

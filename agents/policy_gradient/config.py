@@ -80,20 +80,40 @@ class PolicyGradientConfig:
     """Begin the discounted sum afresh after every reward, right only where a reward ends the rally; auto: in Pong."""
     baseline: bool = False
     """Learn a value from the hidden layer and subtract it from the return."""
+    gae_lambda: float = 1.0
+    """Decay of the generalised advantage estimate; 1 sums the rewards as they came, below 1 needs baseline."""
     value_weight: float = 0.5
     """Weight of the squared error of the baseline."""
     entropy: float = 0.0
     """Weight of the entropy bonus."""
+    epochs: int = 1
+    """Passes over each batch; more than 1 needs clip above 0."""
+    minibatch: int = 0
+    """Steps of one update, dealt at random from the batch; 0 for the whole batch."""
+    clip: float = 0.0
+    """Bound of the surrogate objective's ratio, 0.1 or 0.2 in PPO; 0 is the plain policy gradient."""
     chunk: int = 2048
-    """Rows whose gradient is computed in one call; gradients add up over the batch."""
+    """Steps whose gradient is computed in one call where an update takes the whole batch; gradients add up over it."""
     turn: int = 16
     """Steps per game between two returns to the launcher."""
 
     def __post_init__(self) -> None:
-        for name in ("games", "batch_episodes", "hidden", "chunk", "turn"):
+        for name in ("games", "batch_episodes", "hidden", "epochs", "chunk", "turn"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
         require(self.batch_steps >= 0, f"batch_steps is {self.batch_steps}; it must be 0 (whole episodes) or more")
         require(0 <= self.gamma <= 1, f"gamma is {self.gamma}; a discount lies between 0 and 1")
+        require(0 <= self.gae_lambda <= 1, f"gae_lambda is {self.gae_lambda}; it must lie between 0 and 1")
+        require(
+            self.gae_lambda == 1 or self.baseline,
+            f"gae_lambda is {self.gae_lambda} without a value to look ahead by; it needs baseline true",
+        )
+        require(self.minibatch >= 0, f"minibatch is {self.minibatch}; it must be 0 (the whole batch) or more steps")
+        require(0 <= self.clip < 1, f"clip is {self.clip}; it must be 0 (no clipping) or below 1, usually 0.1 or 0.2")
+        require(
+            self.clip > 0 or (self.epochs == 1 and not self.minibatch),
+            f"epochs is {self.epochs} and minibatch {self.minibatch} with clip 0; several updates of a batch need clip above 0, "
+            "e.g. 0.2",
+        )
         require(
             self.entropy >= 0 and self.value_weight >= 0, "entropy and value_weight are weights; they must be 0 or more"
         )

@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import scipy.sparse
+import tensorflow as tf
 
 from agents.policy_gradient.agent import PolicyGradient
 from agents.policy_gradient.config import PolicyGradientConfig
@@ -73,6 +75,58 @@ def test_one_update_is_the_papers(env: EnvConfig) -> None:
         np.testing.assert_allclose(np.asarray(theta), old - 1e-4 * g / np.sqrt(v + 1e-10), rtol=1e-4, atol=1e-7)
     norm = np.sqrt(sum((g**2).sum() for g in gradient))
     np.testing.assert_allclose(scalars["optim/gradient_norm"], norm, rtol=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["mean", "sum"])
+def test_clipped_epochs_are_those_of_ppo(loss: str) -> None:
+    """GAE by its definition, then every minibatch of every epoch by dense layers, one tape and Keras's Adam."""
+    adam = OptimizerConfig(lr=0.05, max_grad_norm=0.5)  # far enough for ratios beyond the bound
+    fields = {"baseline": True, "bias": True, "gae_lambda": 0.8, "gamma": 0.9, "entropy": 0.02, "value_weight": 0.3}
+    a = agent(games=3, batch_episodes=3, epochs=3, minibatch=6, clip=0.1, loss=loss, optimizer=adam, **fields)
+    batch = play_until_full(a)
+    assert len(batch["a"]) == 15 and batch["ends"].tolist() == [5, 10, 15, 20, 25, 30, 35, 40, 45]
+    for epoch in batch["order"].reshape(3, 15):
+        assert sorted(epoch) == list(range(15))
+
+    theta = [tf.Variable(v.numpy()) for v in a.model.trainable_variables]
+    plain = keras.optimizers.Adam(0.05, epsilon=1e-7, global_clipnorm=0.5)
+    left = 0.0
+    for rows in np.split(batch["order"], batch["ends"][:-1]):
+        X, chosen, A, R = (tf.constant(batch[name][rows]) for name in ("X", "a", "A", "R"))
+        with tf.GradientTape() as tape:
+            W1, b1, W2, b2, W3, b3 = theta
+            h = tf.nn.relu(X @ W1 + b1)
+            log_p = tf.math.log(tf.nn.softmax(h @ W2 + b2))
+            ratio = tf.exp(tf.gather(log_p, chosen, batch_dims=1) - batch["log_pi"][rows])
+            bounded = tf.minimum(ratio * A, tf.clip_by_value(ratio, 0.9, 1.1) * A)
+            entropy = -tf.reduce_sum(tf.exp(log_p) * log_p, axis=1)
+            each = -bounded - 0.02 * entropy + 0.3 * (R - (h @ W3 + b3)[:, 0]) ** 2 / 2
+            total = tf.reduce_mean(each) if loss == "mean" else tf.reduce_sum(each)
+        plain.apply(tape.gradient(total, theta), theta)
+        left = max(left, float(tf.reduce_max(tf.abs(ratio - 1))))
+    scalars = learn(a)
+    assert left > 0.1 and a.updates == 9 and scalars["policy/clipped"] > 0
+    for ours, theirs in zip(a.model.trainable_variables, theta, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_advantages_are_those_of_gae_within_a_point() -> None:
+    """A_t = sum_k (gamma lambda)^k delta_{t+k} up to the cut, R_t = A_t + V_t; the last steps wait for theirs."""
+    a = agent(games=1, batch_steps=12, baseline=True, gae_lambda=0.5, gamma=0.9)
+    while a.ready < 12:
+        a._play(a.groups[0])
+    rollout = list(a.groups[0].rollout)
+    r, v, cut = (np.array([float(t[name][0]) for t in rollout]) for name in ("r", "v", "cut"))
+    batch, end = a._take_batch(), int(np.flatnonzero(cut)[-1]) + 1
+    A = np.zeros(end)
+    for t in range(end):
+        for k in range(t, end):
+            A[t] += 0.45 ** (k - t) * (r[k] + (0 if cut[k] else 0.9 * v[k + 1]) - v[k])
+            if cut[k]:
+                break
+    np.testing.assert_allclose(batch["R"], A + v[:end], atol=1e-5)
+    np.testing.assert_allclose(batch["A"], (A - A.mean()) / A.std(), atol=1e-4)
+    assert len(set(np.flatnonzero(cut))) > 1
 
 
 def test_layers_start_unrelated_to_each_other() -> None:

@@ -278,9 +278,13 @@ def test_the_difference_frame_is_karpathys() -> None:
 
     gymnasium.register_envs(ale_py)
     colour = gymnasium.make("ALE/Pong-v5", frameskip=4, repeat_action_probability=0.0)
-    env = make(EnvConfig("ALE/Pong-v5", observation="pong80", actions=(0, 2, 3), noop_max=0), 1, 0)
-    obs = env.reset()
-    assert not obs.any()  # no previous frame at an episode's start
+    env, both = (
+        make(EnvConfig("ALE/Pong-v5", observation=observation, actions=(0, 2, 3), noop_max=0), 1, 0)
+        for observation in ("pong80", "pong80x2")
+    )
+    assert not env.reset().any()  # no previous frame at an episode's start
+    picture, moved = both.reset()[0]
+    assert picture.any() and not moved.any()
 
     def recipe(screen: np.ndarray) -> np.ndarray:
         red = screen[35:195][::2, ::2, 0].astype(int)
@@ -297,6 +301,7 @@ def test_the_difference_frame_is_karpathys() -> None:
         step = env.step(np.array([a]))
         current = recipe(screen)
         np.testing.assert_array_equal(step.obs[0], current - previous)
+        np.testing.assert_array_equal(both.step(np.array([a])).obs[0], [current, current - previous])
         assert step.reward[0] == reward
         previous = current
         nonzero += int(np.abs(step.obs).sum())
