@@ -18,8 +18,8 @@ $(PEERS): $(READY)
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,box2d,onnx,peers,ray]'
 	@touch $@
 
-run: $(READY)  ## train the default experiment for about two minutes
-	$(PY) -m experiments.run policy-gradient --run.time-limit 120
+run: $(READY)  ## train an agent that wins at Pong: until its last hundred games are 18 points ahead, at most ten minutes
+	$(PY) -m experiments.run pong-pg-fast --run.solved-at 18 --run.time-limit 600
 
 test: $(READY)  ## unit and contract tests, on all cores
 	$(PY) -m pytest -n auto --maxprocesses 8 --dist worksteal

@@ -43,6 +43,7 @@ NOT_COMPARED = (
     "run.tag",
     "run.until",
     "run.time_limit",
+    "run.solved_at",
     "run.log_every",
     "run.eval_every",
     "run.save_every",

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from core.errors import UsageError
 
-__all__ = ["Display", "closing_table", "error", "exit_with"]
+__all__ = ["Display", "closing_table", "error", "exit_with", "show_curve"]
 
 PLAIN_SECONDS = 10.0  # between two plain lines, of a training whose steps are short
 SILENT_SECONDS = 14.0  # after which a line comes even in the middle of a step, an evaluation or a save
@@ -139,6 +139,27 @@ def closing_table(console: Console, title: str, rows: dict[str, Any]) -> None:
     for key, value in rows.items():
         table.add_row(key, f"{value:,.4g}" if isinstance(value, float) else escape(str(value)))
     console.print(table)
+
+
+def show_curve(console: Console, curves: Mapping[str, list[tuple[int, float]]], headline: str, unit: str) -> None:
+    """Plot the run's curve: an agent's mean return of the last 100 episodes, else the headline; nothing of fewer than 3 points.
+
+    `curves` is tag -> [(clock, value)].
+    """
+    tag = "rollout/return_last100" if "rollout/return_last100" in curves else headline
+    points = curves.get(tag, [])
+    if len(points) < 3:
+        return
+    from uniplot import plot_to_string
+
+    xs, ys = zip(*points, strict=True)
+    width = min(max(console.width - 16, 20), 100)
+    print(
+        f"{tag} over {unit}",
+        plot_to_string(ys, xs, lines=True, width=width, height=12, color=False),
+        sep="\n",
+        file=console.file,
+    )
 
 
 class _Lasting(Console):

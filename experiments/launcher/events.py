@@ -104,11 +104,12 @@ class EventFile:
             tag, _image_strings(width, height, png(picture)), image_metadata.create_summary_metadata("", ""), step
         )
 
-    def film(self, tag: str, frames: np.ndarray, step: int, frames_per_second: float = 30) -> None:
-        """Write frames [T, H, W, C] uint8 as an animated GIF."""
+    def film(self, tag: str, frames: np.ndarray, step: int, frames_per_second: float = 30) -> bytes:
+        """Write frames [T, H, W, C] uint8 as an animated GIF, and return it."""
         height, width = frames.shape[1:3]
-        strings = _image_strings(width, height, gif(frames, frames_per_second))
-        self._strings(tag, strings, image_metadata.create_summary_metadata("", ""), step)
+        encoded = gif(frames, frames_per_second)
+        self._strings(tag, _image_strings(width, height, encoded), image_metadata.create_summary_metadata("", ""), step)
+        return encoded
 
     def hyperparameters(self, values: Mapping[str, Any], headline: str) -> None:
         """Write the configuration for the HParams page, ranked by `headline`."""

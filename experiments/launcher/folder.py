@@ -1,7 +1,7 @@
 """A run on disk: its folder, records and lock.
 
 runs/<name>/<what is learned from>/<date-time>-s<seed>[-tag]/
-    config.yaml  meta.json  events.out.tfevents.*  checkpoints/  files/  results.json
+    config.yaml  meta.json  events.out.tfevents.*  checkpoints/  files/  results.json  film.gif
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class RunFolder:
         path = self.path
         self.files = path / "files"
         """The plugin's own scratch folder."""
+        self.film = path / "film.gif"
+        """The newest evaluation that was filmed."""
         try:
             self._lock = open(path / ".lock", "w")  # noqa: SIM115 - held while the run lives
         except OSError as error:

@@ -16,6 +16,7 @@ import numpy as np
 
 from core import checkpoint
 from core.checkpoint import AppendOnly, DamagedCheckpoint
+from core.disk import write_whole
 from core.errors import UsageError, told
 from core.plugin import Plugin
 from envs.film import film
@@ -32,6 +33,7 @@ __all__ = ["Loop", "Meter", "NonFinite"]
 
 GO_ON, TIME_IS_UP, SIGNAL = range(3)  # reasons to stop, in rising strength
 PENDING = 1_000  # scalars that may wait as tensors
+RECENT = 100  # episodes whose mean return says whether an agent has solved its task
 
 
 class NonFinite(UsageError):
@@ -121,6 +123,7 @@ class Loop:
         self._signal: int | None = None
         self._enough = False
         self._point: dict[str, float] = {}  # the newest of the curves
+        self._episodes = 0  # of training, that have ended
         self._logged_at = (time.monotonic(), 0)
 
     # --- beginning ------------------------------------------------------------------------------------------------------
@@ -165,7 +168,7 @@ class Loop:
             self.meter.load_state(saved["meter"])
             self.elapsed, self.best, self.last = saved["elapsed"], saved["best"], saved["last"]
             self._best_name = saved.get("best_name") or (_best(self.best["clock"]) if self.best else "")
-            self._owes = saved.get("owes", False)
+            self._owes, self._episodes = saved.get("owes", False), saved.get("episodes", 0)
             self.events = EventFile(self.folder.path / tree["events"].path)
             return path.name
         raise UsageError(
@@ -212,6 +215,7 @@ class Loop:
                 self._check_tags(scalars)
                 self.meter.add(scalars)
                 self.elapsed = before_call + time.monotonic() - begun
+                self._stop_if_solved(scalars)
                 if self._due(run.log_every, before):
                     self._log()
                 self.display.update(plugin.clock, self._figures)
@@ -252,12 +256,24 @@ class Loop:
             "best_name": self._best_name,
             "last": self.last,
             "owes": self._owes,
+            "episodes": self._episodes,
         }
         events = AppendOnly(self.events.path.name, self.events.length())
         tree = {"plugin": self.plugin.state(), "loop": loop, "events": events}
         checkpoint.save(self.folder.path, f"{self.plugin.clock:012d}", tree)
         checkpoint.prune(self.folder.path, KEPT, self._best_name)
         self._changed = False
+
+    def _stop_if_solved(self, scalars: Mapping[str, Any]) -> None:
+        self._episodes += np.size(scalars.get("rollout/return", ()))
+        mean = scalars.get("rollout/return_last100")
+        goal = self.run.solved_at
+        if goal is not None and mean is not None and self._episodes >= RECENT and float(mean) >= goal:
+            self.display.say(
+                f"solved: mean return {float(mean):.4g} over the last {RECENT} episodes, after {self.plugin.clock:,} "
+                f"{self.spec.clock} and {self.elapsed / 60:.1f} minutes"
+            )
+            self.stop_soon()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None:  # the second one does not wait
@@ -349,7 +365,8 @@ class Loop:
         """Write pictures [H, W, C] or [N, H, W, C], or a film [T, H, W, C]; what Pillow cannot encode costs a warning."""
         try:
             if tag.startswith("video/"):
-                self.events.film(tag, film(value), clock)
+                encoded = self.events.film(tag, film(value), clock)
+                write_whole(self.folder.film, lambda file: file.write(encoded))
             else:
                 pictures = np.asarray(value)
                 self.events.image(tag, pictures if pictures.ndim == 3 else grid(pictures), clock)

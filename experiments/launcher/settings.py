@@ -24,6 +24,9 @@ class RunConfig:
     """Clock at which training ends."""
     time_limit: float = 0.0
     """Seconds after which this call ends training, evaluates and saves; 0 for no limit."""
+    solved_at: float | None = None
+    """Agents: end training, as if the time were up, once the mean return of the last 100 episodes has reached this; None for no
+    such end."""
     log_every: int = 1_000
     """Clock between two points of every curve; a point is the mean since the last."""
     eval_every: int = 50_000

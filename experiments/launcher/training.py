@@ -53,6 +53,10 @@ def start(experiment: Experiment, observe: Callable[[Any], None] | None = None, 
     spec, settings = experiment.spec, experiment.settings
     subject = experiment.subject
     _check_strategy(spec, settings)
+    if settings.solved_at is not None and spec.kind != "agent":
+        raise UsageError(
+            f"run.solved_at is {settings.solved_at:g}, but {spec.name!r} plays no episodes; it is for agents"
+        )
     with _runtime(settings) as chosen, _workplace(settings) as place:
         folder = RunFolder.create(place.root or settings.folder, experiment.label, subject, settings.seed, settings.tag)
         with _disk_errors(spec):
@@ -85,7 +89,8 @@ def _train(
     resuming: bool = False,
 ) -> Ending:
     """Train a new run, or go on with one, whose configuration is written anew once it has been restored."""
-    from experiments.launcher.console import Display, closing_table
+    from experiments.launcher.console import Display, closing_table, show_curve
+    from experiments.launcher.events import read_scalars
     from experiments.launcher.loop import Loop
 
     spec, label, settings = experiment.spec, experiment.label, experiment.settings
@@ -167,9 +172,14 @@ def _train(
         }
         | values,
     )
+    if display.console.is_terminal:
+        show_curve(display.console, read_scalars(folder.path), spec.headline, spec.clock)
     display.say(f"results      {folder.given / 'results.json'}")
+    if folder.film.exists():
+        display.say(f"film         {folder.given / folder.film.name}")
     display.say(f"TensorBoard  {python} -m tensorboard.main --logdir {shlex.quote(settings.folder)}")
-    display.say(f"go on        {again} --run.until {2 * settings.until}")
+    further = " --run.solved-at None" * (settings.solved_at is not None)
+    display.say(f"go on        {again} --run.until {2 * settings.until}{further}")
     return Ending(folder.path)
 
 

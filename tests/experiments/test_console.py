@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import time
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from experiments.launcher import console
 from experiments.launcher.console import Display
@@ -57,6 +59,21 @@ def test_what_is_said_counts_as_a_line(display: Display, capsys: pytest.CaptureF
     monkeypatch.setattr(time, "monotonic", lambda: now + 12)
     display.update(5)
     assert capsys.readouterr().out == "an evaluation\n"
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_curve_fits_the_terminal(width: int) -> None:
+    terminal = Console(file=io.StringIO(), width=width, force_terminal=True)
+    points = [(1_000 * i, i - 21.0) for i in range(40)]
+    console.show_curve(
+        terminal, {"eval/x": [(1, 0.0)], "rollout/return_last100": points}, "eval/x", "environment steps"
+    )
+    title, *lines = terminal.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert title == "rollout/return_last100 over environment steps"
+    assert len(lines) > 12 and max(map(len, lines)) <= width and "\x1b" not in "".join(lines)
+    assert any("▀" in line or "▞" in line or "▘" in line for line in lines)
+    console.show_curve(terminal, {"eval/x": points[:2]}, "eval/x", "updates")
+    assert len(terminal.file.getvalue().splitlines()) == 1 + len(lines)  # type: ignore[attr-defined]
 
 
 def test_looking_at_the_means_changes_no_curve() -> None:

@@ -149,12 +149,38 @@ def test_films_are_of_the_last_evaluation_unless_told_otherwise(
 ) -> None:
     """Where the end falls on an evaluation, and where it does not."""
     flags = ("--run.until", until, "--run.eval-every", 60, "--eval.film", film, "--run.folder", tmp_path)
-    code, _, err = cli("run", "policy-gradient", *CATCH, *flags)
+    code, out, err = cli("run", "policy-gradient", *CATCH, *flags)
     assert code == 0, err
     events = read(only_run(tmp_path))
     assert [e.step // 30 * 30 for e in events.Tensors("eval/return_mean")] == sorted({60, until} | {until // 60 * 60})
     films = events.Tensors("video/episode") if "video/episode" in events.Tags()["tensors"] else []
     assert [e.step // 30 * 30 for e in films] == filmed
+    picture, line = only_run(tmp_path) / "film.gif", "film         " in out
+    assert picture.exists() == line == bool(filmed) and (not filmed or picture.read_bytes()[:6] == b"GIF89a")
+
+
+def test_training_ends_when_the_last_hundred_episodes_are_good_enough(cli, tmp_path: Path) -> None:
+    """The goal is one that any return reaches, so what is waited for is the hundredth episode; one of Catch lasts 5 steps."""
+    flags = ("--run.solved-at", -2, "--run.until", 100_000, "--run.eval-every", 0, "--run.folder", tmp_path)
+    code, out, err = cli("run", "policy-gradient", *CATCH, "--agent.batch-episodes", 20, *flags)
+    assert code == 0, err
+    run = only_run(tmp_path)
+    clock = json.loads((run / "results.json").read_text())["clock"]["value"]
+    assert (
+        500 <= clock < 700 and f"over the last 100 episodes, after {clock:,} environment steps and 0.0 minutes" in out
+    )
+    assert out.rstrip().endswith("--run.until 200000 --run.solved-at None")
+    further = ("--run.until", clock + 200, "--run.save-every", 50)
+    assert cli("resume", run, *further)[0] == 0  # it was solved, and is: the next episode tells
+    assert clock < json.loads((run / "results.json").read_text())["clock"]["value"] < clock + 150
+    assert cli("resume", run, *further, "--run.solved-at", "None")[0] == 0
+    assert json.loads((run / "results.json").read_text())["clock"]["value"] >= clock + 200
+
+
+def test_only_agents_can_solve_their_task(external: Path, cli, tmp_path: Path) -> None:
+    code, _, err = cli("run", "misbehaving", "--run.solved-at", 3, "--run.folder", tmp_path / "runs")
+    assert code == 2 and "run.solved_at is 3, but 'misbehaving' plays no episodes; it is for agents" in err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_log_points_are_means_over_the_interval(external: Path, cli, tmp_path: Path) -> None:
