@@ -13,7 +13,9 @@ One batch, in the notation of the papers:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -43,12 +45,13 @@ PLAIN = (  # counters and arrays that come back from a checkpoint as they are
     *("clock", "updates", "running_return"),
     *("ready", "row", "gradient", "losses"),
 )
+GROUPS = 2
 RUNNING_DECAY = 0.99  # of the running mean of returns that the original prints
 
 
 @dataclass
 class Group:
-    """Half of the games: while they play, the agent decides for the other half."""
+    """A share of the games: while they play, the agent decides for the others."""
 
     env: VectorEnv
     games: slice  # of all games
@@ -64,7 +67,9 @@ class PolicyGradient(Agent, Exports):
 
     def __init__(self, config: PolicyGradientConfig, context: Context):
         self.config, self.context, self.environment = config, context, config.pong_env
-        self.groups = [self._make_group(number) for number in range(min(2, config.games))]
+        G = min(GROUPS, config.games)
+        ends = [config.games * (number + 1) // G for number in range(G)]
+        self.groups = [self._make_group(n, slice(*games)) for n, games in enumerate(itertools.pairwise([0, *ends]))]
         space, actions = self.groups[0].env.observation_space, self.groups[0].env.action_space
         self.policy = Categorical.of(actions, "policy-gradient", config.env.id)
         if not isinstance(space, (Box, Discrete)):
@@ -85,6 +90,7 @@ class PolicyGradient(Agent, Exports):
         self.optimizer = make_optimizer(config.optimizer, self.model.trainable_variables)
         self.gradient = [np.zeros(v.shape, np.float32) for v in self.model.trainable_variables]
         heads = [[self.model.get_layer(name)] for name in ("logits", "value")[: 1 + config.baseline]]
+        self.learner = ThreadPoolExecutor(1, "learner")  # nothing runs in it between two calls of `step`
         self.mirror = Mirror([self.model.get_layer("hidden")], *heads)
 
         self.clock = 0
@@ -98,28 +104,40 @@ class PolicyGradient(Agent, Exports):
         self.tags += ["policy/kl", "policy/clipped"] if config.clip else []
         self.losses = np.zeros(len(self.tags))  # sums over the chunks of this minibatch
 
-    def _make_group(self, number: int) -> Group:
-        config, groups = self.config, min(2, self.config.games)
-        N = config.games // groups + (number < config.games % groups)
+    def _make_group(self, number: int, games: slice) -> Group:
+        config, N = self.config, games.stop - games.start
         seed = child(self.context.seed, "games", number)
         env = make(config.pong_env, N, seed, may_idle=not config.batch_steps)
         env.reset()
-        first = 0 if number == 0 else config.games - N
-        return Group(env, slice(first, first + N), self._quota(N), np.zeros(N, int))
+        return Group(env, games, self._quota(N), np.zeros(N, int))
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
 
     def step(self) -> Mapping[str, Any]:
-        """Play `turn` steps in each game, or learn from one chunk of a full batch."""
+        """Play `turn` steps in each game, or learn from one chunk of a full batch; under the clipped surrogate, whose ratio
+        corrects for weights that move while the games go on, both at once."""
+        learning = None
         if self.batch is not None:
-            return self._learn(self.batch)
+            if not self.config.clip:
+                return self._learned(self._learn(self.batch))
+            learning = self.learner.submit(self._learn, self.batch)
         for _ in range(self.config.turn):
             for group in self.groups:
                 self._play(group)
-            if self.ready >= self.config.batch_steps if self.config.batch_steps else not self._playing():
+            if learning is None and self._is_full():
                 self.batch = self._take_batch()
                 break
-        return self.episodes.scalars()
+        scalars = self.episodes.scalars()
+        return scalars if learning is None else scalars | self._learned(learning.result())
+
+    def _learned(self, scalars: dict[str, Any]) -> dict[str, Any]:
+        """Act by the new weights, if there are some; returns what `_learn` did."""
+        if scalars:
+            self.mirror.copy()
+        return scalars
+
+    def _is_full(self) -> bool:
+        return self.ready >= self.config.batch_steps if self.config.batch_steps else not self._playing()
 
     def _play(self, group: Group) -> None:
         """Take in the step that is on its way and send the next."""
@@ -196,8 +214,8 @@ class PolicyGradient(Agent, Exports):
             "ends": np.array(ends),
         }
 
-    def _learn(self, batch: dict[str, Any]) -> Mapping[str, Any]:
-        """Add one chunk to the gradient of a minibatch; with its last chunk, make the update."""
+    def _learn(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Add one chunk to the gradient of a minibatch; with its last chunk, make the update and return its scalars."""
         ends, chunk = batch["ends"], self.config.minibatch or self.config.chunk
         update = int(np.searchsorted(ends, self.row, side="right"))
         size = ends[update] - (ends[update - 1] if update else 0)
@@ -222,7 +240,6 @@ class PolicyGradient(Agent, Exports):
         norm = self._apply_gradient(gradient, tf.constant(self.clock, tf.int64))
         for total in self.gradient:
             total[:] = 0
-        self.mirror.copy()
         means = self.losses / (1 if self.config.loss == "mean" else size)
         scalars = dict(zip(self.tags, means, strict=True))
         scalars |= {"optim/gradient_norm": norm, "rollout/batch_steps": len(batch["a"])}
@@ -401,5 +418,6 @@ class PolicyGradient(Agent, Exports):
         return scipy.sparse.csr_matrix((X["data"], X["indices"], X["indptr"]), (len(X["indptr"]) - 1, self.inputs))
 
     def close(self) -> None:
+        self.learner.shutdown()
         for group in self.groups:
             group.env.close()

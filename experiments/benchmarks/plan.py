@@ -2,7 +2,7 @@
 
     benchmark:
       - {seeds: 5, target: 475, threshold: 475}
-      - {name: pong-35-minutes, target: 18, minutes: 35, flags: --agent.env.noop-max 30}
+      - {name: pong-no-ops, target: 18, minutes: 10, flags: --agent.env.noop-max 30}
 
 Every entry becomes a file in `results/`. A preset without the block has one entry of defaults. An empty list keeps a preset out
 of the suite, e.g. one whose sizes take weeks on a CPU; it is still trained when it is named.
