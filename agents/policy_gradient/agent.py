@@ -98,7 +98,9 @@ class PolicyGradient(Agent, Exports):
         self.episodes = Episodes(config.games)
         self.running_return: float | None = None
         self.ready = 0  # steps of the rollouts whose return is known
-        self.batch: dict[str, Any] | None = None  # while learning: X [B, D], a, log_pi, A, R [B], order [E B], ends [U]
+        self.batch: dict[str, Any] | None = (
+            None  # while learning: X [B, D], a, log_pi, A, R [B], order [E B], ends [U], clock
+        )
         self.row = 0  # rows of `order` that are learned from
         self.tags = ["loss/policy", "policy/entropy", *["loss/value"] * config.baseline]
         self.tags += ["policy/kl", "policy/clipped"] if config.clip else []
@@ -134,6 +136,8 @@ class PolicyGradient(Agent, Exports):
         """Act by the new weights, if there are some; returns what `_learn` did."""
         if scalars:
             self.mirror.copy()
+            if self.running_return is not None:
+                scalars["rollout/return_running"] = self.running_return
         return scalars
 
     def _is_full(self) -> bool:
@@ -212,10 +216,14 @@ class PolicyGradient(Agent, Exports):
             **rows,
             "order": np.concatenate(orders),
             "ends": np.array(ends),
+            "clock": self.clock,
         }
 
     def _learn(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Add one chunk to the gradient of a minibatch; with its last chunk, make the update and return its scalars."""
+        """Add one chunk to the gradient of a minibatch; with its last chunk, make the update and return its scalars.
+
+        The games may go on meanwhile: what they change, like the clock, is not looked at.
+        """
         ends, chunk = batch["ends"], self.config.minibatch or self.config.chunk
         update = int(np.searchsorted(ends, self.row, side="right"))
         size = ends[update] - (ends[update - 1] if update else 0)
@@ -237,7 +245,7 @@ class PolicyGradient(Agent, Exports):
         if self.row < ends[update]:
             return {}
         gradient = [tf.constant(total) for total in self.gradient]
-        norm = self._apply_gradient(gradient, tf.constant(self.clock, tf.int64))
+        norm = self._apply_gradient(gradient, tf.constant(batch["clock"], tf.int64))
         for total in self.gradient:
             total[:] = 0
         means = self.losses / (1 if self.config.loss == "mean" else size)
@@ -247,8 +255,6 @@ class PolicyGradient(Agent, Exports):
         self.updates += 1
         if self.row == ends[-1]:
             self.batch, self.row = None, 0
-        if self.running_return is not None:
-            scalars["rollout/return_running"] = self.running_return
         return scalars
 
     @tf.function
