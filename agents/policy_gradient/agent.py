@@ -45,7 +45,7 @@ PLAIN = (  # counters and arrays that come back from a checkpoint as they are
     *("clock", "updates", "running_return"),
     *("ready", "row", "gradient", "losses"),
 )
-GROUPS = 2
+GROUPS = 2  # of games: while one plays, the agent decides for the other
 RUNNING_DECAY = 0.99  # of the running mean of returns that the original prints
 
 
@@ -98,10 +98,9 @@ class PolicyGradient(Agent, Exports):
         self.episodes = Episodes(config.games)
         self.running_return: float | None = None
         self.ready = 0  # steps of the rollouts whose return is known
-        self.batch: dict[str, Any] | None = (
-            None  # while learning: X [B, D], a, log_pi, A, R [B], order [E B], ends [U], clock
-        )
-        self.row = 0  # rows of `order` that are learned from
+        # While learning: X [B, D], a, log_pi, A, R [B], the order of rows [E B], where updates end in it, and the clock.
+        self.batch: dict[str, Any] | None = None
+        self.row = 0  # rows of the order that are learned from
         self.tags = ["loss/policy", "policy/entropy", *["loss/value"] * config.baseline]
         self.tags += ["policy/kl", "policy/clipped"] if config.clip else []
         self.losses = np.zeros(len(self.tags))  # sums over the chunks of this minibatch
