@@ -19,7 +19,7 @@ $(PEERS): $(READY)
 	@touch $@
 
 run: $(READY)  ## train an agent that wins at Pong: until its last hundred games are 18 points ahead, at most ten minutes
-	$(PY) -m experiments.run pong-pg-fast --run.solved-at 18 --run.time-limit 600
+	$(PY) -m experiments.run pong-pg-fast --run.solved-at 18 --run.time-limit 600 --run.until 3000000
 
 test: $(READY)  ## unit and contract tests, on all cores
 	$(PY) -m pytest -n auto --maxprocesses 8 --dist worksteal
