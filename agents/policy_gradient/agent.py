@@ -192,7 +192,7 @@ class PolicyGradient(Agent, Exports):
             known = live & np.flip(np.logical_or.accumulate(np.flip(cut, 0), 0), 0)  # [T, N] a cut follows
             following = np.concatenate(
                 [v[1:], v[-1:]]
-            )  # V_{t+1}; known rows end with a cut, after which nothing follows
+            )  # V_{t+1}; of the last row nobody asks, where it is known it is cut
             A = generalized_advantage(r, v, following, cut, cut, config.gamma, config.gae_lambda)
             X = self._stack([t["x"] for t in group.rollout])  # [T * N, D]
             parts.append((X[np.flatnonzero(known)], a[known], log_pi[known], A[known], (A + v)[known]))

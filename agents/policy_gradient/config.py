@@ -61,9 +61,9 @@ class PolicyGradientConfig:
     games: int = 10
     """Episodes played side by side."""
     batch_episodes: int = 10
-    """Whole episodes per update, started together and played with fixed weights; ignored when batch_steps is set."""
+    """Whole episodes per batch, started together, and with clip 0 played with fixed weights; ignored when batch_steps is set."""
     batch_steps: int = 0
-    """Update as soon as this many steps have known returns while the games go on; 0 for whole episodes."""
+    """Learn as soon as this many steps have known returns while the games go on; 0 for whole episodes."""
     hidden: int = 200
     """ReLU units in the hidden layer."""
     bias: bool = False
@@ -91,7 +91,8 @@ class PolicyGradientConfig:
     minibatch: int = 0
     """Steps of one update, dealt at random from the batch; 0 for the whole batch."""
     clip: float = 0.0
-    """Bound of the surrogate objective's ratio, 0.1 or 0.2 in PPO; 0 is the plain policy gradient."""
+    """Bound of the surrogate objective's ratio, 0.1 or 0.2 in PPO, which lets the games go on while a batch is learned; 0 is the
+    plain policy gradient."""
     chunk: int = 2048
     """Steps whose gradient is computed in one call where an update takes the whole batch; gradients add up over it."""
     turn: int = 16
