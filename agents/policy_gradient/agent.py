@@ -13,7 +13,6 @@ One batch, in the notation of the papers:
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -45,13 +44,12 @@ PLAIN = (  # counters and arrays that come back from a checkpoint as they are
     *("clock", "updates", "running_return"),
     *("ready", "row", "gradient", "losses"),
 )
-GROUPS = 2  # of games: while one plays, the agent decides for the other
 RUNNING_DECAY = 0.99  # of the running mean of returns that the original prints
 
 
 @dataclass
 class Group:
-    """A share of the games: while they play, the agent decides for the others."""
+    """Half of the games: while they play, the agent decides for the other half."""
 
     env: VectorEnv
     games: slice  # of all games
@@ -67,9 +65,7 @@ class PolicyGradient(Agent, Exports):
 
     def __init__(self, config: PolicyGradientConfig, context: Context):
         self.config, self.context, self.environment = config, context, config.pong_env
-        G = min(GROUPS, config.games)
-        ends = [config.games * (number + 1) // G for number in range(G)]
-        self.groups = [self._make_group(n, slice(*games)) for n, games in enumerate(itertools.pairwise([0, *ends]))]
+        self.groups = [self._make_group(number) for number in range(min(2, config.games))]
         space, actions = self.groups[0].env.observation_space, self.groups[0].env.action_space
         self.policy = Categorical.of(actions, "policy-gradient", config.env.id)
         if not isinstance(space, (Box, Discrete)):
@@ -105,12 +101,14 @@ class PolicyGradient(Agent, Exports):
         self.tags += ["policy/kl", "policy/clipped"] if config.clip else []
         self.losses = np.zeros(len(self.tags))  # sums over the chunks of this minibatch
 
-    def _make_group(self, number: int, games: slice) -> Group:
-        config, N = self.config, games.stop - games.start
+    def _make_group(self, number: int) -> Group:
+        config, groups = self.config, min(2, self.config.games)
+        N = config.games // groups + (number < config.games % groups)
         seed = child(self.context.seed, "games", number)
         env = make(config.pong_env, N, seed, may_idle=not config.batch_steps)
         env.reset()
-        return Group(env, games, self._quota(N), np.zeros(N, int))
+        first = 0 if number == 0 else config.games - N
+        return Group(env, slice(first, first + N), self._quota(N), np.zeros(N, int))
 
     # --- the algorithm --------------------------------------------------------------------------------------------------
 

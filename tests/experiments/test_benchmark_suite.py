@@ -60,7 +60,7 @@ def test_committed_results_are_repeated_as_they_were_made() -> None:
             assert module == learning.MODULE and words in [entry.arguments() for entry in planned[preset]], file
             assert (words[words.index("--name") + 1] if "--name" in words else preset) == file.stem
             found += 1
-    assert found >= 10
+    assert found >= 11
 
 
 def test_choosing_presets_and_seeds(called: list[list[str]], capsys) -> None:
