@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import tempfile
+import weakref
 from collections.abc import Mapping
 from multiprocessing import forkserver
 from pathlib import Path
@@ -41,12 +42,17 @@ class Fork:
         arguments = [code, [str(a) for a in argv], str(cwd), str(path or ""), {**os.environ, **(env or {})}]
         self.process = SERVER.Process(target=_run, args=(*arguments, str(self._out), str(self._err)))
         self.process.start()
+        weakref.finalize(
+            self, self.process.kill
+        )  # a test that fails leaves nothing running, which pytest would wait for
 
     @property
     def returncode(self) -> int | None:
+        """The exit code, None while it runs."""
         return self.process.exitcode
 
-    poll = returncode.fget
+    def poll(self) -> int | None:
+        return self.process.exitcode
 
     def wait(self, timeout: float | None = None) -> int:
         """Return the exit code, minus the signal's number where one ended it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -52,6 +53,8 @@ class RunConfig:
         require(self.seed >= 0, f"run.seed is {self.seed}; it must be 0 or more")
         require(self.until >= 1, f"run.until is {self.until}; it must be at least 1")
         require(self.time_limit >= 0, f"run.time_limit is {self.time_limit:g}; it must be 0 (no limit) or more seconds")
+        goal = self.solved_at
+        require(goal is None or math.isfinite(goal), f"run.solved_at is {goal}; it must be a return, e.g. 18, or None")
         require(self.log_every >= 1, f"run.log_every is {self.log_every}; it must be at least 1")
         for name in ("eval_every", "save_every", "threads"):
             require(getattr(self, name) >= 0, f"run.{name} is {getattr(self, name)}; it must be 0 or more")

@@ -52,11 +52,7 @@ def start(experiment: Experiment, observe: Callable[[Any], None] | None = None, 
     """
     spec, settings = experiment.spec, experiment.settings
     subject = experiment.subject
-    _check_strategy(spec, settings)
-    if settings.solved_at is not None and spec.kind != "agent":
-        raise UsageError(
-            f"run.solved_at is {settings.solved_at:g}, but {spec.name!r} plays no episodes; it is for agents"
-        )
+    _check_fit(spec, settings)
     with _runtime(settings) as chosen, _workplace(settings) as place:
         folder = RunFolder.create(place.root or settings.folder, experiment.label, subject, settings.seed, settings.tag)
         with _disk_errors(spec):
@@ -67,7 +63,7 @@ def start(experiment: Experiment, observe: Callable[[Any], None] | None = None, 
 def go_on(run: StoredRun, observe: Callable[[Any], None] | None = None, *, quiet: bool = False) -> Ending:
     """Go on with a run from its newest whole checkpoint, with the settings that `run` has now; otherwise like `start`."""
     spec, settings, path = run.spec, run.settings, run.path
-    _check_strategy(spec, settings)
+    _check_fit(spec, settings)
     with _runtime(settings) as chosen, _workplace(settings) as place:
         if place.root is not None:  # another worker writes the run: this one reads a copy
             path = Path(shutil.copytree(path, Path(place.root) / path.name, ignore=shutil.ignore_patterns(".lock")))
@@ -192,7 +188,12 @@ class _Workplace:
     together: Callable[[int], int] = lambda reason: reason
 
 
-def _check_strategy(spec: Spec, settings: RunConfig) -> None:
+def _check_fit(spec: Spec, settings: RunConfig) -> None:
+    """Refuse settings of the launcher that mean nothing to this plugin."""
+    if settings.solved_at is not None and spec.kind != "agent":
+        raise UsageError(
+            f"run.solved_at is {settings.solved_at:g}, but {spec.name!r} plays no episodes; it is for agents"
+        )
     if settings.strategy == "none" or spec.distributed:
         return
     others = sorted(name for name, other in catalogue().plugins.items() if other.distributed)

@@ -58,6 +58,10 @@ BEFORE_A_RUN = {
         "lr is -1.0; a step size is above 0",
     ),
     "negative seed": (["run", "policy-gradient", "--run.seed", "-1"], "run.seed is -1; it must be 0 or more"),
+    "no goal": (
+        ["run", "policy-gradient", "--run.solved-at", "nan"],
+        "run.solved_at is nan; it must be a return, e.g. 18",
+    ),
     "no steps": (["run", "policy-gradient", "--run.until", "0"], "run.until is 0; it must be at least 1"),
     "tag with a slash": (["run", "policy-gradient", "--run.tag", "a/b"], "run.tag is 'a/b'"),
     "probability above 1": (["run", "policy-gradient", "--agent.env.sticky-actions", "2"], "sticky_actions is 2.0"),

@@ -179,8 +179,12 @@ def test_training_ends_when_the_last_hundred_episodes_are_good_enough(cli, tmp_p
 
 def test_only_agents_can_solve_their_task(external: Path, cli, tmp_path: Path) -> None:
     code, _, err = cli("run", "misbehaving", "--run.solved-at", 3, "--run.folder", tmp_path / "runs")
-    assert code == 2 and "run.solved_at is 3, but 'misbehaving' plays no episodes; it is for agents" in err
+    sentence = "run.solved_at is 3, but 'misbehaving' plays no episodes; it is for agents"
+    assert code == 2 and sentence in err
     assert not (tmp_path / "runs").exists()
+    assert cli("run", "misbehaving", "--run.until", 5, "--run.folder", tmp_path / "runs")[0] == 0
+    code, _, err = cli("resume", only_run(tmp_path / "runs"), "--run.solved-at", 3, "--run.until", 9)
+    assert code == 2 and sentence in err
 
 
 def test_log_points_are_means_over_the_interval(external: Path, cli, tmp_path: Path) -> None:
