@@ -251,9 +251,8 @@ def _checked_flags(
         if key in renamed and key not in known:
             raise UsageError(f"the flag {name!r} is now called {_as_name(renamed[key])!r}")
         if key not in known and re.sub(r"(^|\.)no_(\w+)$", r"\1\2", key) not in known:
-            raise UsageError(
-                f"there is no flag {name!r}; {nearest(key, known)}".replace("did you mean '", "did you mean '--")
-            )
+            close = nearest(key.replace("_", "-"), [other.replace("_", "-") for other in known])
+            raise UsageError(f"there is no flag {name!r}; {close}".replace("did you mean '", "did you mean '--"))
         if key in bare and not equals and (not tokens or tokens[0].startswith("-") or Path(tokens[0]).is_dir()):
             result.append(f"{_as_name(key)}={bare[key]}")
         elif known.get(key) is bool and (equals or (tokens and tokens[0].lower() in ("true", "false"))):

@@ -30,6 +30,7 @@ BEFORE_A_RUN = {
     "unknown verb": (["rnu"], "no verb 'rnu'; did you mean 'run'"),
     "unknown flag": (["run", "policy-gradient", "--agent.learning-rate", "1"], "no flag '--agent.learning-rate'"),
     "misspelt flag": (["run", "policy-gradient", "--agent.gama", "1"], "did you mean '--agent.gamma'"),
+    "misspelt flag of two words": (["run", "dqn", "--run.time-limt", "1"], "did you mean '--run.time-limit'"),
     "flag of another kind": (
         ["run", "policy-gradient", "--model.optimizer.lr", "1"],
         "did you mean '--agent.optimizer.lr'",
