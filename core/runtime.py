@@ -9,13 +9,14 @@ import operator
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from core.errors import UsageError
 
 __all__ = ["configure", "configured"]
 
+NEEDLESS = ("matplotlib", "pandas", "sklearn")  # to Keras, for plots, data frames and wrappers
 _DETERMINISTIC: list[bool] = []  # what the first run of the process has chosen; TensorFlow has no way back
 ANEW = "TensorFlow keeps that as long as the process lives: start a new one (in a notebook: restart the kernel)"
 
@@ -67,7 +68,7 @@ def configure(
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         if device == "cpu":
             os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    with _quiet_native_stderr():
+    with _quiet_native_stderr(), _withheld(NEEDLESS if "keras" not in sys.modules else ()):
         import keras
         import tensorflow as tf
         from threadpoolctl import threadpool_limits
@@ -154,6 +155,22 @@ def _fix_order() -> None:
 def _cores() -> int:
     """Return the cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _withheld(modules: Sequence[str]) -> Iterator[None]:
+    """Let `import` find none of these modules, as if they were not installed, as far as they are not there already.
+
+    Keras imports what it finds of them, and does without what it does not find. They are a third of the time that TensorFlow and
+    Keras take to start.
+    """
+    absent = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
 
 
 @contextlib.contextmanager

@@ -173,6 +173,7 @@ class ActorCritic(Agent, Exports):
             total += tf.stack([losses[tag] for tag in self.tags])
         return total / tf.cast(K, tf.float32), self.mirror.theta()
 
+    @tf.autograph.experimental.do_not_convert  # its branches are Python's: converting them is most of the time of tracing
     def _minibatch(
         self, s: tf.Tensor, a: tf.Tensor, log_pi_old: tf.Tensor, A: tf.Tensor, R: tf.Tensor, clock: tf.Tensor
     ) -> dict[str, tf.Tensor]:

@@ -11,7 +11,7 @@ from core.errors import require
 
 __all__ = ["need", "pong"]
 
-TITLES = {"torch": "PyTorch", "stable_baselines3": "Stable-Baselines3"}
+TITLES = {"torch": "PyTorch", "stable_baselines3": "Stable-Baselines3", "sbx": "SBX"}
 
 
 def need(*modules: str) -> None:
