@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from core.errors import UsageError
 
-__all__ = ["configure", "configured"]
+__all__ = ["configure", "configured", "withheld"]
 
 NEEDLESS = ("matplotlib", "pandas", "sklearn")  # to Keras, for plots, data frames and wrappers
 _DETERMINISTIC: list[bool] = []  # what the first run of the process has chosen; TensorFlow has no way back
@@ -68,7 +68,7 @@ def configure(
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         if device == "cpu":
             os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    with _quiet_native_stderr(), _withheld(NEEDLESS if "keras" not in sys.modules else ()):
+    with _quiet_native_stderr(), withheld(NEEDLESS if "keras" not in sys.modules else ()):
         import keras
         import tensorflow as tf
         from threadpoolctl import threadpool_limits
@@ -158,7 +158,7 @@ def _cores() -> int:
 
 
 @contextlib.contextmanager
-def _withheld(modules: Sequence[str]) -> Iterator[None]:
+def withheld(modules: Sequence[str]) -> Iterator[None]:
     """Let `import` find none of these modules, as if they were not installed, as far as they are not there already.
 
     Keras imports what it finds of them, and does without what it does not find. They are a third of the time that TensorFlow and

@@ -52,7 +52,7 @@ def train(env_id: str, seed: int, ended: Callable[[list[float], int], bool], set
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     games = SyncVectorEnv([lambda: gymnasium.make(env_id)] * N, autoreset_mode=AutoresetMode.SAME_STEP)
-    D, A = int(np.prod(games.single_observation_space.shape)), int(games.single_action_space.n)  # type: ignore[attr-defined]
+    D, A = int(np.prod(games.single_observation_space.shape)), int(games.single_action_space.n)
     actor, critic = _network(D, A, 0.01), _network(D, 1, 1.0)
     weights = [*actor.parameters(), *critic.parameters()]
     optimizer = torch.optim.Adam(weights, lr=s.lr, eps=s.epsilon)
@@ -104,8 +104,8 @@ def train(env_id: str, seed: int, ended: Callable[[list[float], int], bool], set
 def _network(inputs: int, outputs: int, gain: float) -> Any:
     from torch import nn
 
-    layers = [nn.Linear(inputs, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, outputs)]
-    for layer, scale in zip(layers[::2], (2**0.5, 2**0.5, gain), strict=True):
+    first, second, last = nn.Linear(inputs, 64), nn.Linear(64, 64), nn.Linear(64, outputs)
+    for layer, scale in ((first, 2**0.5), (second, 2**0.5), (last, gain)):
         nn.init.orthogonal_(layer.weight, scale)
         nn.init.zeros_(layer.bias)
-    return nn.Sequential(*layers)
+    return nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), last)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from core.errors import UsageError
-from core.runtime import configure
+from core.runtime import configure, withheld
 from tests.conftest import ROOT
 from tests.processes import Fork
 
@@ -27,6 +27,26 @@ def in_a_fresh_process(arguments: str, then: str, *, from_the_start: bool = Fals
     assert process.returncode == 0, err
     assert err == "", "TensorFlow's start-up noise reaches the user"
     return json.loads(out.splitlines()[-1])
+
+
+def test_keras_starts_without_what_it_needs_for_plots_frames_and_wrappers() -> None:
+    then = (
+        "import sys\nchosen['there'] = [name for name in ('matplotlib', 'pandas', 'sklearn') if name in sys.modules]\n"
+        "import sklearn.metrics, matplotlib.pyplot, pandas\nchosen['works'] = len(pandas.DataFrame({'a': [1]}))"
+    )
+    chosen = in_a_fresh_process("device='cpu'", then, from_the_start=True)
+    assert chosen["there"] == [] and chosen["works"] == 1
+
+
+def test_what_is_there_already_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "wave", raising=False)
+    with withheld(["json", "wave"]):
+        assert sys.modules["json"] is json
+        with pytest.raises(ModuleNotFoundError):
+            import wave
+    import wave
+
+    assert wave.open
 
 
 def test_settings_reach_tensorflow_keras_and_blas() -> None:
