@@ -1,13 +1,22 @@
-"""How far apart two sets of feature vectors are: Fréchet distance, kernel distance, precision and recall. numpy only."""
+"""How far apart two sets of feature vectors are: Fréchet and kernel distance, precision, recall, density, coverage. numpy only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Gaussian", "frechet_distance", "kernel_distance", "nearest_distances", "precision_recall"]
+__all__ = [
+    "Gaussian",
+    "density_coverage",
+    "frechet_distance",
+    "kernel_distance",
+    "nearest_distances",
+    "precision_recall",
+]
+
+PAIRS = 2**24  # distances in memory at once
 
 
 @dataclass(frozen=True)
@@ -66,14 +75,31 @@ def precision_recall(real: np.ndarray, fake: np.ndarray, *, k: int = 3) -> tuple
     """Return improved precision and recall (Kynkäänniemi et al., 2019, eq. 1) of features real [N, D], fake [M, D].
 
     Precision: the share of fakes inside some ball around a real example that reaches to its k-th nearest real neighbour;
-    recall: the same with the sides exchanged. Memory is N M floats.
+    recall: the same with the sides exchanged.
     """
     _check(real, fake, least=k + 1)
     real_radius, fake_radius = _radii(real, k), _radii(fake, k)  # [N], [M] squared
-    between = _squared_distances(real, fake)  # [N, M]
-    precision = (between <= real_radius[:, None]).any(axis=0).mean()
-    recall = (between <= fake_radius[None, :]).any(axis=1).mean()
-    return float(precision), float(recall)
+    precise, recalled = np.zeros(len(fake), bool), np.zeros(len(real), bool)
+    for rows, between in _in_blocks(real, fake):  # [B, M]
+        precise |= (between <= real_radius[rows, None]).any(axis=0)
+        recalled[rows] = (between <= fake_radius).any(axis=1)
+    return float(precise.mean()), float(recalled.mean())
+
+
+def density_coverage(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> tuple[float, float]:
+    """Return density and coverage (Naeem et al., 2020, eqs. 3 and 4) of features real [N, D], fake [M, D].
+
+    Of the balls around the real examples that reach to their k-th nearest real neighbours: density is the number of balls that
+    a fake lies in, on average, divided by k, which is above 1 where fakes crowd; coverage the share of balls with a fake in them.
+    """
+    _check(real, fake, least=k + 1)
+    radius = _radii(real, k)  # [N] squared
+    covering, covered = 0, np.zeros(len(real), bool)
+    for rows, between in _in_blocks(real, fake):
+        inside = between <= radius[rows, None]  # [B, M]
+        covering += int(inside.sum())
+        covered[rows] = inside.any(axis=1)
+    return covering / (k * len(fake)), float(covered.mean())
 
 
 def nearest_distances(x: np.ndarray, blocks: Iterable[np.ndarray], *, itself: np.ndarray | None = None) -> np.ndarray:
@@ -99,9 +125,20 @@ def nearest_distances(x: np.ndarray, blocks: Iterable[np.ndarray], *, itself: np
 
 def _radii(x: np.ndarray, k: int) -> np.ndarray:
     """Return the squared distance from each row to its k-th nearest other row, [N]."""
-    distances = _squared_distances(x, x)
-    np.fill_diagonal(distances, np.inf)
-    return np.partition(distances, k - 1, axis=1)[:, k - 1]
+    radii = np.empty(len(x))
+    for rows, distances in _in_blocks(x, x):
+        here = np.arange(rows.start, rows.stop)
+        distances[here - rows.start, here] = np.inf
+        radii[rows] = np.partition(distances, k - 1, axis=1)[:, k - 1]
+    return radii
+
+
+def _in_blocks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield (rows of x, their squared distances [B, M] to all of y), so that memory does not grow with N M."""
+    size = max(1, PAIRS // len(y))
+    for start in range(0, len(x), size):
+        rows = slice(start, min(start + size, len(x)))
+        yield rows, _squared_distances(x[rows], y)
 
 
 def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:

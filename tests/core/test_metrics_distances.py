@@ -1,4 +1,4 @@
-"""Fréchet distance against closed forms and scipy's matrix root, kernel distance against its definition, precision and recall."""
+"""Fréchet distance against closed forms and scipy's matrix root, kernel distance against its definition, neighbours by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from core.metrics.distances import Gaussian, frechet_distance, kernel_distance, nearest_distances, precision_recall
+from core.metrics import distances
+from core.metrics.distances import (
+    Gaussian,
+    density_coverage,
+    frechet_distance,
+    kernel_distance,
+    nearest_distances,
+    precision_recall,
+)
 
 
 def features(seed: int, n: int = 400, d: int = 6) -> np.ndarray:
@@ -113,3 +121,41 @@ def test_nearest_distances_in_blocks() -> None:
     np.testing.assert_allclose(nearest_distances(x, np.array_split(x, 5), itself=np.arange(23)), whole)
     true = np.linalg.norm(x[:, None] - x, axis=2) + np.diag(np.full(23, np.inf))
     np.testing.assert_allclose(whole, true.min(axis=1), rtol=1e-4)
+
+
+def test_density_and_coverage_by_hand() -> None:
+    real = np.array([[0.0], [1.0], [3.0], [7.0]])  # radii to the nearest: 1, 1, 2, 4
+    # 0.5 lies in the balls of 0 and 1, 4 in those of 3 and 7, 20 in none
+    assert density_coverage(real, np.array([[0.5], [4.0], [20.0]]), k=1) == pytest.approx((4 / 3, 1.0))
+    assert density_coverage(real, np.array([[0.5], [20.0]]), k=1) == pytest.approx((2 / 2, 2 / 4))
+    # radii to the second nearest: 3, 2, 3, 6; five fakes at 2 lie in the balls of 0, 1, 3 and 7
+    assert density_coverage(real, np.full((5, 1), 2.0), k=2) == pytest.approx((4 * 5 / (2 * 5), 1.0))
+
+
+def test_of_one_distribution_density_is_1_and_coverage_nearly() -> None:
+    """Naeem et al., 2020, section 3.3: E[density] = 1, and of many pictures E[coverage] = 1 - 2^-k."""
+    rng = np.random.default_rng(0)
+    values = [density_coverage(rng.normal(size=(200, 3)), rng.normal(size=(200, 3)), k=5) for _ in range(40)]
+    density, coverage = np.mean(values, axis=0)
+    assert density == pytest.approx(1, abs=0.03) and coverage == pytest.approx(1 - 1 / 2**5, abs=0.01)
+
+
+def test_an_outlier_among_the_real_examples_spoils_precision_and_not_density() -> None:
+    """The reason for the measure: one ball that holds everything counts once in k, not for all."""
+    rng = np.random.default_rng(0)
+    real = np.concatenate([rng.normal(size=(100, 2)), [[1e3, 0.0]]])
+    fake = rng.normal(size=(100, 2)) + [300, 0]
+    assert precision_recall(real, fake, k=5)[0] == 1.0
+    assert density_coverage(real, fake, k=5) == pytest.approx((1 / 5, 1 / 101))
+
+
+def test_blocks_change_no_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, fake = features(1, 41, 3), features(2, 30, 3)
+    whole = precision_recall(real, fake), density_coverage(real, fake)
+    monkeypatch.setattr(distances, "PAIRS", 100)  # 3 or 2 rows at once, the last block shorter
+    assert (precision_recall(real, fake), density_coverage(real, fake)) == whole
+
+
+def test_too_few_for_k_neighbours() -> None:
+    with pytest.raises(ValueError, match="N, M >= 6"):
+        density_coverage(np.zeros((5, 3)), np.zeros((9, 3)))

@@ -9,10 +9,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from core.errors import UsageError
 from core.metrics.distances import Gaussian, frechet_distance
-from core.metrics.features import CLASSIFIER, Extractor
+from core.metrics.features import CLASSIFIER, Extractor, clean_resize
 from generative.data.settings import DataConfig
 from generative.data.sources import open_data
 
@@ -112,3 +113,68 @@ def test_models_that_do_not_take_pictures(tmp_path: Path) -> None:
         model.save(path)
         with pytest.raises(UsageError, match=wants):
             Extractor(str(path))
+
+
+def test_a_classifier_of_ones_own_tells_its_classes(tmp_path: Path) -> None:
+    path, x = str(tmp_path / "mine.keras"), keras.Input((4, 4, 1))
+    y = keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(x))
+    keras.Model(x, y).save(path)
+    extractor = Extractor(path)
+    features, logits = extractor.outputs(np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), np.uint8))
+    assert extractor.classes == 3
+    np.testing.assert_allclose(np.exp(logits), features, rtol=1e-5)
+    assert Extractor().classes == 10
+
+
+def test_clean_resize_is_pillows_bicubic_in_floats() -> None:
+    grey = np.arange(30, dtype=np.uint8).reshape(5, 6, 1) * 8
+    resized = clean_resize(grey, 3, 4)
+    assert resized.shape == (3, 4, 3) and resized.dtype == np.float32
+    wanted = np.asarray(Image.fromarray(grey[..., 0].astype(np.float32)).resize((4, 3), Image.Resampling.BICUBIC))
+    for channel in range(3):
+        np.testing.assert_array_equal(resized[..., channel], wanted)
+    assert (resized != np.round(resized)).any(), "nothing is rounded"
+    step = np.zeros((8, 8, 3), np.uint8)
+    step[:, 4:] = 255
+    large = clean_resize(step, 32, 32)
+    assert large.min() == 0 and large.max() == 255, "what overshoots is cut off"
+
+
+def test_clean_resize_has_no_aliases() -> None:
+    """Stripes of one pixel, 8 times smaller: a filter of fixed width would see black or white, an antialiased one grey."""
+    stripes = np.zeros((64, 64, 1), np.uint8)
+    stripes[:, ::2] = 255
+    inner = clean_resize(stripes, 8, 8)[1:-1, 1:-1]
+    np.testing.assert_allclose(inner, 127.5, atol=1)
+
+
+def test_inception_with_weights_from_a_file(tmp_path: Path) -> None:
+    """Features are what its pooling layer gives, logits its output."""
+    keras.utils.set_random_seed(0)
+    whole = keras.applications.InceptionV3(weights=None, classifier_activation=None)
+    path = tmp_path / "inception.weights.h5"
+    whole.save_weights(path)
+    extractor = Extractor(f"inception:{path}")
+    assert extractor.classes == 1000 and extractor.shape == (299, 299, 3)
+    assert "inception.weights.h5" in extractor.protocol and "Parmar" in extractor.protocol
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 40, 3), np.uint8)
+    features, logits = extractor.outputs(images)
+    x = np.stack([clean_resize(image, 299, 299) for image in images]) / 127.5 - 1
+    assert x.min() >= -1 and x.max() <= 1
+    pool = keras.Model(whole.input, [whole.get_layer("avg_pool").output, whole.output])
+    expected, expected_logits = (np.asarray(y) for y in pool(x, training=False))
+    assert features.shape == (2, 2048)
+    np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(logits, expected_logits, rtol=1e-3, atol=1e-5)
+
+
+def test_what_are_no_weights_of_inception(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="inception:PATH"):
+        Extractor(f"inception:{tmp_path / 'none.h5'}")
+    path = tmp_path / "other.weights.h5"
+    path.write_text("x")
+    with pytest.raises(UsageError, match=r"other\.weights\.h5' is no HDF5 file"):
+        Extractor(f"inception:{path}")
+    keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(2, 3)]).save_weights(path)
+    with pytest.raises(UsageError, match=r"other\.weights\.h5' has no weights of Keras's InceptionV3: 2 arrays"):
+        Extractor(f"inception:{path}")
