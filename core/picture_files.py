@@ -13,7 +13,7 @@ from core.disk import check_output, write_whole
 from core.errors import UsageError
 from core.unreadable import UNREADABLE
 
-__all__ = ["check_picture", "format_of", "save_picture"]
+__all__ = ["check_picture", "format_of", "save_picture", "write_picture"]
 
 LIMITS = {
     **{
@@ -75,10 +75,15 @@ def check_picture(path: Path, size: tuple[int, int], mode: str, *, profile: bool
 def save_picture(picture: Image.Image, path: Path, kind: str = "") -> None:
     """Write a picture, whole or not at all; its colour profile, if it has one, goes along. `kind` as above. Raises OSError."""
     kind = kind or format_of(path)
+    write_whole(path, lambda file: write_picture(picture, file, kind))
+
+
+def write_picture(picture: Image.Image, file: Any, kind: str) -> None:
+    """Write a picture to a path or an open file, as `save_picture` does, without its guarantee. Raises OSError."""
     options = _options(kind, picture.size)
     if "icc_profile" in picture.info:
         options["icc_profile"] = picture.info["icc_profile"]
-    write_whole(path, lambda file: picture.save(file, kind, **options))
+    picture.save(file, kind, **options)
 
 
 def _options(kind: str, size: tuple[int, int]) -> dict[str, Any]:

@@ -11,12 +11,13 @@ import dataclasses
 import importlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from core.errors import UsageError, nearest
+from core.seeds import child
 
 __all__ = [
     "REGISTRY",
@@ -134,6 +135,15 @@ class DrawsText(ABC):
     @abstractmethod
     def sample_text(self, text: str, n: int, seed: int = 0) -> Any:
         """Return n pictures [n, H, W, C] uint8 of a caption; UsageError for one that cannot be read."""
+
+    def sample_texts(self, texts: Sequence[str], seed: int = 0) -> Any:
+        """Return N pictures [H, W, C] uint8, one of each caption; UsageError for one that cannot be read. Here one by one."""
+        return [self.sample_text(text, 1, child(seed, "caption", i))[0] for i, text in enumerate(texts)]
+
+    @property
+    def captions(self) -> Sequence[str]:
+        """Captions that `sample` draws in turn, for pictures whose captions are kept beside them; () where it draws without."""
+        return ()
 
 
 class Exports(ABC):

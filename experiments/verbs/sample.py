@@ -1,7 +1,10 @@
-"""A generative model draws: a grid, or a folder of pictures."""
+"""A generative model draws: a grid, or any number of single pictures."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,18 +14,21 @@ from typing import Any, ClassVar, Literal
 from core.disk import check_output
 from core.errors import UsageError, nearest, require
 from core.plugin import Draws, DrawsText
+from core.unreadable import UNREADABLE
+from experiments.launcher.drawing import Drawn, batches, opened
 from experiments.launcher.experiment import StoredRun
-from experiments.launcher.restore import restored
-from experiments.launcher.strangers import close, reported
+from experiments.launcher.strangers import reported
 
 __all__ = ["Flags", "draw", "main"]
 
 MOST = 2**31 - 1  # a count or a seed on the command line
+KINDS = {"png": "PNG", "jpg": "JPEG"}
+DIGITS = 6  # of a picture's number in its file's name, at least
 
 
 @dataclass(frozen=True)
 class Flags:
-    """A generative model draws: a grid, or a folder of pictures."""
+    """A generative model draws: a grid, or any number of single pictures."""
 
     RENAMED: ClassVar[dict[str, str]] = {
         name: f"picture {name}"
@@ -41,6 +47,15 @@ class Flags:
     out: str = ""
     """A file, which gets the format of its ending, PNG without one, or a folder, in which each picture gets a file; by default
     NAME.png in the run's folder."""
+    folder: str = ""
+    """A new or empty folder for --n single pictures 000000.png ..., as programs that score pictures want them. It is there when
+    all are written; with captions each picture has its NAME.txt."""
+    format: Literal["png", "jpg"] = "png"
+    """Of the pictures in --folder; JPEG has quality 95 and all colours."""
+    first: int = 0
+    """Number of the first picture in --folder. A picture depends on the seed and its number alone, so a set can be drawn in parts."""
+    captions: str = ""
+    """A file with a caption a line, which the pictures in --folder show in turn, for models that read."""
 
     def __post_init__(self) -> None:
         require(1 <= self.n <= MOST, f"--n is {self.n}; it must be a whole number of at least 1 and at most {MOST:,}")
@@ -49,6 +64,21 @@ class Flags:
             f"--seed is {self.seed}; it must be a whole number of at least 0 and at most {MOST:,}",
         )
         require(self.text is None or self.picture == "samples", "--text and --picture name two pictures; choose one")
+        require(
+            0 <= self.first <= MOST, f"--first is {self.first}; it must be a whole number of at least 0 and at most {MOST:,}"
+        )
+        if self.folder:
+            require(not self.out, "--out and --folder name two places; choose one")
+            require(
+                self.picture == "samples", f"--picture is {self.picture!r}; --folder has samples, write others to --out"
+            )
+            require(not (self.captions and self.text is not None), "--text and --captions both say what to draw; choose one")
+        for name in ("first", "captions"):
+            require(not getattr(self, name) or bool(self.folder), f"--{name} is for pictures in a --folder; name one")
+        require(
+            self.format == "png" or bool(self.folder),
+            f"--format is {self.format}, of pictures in a --folder; name one, or an --out that ends in .{self.format}",
+        )
 
     @property
     def name(self) -> str:
@@ -57,6 +87,9 @@ class Flags:
 
 
 def main(run: StoredRun, flags: Flags) -> None:
+    if flags.folder:
+        _draw_set(run, flags)
+        return
     place = run.path.absolute()  # a plugin may change the working directory
     name = flags.name
     out, each = _picture_output(flags.out or None, place / f"{name}.png")
@@ -83,23 +116,91 @@ def draw(run: StoredRun, flags: Flags) -> tuple[Any, str]:
     Raises UsageError for a run of another kind and for pictures that its model has not, ForeignError for what the plugin raises.
     """
     spec, name = run.spec, flags.name
-    plugin, which = restored(run, flags.weights, "generative")
+    with opened(run, flags.weights) as (plugin, which), reported(spec, run.path.absolute(), "sample"):
+        drawn: dict[str, Callable[[int, int], Any]] = {}
+        if isinstance(plugin, Draws):
+            drawn = {"samples": plugin.sample, **plugin.pictures}
+        if flags.text is not None:
+            if not isinstance(plugin, DrawsText):
+                raise UsageError(f"{spec.name} reads no text; leave --text out")
+            drawn["text"] = partial(plugin.sample_text, flags.text)
+        if name not in drawn:
+            alone = "it has samples only" if drawn else "it has no pictures"
+            hint = nearest(name, drawn) if len(drawn) > 1 else alone
+            raise UsageError(f"{spec.name} draws no {name!r}; {hint}")
+        return drawn[name](flags.n, flags.seed), which
+
+
+# --- any number of single pictures ----------------------------------------------------------------------------------------
+
+
+def _draw_set(run: StoredRun, flags: Flags) -> None:
+    """Draw `flags.n` pictures into `flags.folder`, which is there whole or not at all."""
+    folder = _new_folder(flags.folder)
+    captions = _read_captions(flags.captions) if flags.captions else [] if flags.text is None else [flags.text]
+    from rich.console import Console
+    from rich.progress import Progress
+
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with opened(run, flags.weights) as (plugin, which):
+        try:
+            temporary.mkdir()
+            with Progress(console=Console(stderr=True)) as bar:
+                task = bar.add_task("pictures", total=flags.n)
+                for drawn in batches(run, plugin, flags.n, flags.seed, first=flags.first, captions=captions):
+                    _write_batch(drawn, temporary, flags)
+                    bar.advance(task, len(drawn.images))
+            os.sync()  # a rename that the disk has before the files would show empty ones after a power cut
+            temporary.rename(folder)
+        except OSError as error:
+            raise UsageError(f"{flags.folder!r} cannot be written: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)  # not there after success
+    print(f"{flags.n:,} samples of {which}: {Path(flags.folder) / _file_name(flags.first, flags)} ...")
+
+
+def _write_batch(drawn: Drawn, folder: Path, flags: Flags) -> None:
+    from core.picture_files import write_picture
+    from experiments.launcher.images import as_image
+
+    for i, image in enumerate(drawn.images):
+        path = folder / _file_name(drawn.first + i, flags)
+        write_picture(as_image(image), path, KINDS[flags.format])
+        if drawn.captions:
+            path.with_suffix(".txt").write_text(drawn.captions[i] + "\n", encoding="utf-8")
+
+
+def _file_name(number: int, flags: Flags) -> str:
+    return f"{number:0{max(DIGITS, len(str(flags.first + flags.n - 1)))}d}.{flags.format}"
+
+
+def _new_folder(named: str) -> Path:
+    """Return the folder to make, absolute: a plugin may change the working directory. UsageError for one that has something in it."""
+    folder = Path(named).expanduser().resolve()
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--folder is {named!r}, which is a file; name a new or an empty folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(
+            f"--folder is {named!r}, which is not empty; name a new or an empty one, and draw what a set still lacks with --first"
+        )
+    if not folder.parent.is_dir():
+        raise UsageError(f"--folder is {named!r}, which cannot be made: there is no folder {str(folder.parent)!r}")
+    return folder
+
+
+def _read_captions(named: str) -> list[str]:
+    """Return the lines of a file that are not empty."""
     try:
-        with reported(spec, run.path.absolute(), "sample"):
-            drawn: dict[str, Callable[[int, int], Any]] = {}
-            if isinstance(plugin, Draws):
-                drawn = {"samples": plugin.sample, **plugin.pictures}
-            if flags.text is not None:
-                if not isinstance(plugin, DrawsText):
-                    raise UsageError(f"{spec.name} reads no text; leave --text out")
-                drawn["text"] = partial(plugin.sample_text, flags.text)
-            if name not in drawn:
-                alone = "it has samples only" if drawn else "it has no pictures"
-                hint = nearest(name, drawn) if len(drawn) > 1 else alone
-                raise UsageError(f"{spec.name} draws no {name!r}; {hint}")
-            return drawn[name](flags.n, flags.seed), which
-    finally:
-        close(plugin, spec, print)
+        lines = Path(named).expanduser().read_text(encoding="utf-8-sig").splitlines()
+    except UNREADABLE as error:
+        why = "it is no UTF-8 text" if isinstance(error, ValueError) else getattr(error, "strerror", "") or str(error)
+        raise UsageError(f"--captions is {named!r}, which cannot be read: {why}") from error
+    captions = [line.strip() for line in lines if line.strip()]
+    require(bool(captions), f"--captions is {named!r}, which is empty; it must have a caption a line")
+    return captions
+
+
+# --- a grid, or what else a model draws -----------------------------------------------------------------------------------
 
 
 def _picture_output(named: str | None, default: Path) -> tuple[Path, bool]:

@@ -241,8 +241,18 @@ class GANCLS(Generator, Draws, DrawsText, Exports):
 
     def sample_text(self, text: str, n: int, seed: int = 0) -> np.ndarray:
         """Return n pictures [n, 64, 64, 3] uint8 of one caption. UsageError names words that no training caption has."""
-        self.words.encode_typed(text)
-        return self.draw([text] * n, seed)
+        return self.sample_texts([text] * n, seed)
+
+    def sample_texts(self, texts: Sequence[str], seed: int = 0) -> np.ndarray:
+        """Return a picture [64, 64, 3] uint8 of each caption. UsageError as above."""
+        for text in dict.fromkeys(texts):
+            self.words.encode_typed(text)
+        return self.draw(texts, seed)
+
+    @property
+    def captions(self) -> Sequence[str]:
+        """Those of the sample grid, which `sample` draws in turn."""
+        return self.sentences()
 
     @property
     def pictures(self) -> Mapping[str, Any]:
