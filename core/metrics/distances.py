@@ -1,9 +1,10 @@
-"""How far apart two sets of feature vectors are: Fréchet and kernel distance, precision, recall, density, coverage. numpy only."""
+"""How far apart two sets of feature vectors are: Fréchet and kernel distance, precision, recall, density and coverage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -32,16 +33,20 @@ class Gaussian:
         x = features.astype(np.float64)
         return cls(x.mean(axis=0), np.atleast_2d(np.cov(x, rowvar=False)))
 
+    @cached_property
+    def root(self) -> np.ndarray:
+        """The symmetric root [D, D] of the covariance."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
 
 def frechet_distance(p: Gaussian, q: Gaussian) -> float:
     """Return |mu_p - mu_q|^2 + tr(S_p + S_q - 2 (S_p S_q)^(1/2)) (Heusel et al., 2017, eq. 6).
 
     The trace of the root is the sum of the roots of the eigenvalues of S_p^(1/2) S_q S_p^(1/2), which is symmetric: no
-    matrix root that turns complex on singular covariances, nothing added to the diagonal.
+    matrix root that turns complex on singular covariances, nothing added to the diagonal. p keeps its root for the next call.
     """
-    values, vectors = np.linalg.eigh(p.covariance)
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    product = np.linalg.eigvalsh(root @ q.covariance @ root)
+    product = np.linalg.eigvalsh(p.root @ q.covariance @ p.root)
     trace = np.trace(p.covariance) + np.trace(q.covariance) - 2 * np.sqrt(np.maximum(product, 0)).sum()
     return float(np.sum((p.mean - q.mean) ** 2) + trace)
 

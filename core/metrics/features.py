@@ -1,4 +1,4 @@
-"""Feature extractors for distances between sets of pictures: a digit classifier that comes along, the user's model, InceptionV3."""
+"""Feature extractors for distances between sets of pictures: a digit classifier that comes along, your model, InceptionV3."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ class Extractor:
             )
         self.shape = (height, width, channels)
         self._batch = max(1, min(BATCH, PIXELS // (height * width)))
-        resizing = "bicubic antialiased in floats (Parmar et al., 2022)" if self._is_inception else "bilinear antialiased"
+        resizing = (
+            "bicubic antialiased in floats (Parmar et al., 2022)" if self._is_inception else "bilinear antialiased"
+        )
         self.protocol = f"features of {name}, sha256 {checksum}, input {height}x{width}x{channels}, {resizing}"
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -97,7 +99,9 @@ class Extractor:
     def outputs(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return features [N, D] and the classifier's logits [N, C]; of a model that is no classifier the features twice."""
         size = self._batch
-        parts = [self._forward(self._as_input(images[i : i + size]), training=False) for i in range(0, len(images), size)]
+        parts = [
+            self._forward(self._as_input(images[i : i + size]), training=False) for i in range(0, len(images), size)
+        ]
         features, logits = (np.concatenate([np.asarray(part[i], np.float32) for part in parts]) for i in (0, 1))
         return features.reshape(len(images), -1), logits.reshape(len(images), -1)
 
@@ -120,7 +124,9 @@ def clean_resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     to bytes, and what overshoots is cut off.
     """
     channels = [Image.fromarray(image[..., c].astype(np.float32)) for c in range(image.shape[2])]
-    resized = [np.asarray(channel.resize((width, height), Image.Resampling.BICUBIC)).clip(0, 255) for channel in channels]
+    resized = [
+        np.asarray(channel.resize((width, height), Image.Resampling.BICUBIC)).clip(0, 255) for channel in channels
+    ]
     return np.stack(resized * (3 // len(resized)), axis=-1)
 
 
@@ -167,8 +173,8 @@ def _inception(path: Path) -> tuple[keras.Model, int]:
         raise UsageError(f"{str(path)!r} is no HDF5 file: {_first_line(error)}") from error
     if arrays not in (ARRAYS, ARRAYS + 2):
         raise UsageError(
-            f"{str(path)!r} has no weights of Keras's InceptionV3: {arrays} arrays, where there must be {ARRAYS}, or {ARRAYS + 2} "
-            "with the top"
+            f"{str(path)!r} has no weights of Keras's InceptionV3: {arrays} arrays, where {ARRAYS} are needed, or "
+            f"{ARRAYS + 2} with the top"
         )
     top = arrays > ARRAYS
     more = {"classifier_activation": None} if top else {"pooling": "avg"}

@@ -31,7 +31,9 @@ def at_infinity(sizes: Sequence[int], values: Sequence[float]) -> float:
     section 3). Raises ValueError for fewer than two different sizes.
     """
     if len(sizes) != len(values) or len(set(sizes)) < 2:
-        raise ValueError(f"{len(set(sizes))} sizes and {len(values)} values; as many of both, and at least 2, are needed")
+        raise ValueError(
+            f"{len(set(sizes))} sizes and {len(values)} values; as many of both, and at least 2, are needed"
+        )
     line = np.stack([np.ones(len(sizes)), 1 / np.asarray(sizes, np.float64)], axis=1)  # [S, 2]
     return float(np.linalg.lstsq(line, np.asarray(values, np.float64), rcond=None)[0][0])
 

@@ -53,7 +53,7 @@ class Flags:
     format: Literal["png", "jpg"] = "png"
     """Of the pictures in --folder; JPEG has quality 95 and all colours."""
     first: int = 0
-    """Number of the first picture in --folder. A picture depends on the seed and its number alone, so a set can be drawn in parts."""
+    """Number of the first picture in --folder: each depends on the seed and its number alone, so a set can be drawn in parts."""
     captions: str = ""
     """A file with a caption a line, which the pictures in --folder show in turn, for models that read."""
 
@@ -65,14 +65,17 @@ class Flags:
         )
         require(self.text is None or self.picture == "samples", "--text and --picture name two pictures; choose one")
         require(
-            0 <= self.first <= MOST, f"--first is {self.first}; it must be a whole number of at least 0 and at most {MOST:,}"
+            0 <= self.first <= MOST,
+            f"--first is {self.first}; it must be a whole number of at least 0 and at most {MOST:,}",
         )
         if self.folder:
             require(not self.out, "--out and --folder name two places; choose one")
             require(
                 self.picture == "samples", f"--picture is {self.picture!r}; --folder has samples, write others to --out"
             )
-            require(not (self.captions and self.text is not None), "--text and --captions both say what to draw; choose one")
+            require(
+                not (self.captions and self.text is not None), "--text and --captions both say what to draw; choose one"
+            )
         for name in ("first", "captions"):
             require(not getattr(self, name) or bool(self.folder), f"--{name} is for pictures in a --folder; name one")
         require(
@@ -175,7 +178,7 @@ def _file_name(number: int, flags: Flags) -> str:
 
 
 def _new_folder(named: str) -> Path:
-    """Return the folder to make, absolute: a plugin may change the working directory. UsageError for one that has something in it."""
+    """Return the folder to make, absolute: a plugin may change the working directory. UsageError for one that is not empty."""
     folder = Path(named).expanduser().resolve()
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--folder is {named!r}, which is a file; name a new or an empty folder")

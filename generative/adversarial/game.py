@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,8 @@ class Game:
 
     `d_steps`: updates of D for each of G. `batch_norm`, `spectral` and `minibatch_std` are D's, see `make_discriminator`.
 
-    Raises UsageError for data that cannot be read, learned by these networks or measured, and for a batch that the replicas of
-    the context's strategy cannot share.
+    Raises UsageError for data that cannot be read or learned by these networks, and for a batch that the replicas of the
+    context's strategy cannot share; its first turn for data that cannot be measured.
     """
 
     def __init__(
@@ -63,7 +64,11 @@ class Game:
         self.D_optimizer = make_optimizer(optimizer, self.D.trainable_variables, d_steps)
         self.stream = Stream(self.data, config.batch, child(context.seed, "batches"))
         self.sampler = Sampler(self.data, self.average, self.D, config.latent)
-        self.evaluation = Evaluation(self.data, config.eval_samples, config.extractor)
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The measures, with their extractor: opened when training begins, so that drawing and exporting do without."""
+        return Evaluation(self.data, self.config.eval_samples, self.config.extractor)
 
     def turn(self, update: Update, tags: Sequence[str], batches: int = 1) -> Callable[[int], dict[str, tf.Tensor]]:
         """Return a function clock -> means by tag that runs `config.turn` updates, each on `batches` batches of its own.
@@ -82,6 +87,7 @@ class Game:
         traced = tf.function(run, jit_compile=self.compiled)
 
         def play(clock: int) -> dict[str, tf.Tensor]:
+            _ = self.evaluation  # so that what cannot be measured is refused now, not at the first evaluation
             x = self.stream.take(self.config.turn * batches)  # [T batches, B, ...]
             x = tf.constant(x.reshape(self.config.turn, batches, *x.shape[1:]))
             return dict(zip(tags, traced(x, tf.constant([self.noise_seed, clock], tf.int64)), strict=True))

@@ -111,7 +111,7 @@ def read_npz(path: Path, say: Callable[[str], None] = lambda line: None) -> Imag
         with np.load(_existing(path), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files if name not in LABELS}
             name = next((name for name in LABELS if name in file.files), "")
-            labels = _labels(file, name, path, say) if name else None
+            labels, words = _labels(file, name, path, say) if name else (None, ())
     except BROKEN as error:  # .npy: TypeError
         raise UsageError(f"{str(path)!r} is no npz file of plain arrays: {reason(error)}") from error
     shaped = [name for name, array in arrays.items() if array.ndim in (3, 4)]
@@ -133,26 +133,26 @@ def read_npz(path: Path, say: Callable[[str], None] = lambda line: None) -> Imag
     if labels is not None and len(labels) != len(images):
         say(f"{path.name} has {len(labels):,} labels for {len(images):,} pictures; the labels are left out")
         labels = None
-    return Images(images, labels, f"the file {path.name!r}")
+    return Images(images, labels, f"the file {path.name!r}", words=words)
 
 
-def _labels(file: Any, name: str, path: Path, say: Callable[[str], None]) -> np.ndarray | None:
-    """Return the labels [N] int64 of an open npz file; those that are no classes are said and left out."""
+def _labels(file: Any, name: str, path: Path, say: Callable[[str], None]) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Return the labels [N] int64 of an open npz file and their words; those that are no classes are said and left out."""
     try:
         labels = np.asarray(file[name])
     except BROKEN as error:
         say(f"the labels {name!r} in {path.name} cannot be read and are left out: {reason(error)}")
-        return None
+        return None, ()
     if labels.ndim == 2 and labels.shape[1] > 1 and labels.dtype.kind in "biuf":  # one column a class
         if not (((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all()):
             say(
                 f"the labels {name!r} in {path.name} are {list(labels.shape)}, not one of each picture; they are left out"
             )
-            return None
+            return None, ()
         labels = labels.argmax(axis=1)
     if labels.ndim == 0:
         say(f"the labels {name!r} in {path.name} are a single value; they are left out")
-        return None
+        return None, ()
     labels = labels.reshape(-1)
     if labels.dtype.kind in "US":
         words, numbers = np.unique(labels, return_inverse=True)
@@ -160,11 +160,11 @@ def _labels(file: Any, name: str, path: Path, say: Callable[[str], None]) -> np.
         say(
             f"the labels {name!r} in {path.name} are words, numbered in their order: {shown}{', ...' * (len(words) > 10)}"
         )
-        return numbers.reshape(-1).astype(np.int64)
+        return numbers.reshape(-1).astype(np.int64), tuple(words.astype(str).tolist())
     if labels.dtype.kind not in "biuf" or not (np.isfinite(labels) & (labels == np.floor(labels))).all():
         say(f"the labels {name!r} in {path.name} are {labels.dtype}, not all of them whole numbers; they are left out")
-        return None
-    return labels.astype(np.int64)
+        return None, ()
+    return labels.astype(np.int64), ()
 
 
 def read_mnist(path: Path, say: Callable[[str], None] = lambda line: None) -> Images:

@@ -58,6 +58,8 @@ class Images(NamedTuple):
     """What they are, for protocols; the source's name without it."""
     digits: int = 0
     """Digits in a picture that the digit classifier reads, see `Data`."""
+    words: tuple[str, ...] = ()
+    """What labels 0, 1, ... are called, where they have names."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ ESRGAN: absolute values in place of squares, the relativistic average loss in pl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, final
 
 import keras
@@ -80,12 +80,7 @@ class SRGAN(Generator, Draws, Exports):
         self.crops = Crops(name, train, config.crop, config.augment, context.say, recolour=config.recolour)
         self.G = make_generator(config, child(context.seed, "generator"))
         self.D = discriminator(config.crop, config.d_width, child(context.seed, "discriminator"))
-        self.phi: Features | None = None
-        if config.features:
-            self.phi = Features(
-                str(user_path(config.features)), config.feature_layer, config.feature_activated, config.feature_size
-            )
-        elif config.stage_two and config.feature_weight:
+        if not config.features and config.stage_two and config.feature_weight:
             context.say(
                 "no weights of VGG19 are given (features): stage two goes without the perceptual loss, on pixels and D alone"
             )
@@ -102,11 +97,21 @@ class SRGAN(Generator, Draws, Exports):
         self._beside: dict[str, float] = {}
         self._upscale = Upscaler(self.G)
 
+    @cached_property
+    def phi(self) -> Features | None:
+        """The features of VGG19, read when training begins, so that drawing and exporting do without; None without a file."""
+        config = self.config
+        if not config.features:
+            return None
+        return Features(
+            str(user_path(config.features)), config.feature_layer, config.feature_activated, config.feature_size
+        )
+
     # --- the algorithm --------------------------------------------------------------------------------------------------
 
     def step(self) -> Mapping[str, Any]:
         """Run one update of the stage that the clock says; returns its losses."""
-        self._test_pairs()  # here, so that a resume without them ends before the work, not at the next evaluation
+        _ = self._test_pairs(), self.phi  # here, so that training without them ends before the work
         windows = tf.constant(self.stream.take()[0])  # [B, crop + margin, crop + margin, 3]
         config = self.config
         tags: tuple[str, ...]

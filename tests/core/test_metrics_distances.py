@@ -144,7 +144,7 @@ def test_an_outlier_among_the_real_examples_spoils_precision_and_not_density() -
     """The reason for the measure: one ball that holds everything counts once in k, not for all."""
     rng = np.random.default_rng(0)
     real = np.concatenate([rng.normal(size=(100, 2)), [[1e3, 0.0]]])
-    fake = rng.normal(size=(100, 2)) + [300, 0]
+    fake = rng.normal(size=(100, 2)) + np.array([300.0, 0.0])
     assert precision_recall(real, fake, k=5)[0] == 1.0
     assert density_coverage(real, fake, k=5) == pytest.approx((1 / 5, 1 / 101))
 

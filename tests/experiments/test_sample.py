@@ -113,7 +113,10 @@ def test_a_set_of_jpegs(cli, run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--folder", "full"], "is not empty; name a new or an empty one, and draw what a set still lacks with --first"),
+        (
+            ["--folder", "full"],
+            "is not empty; name a new or an empty one, and draw what a set still lacks with --first",
+        ),
         (["--folder", "full/notes.txt"], "which is a file"),
         (["--folder", "no/such"], "there is no folder"),
         (["--folder", "new", "--out", "a.png"], "--out and --folder name two places"),

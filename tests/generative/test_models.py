@@ -339,15 +339,19 @@ def test_settings_that_cannot_work(make: Any, sentence: str) -> None:
 
 
 def test_extractors_are_checked_before_the_first_update(context: Context) -> None:
-    with pytest.raises(UsageError, match=r"extractor is 'nowhere.keras'; it must be 'digits' or the path"):
-        DCGAN(DCGANConfig(DIGITS, extractor="nowhere.keras", **SMALL), context)
+    """Not before: drawing and exporting need none."""
+    model = DCGAN(DCGANConfig(DIGITS, extractor="nowhere.keras", **SMALL), context)
+    assert len(model.sample(2)) == 2 and model.exportable()
+    with pytest.raises(UsageError, match=r"extractor is 'nowhere.keras'; it must be 'digits', the path"):
+        model.step()
+    assert model.clock == 0
 
 
 def test_pictures_that_are_too_few_to_measure_on(context: Context, tmp_path: Path) -> None:
     for i in range(3):
         Image.new("L", (16, 16), 80 * i).save(tmp_path / f"{i}.png")
     with pytest.raises(UsageError, match="has 3 pictures; to measure on them 4 or more are needed"):
-        DCGAN(DCGANConfig(data=DataConfig(f"folder:{tmp_path}", size=16)), context)
+        DCGAN(DCGANConfig(data=DataConfig(f"folder:{tmp_path}", size=16)), context).step()
 
 
 def test_vae_needs_more_than_it_holds_out(context: Context) -> None:

@@ -311,8 +311,12 @@ def test_without_features_it_says_so(tmp_path: Path) -> None:
     said: list[str] = []
     SRGAN(SRGANConfig(**TINY), Context(seed=1, folder=tmp_path, say=said.append)).close()
     assert any("without the perceptual loss" in line for line in said)
+    model = SRGAN(SRGANConfig(**TINY, features=str(tmp_path / "vgg19.npy")), Context(seed=1, folder=tmp_path))
+    assert len(model.sample(1)) == 1 and model.exportable(), "drawing and exporting need no features"
     with pytest.raises(UsageError, match="not there"):
-        SRGAN(SRGANConfig(**TINY, features=str(tmp_path / "vgg19.npy")), Context(seed=1, folder=tmp_path))
+        model.step()
+    assert model.clock == 0
+    model.close()
 
 
 def test_it_learns_in_seconds(context: Context) -> None:
