@@ -67,7 +67,8 @@ class Flags:
 
 
 def main(flags: Flags) -> None:
-    found = score(flags, lambda line: print(line, file=sys.stderr))
+    with contextlib.redirect_stdout(sys.stderr):  # what a run says when it is opened, too
+        found = score(flags, print)
     if flags.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return
