@@ -49,29 +49,26 @@ def batches(
     """Draw pictures number `first` ... `first` + n - 1.
 
     Picture i is one of batch i // AT_ONCE, which is always drawn whole with a seed of its own, so a picture depends on the seed
-    and its number alone, not on n. With `captions`, or the model's own where it draws captions, picture i shows caption
-    i modulo their number.
+    and its number alone, not on n. With `captions` picture i shows caption i modulo their number; without, a model that draws
+    captions shows its own in turn, from the first in every batch.
 
     Raises UsageError for a model that draws no single pictures or reads no captions, ForeignError for what the plugin raises.
     """
-    name = run.spec.name
-    if captions and not isinstance(plugin, DrawsText):
-        raise UsageError(f"{name} reads no text; leave the captions out")
-    if not captions and not isinstance(plugin, Draws):
-        raise UsageError(f"{name} draws no pictures by itself")
+    name, K = run.spec.name, len(captions)
     for batch in range(first // AT_ONCE, -(-(first + n) // AT_ONCE)):
         start, own = batch * AT_ONCE, child(seed, "batch", batch)
+        texts: Sequence[str] = [captions[i % K] for i in range(start, start + AT_ONCE)] if captions else []
         with reported(run.spec, run.path.absolute(), "sample"):
-            texts: Sequence[str] = []
-            if isinstance(plugin, DrawsText):
-                chosen = captions or plugin.captions
-                texts = [chosen[i % len(chosen)] for i in range(start, start + AT_ONCE)] if chosen else []
             if texts:
-                assert isinstance(plugin, DrawsText)
+                if not isinstance(plugin, DrawsText):
+                    raise UsageError(f"{name} reads no text; leave the captions out")
                 images = plugin.sample_texts(texts, own)
             else:
-                assert isinstance(plugin, Draws)
+                if not isinstance(plugin, Draws):
+                    raise UsageError(f"{name} draws no pictures without a caption")
                 images = plugin.sample(AT_ONCE, own)
+                shown = plugin.captions if isinstance(plugin, DrawsText) else ()
+                texts = [shown[i % len(shown)] for i in range(AT_ONCE)] if shown else []
         if len(images) != AT_ONCE:
             raise UsageError(
                 f"{name} on {run.experiment.subject} draws one picture of all samples; single pictures are needed here"

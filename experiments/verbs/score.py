@@ -434,8 +434,8 @@ def _show(found: dict[str, Any]) -> None:
 
     console = Console(highlight=False)
     rows = {words: _number(found[name]) for name, words in NAMES.items() if name in found}
-    pictures = {f"pictures {name.upper()}": f"{count:,}" for name, count in found["pictures"].items()}
-    closing_table(console, f"A {escape(found['a'])}, B {escape(found['b'])}", pictures | rows)
+    sets = {name.upper(): f"{found[name]} ({count:,} pictures)" for name, count in found["pictures"].items()}
+    closing_table(console, "A against B", sets | rows)
     if found["classes"]:
         table = Table(title="by class", title_justify="left")
         for column in ("class", "A", "B", "Fréchet", "inf. A", "kernel", "prec.", "recall", "dens.", "cov."):
