@@ -1,4 +1,4 @@
-"""How far pictures are from those that they should look like: folders, npz files, data sources and runs."""
+"""How far pictures are from those that they should look like: distances, precision and recall, scores."""
 
 from __future__ import annotations
 
