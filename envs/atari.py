@@ -10,7 +10,7 @@ import numpy as np
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium.spaces import Box, Discrete
 
-from envs.config import FRAME_LIMIT, EnvConfig
+from envs.config import FRAME_LIMIT, STACKED, EnvConfig
 from envs.vector import Received
 
 __all__ = ["AtariBank", "pong_objects"]
@@ -31,9 +31,9 @@ def pong_objects(screen: np.ndarray) -> np.ndarray:
 
 
 class AtariBank:
-    """`size` games. Observations: frames84 [4, 84, 84] and frames42 [4, 42, 42] uint8, pong80 [80, 80] int8 in {-1, 0, 1},
-    pong80x2 [2, 80, 80] int8 with the picture before its difference, raw [210, 160] uint8 grey, or, with `rgb`, the coloured
-    screen [210, 160, 3] for filming."""
+    """`size` games. Observations: frames84 [K, 84, 84] and frames42 [K, 42, 42] uint8 for stacks of K frames, pong80 [80, 80]
+    int8 in {-1, 0, 1}, pong80x2 [2, 80, 80] int8 with the picture before its difference, pong80frames [K, 80, 80] int8 with the
+    last K pictures, raw [210, 160] uint8 grey, or, with `rgb`, the coloured screen [210, 160, 3] for filming."""
 
     first_state = 0
 
@@ -48,9 +48,9 @@ class AtariBank:
         full_action_space: bool = False,
     ):
         side = FRAME_SIDES.get(observation, 0) if not rgb else 0
-        stacked = side > 0
+        K = config.frame_stack
         self.name = config.id
-        self.size, self.frame_stack = size, 4 if stacked else 1
+        self.size, self.frame_stack = size, K if observation in STACKED and not rgb else 1
         self._observation = "rgb" if rgb else observation
         self._noop_max = config.noop_max
         self._sticky = config.sticky_actions > 0
@@ -61,8 +61,8 @@ class AtariBank:
             num_threads=1,
             img_height=side or 210,
             img_width=side or 160,
-            stack_num=self.frame_stack,
-            maxpool=stacked,
+            stack_num=K if side else 1,
+            maxpool=side > 0,
             grayscale=not rgb,
             frameskip=config.frame_skip,
             repeat_action_probability=config.sticky_actions,
@@ -83,14 +83,15 @@ class AtariBank:
         self.num_native_actions = len(meanings)
         self.action_space = Discrete(len(self.actions))
         self.observation_space = {
-            "frames84": Box(0, 255, (4, 84, 84), np.uint8),
-            "frames42": Box(0, 255, (4, 42, 42), np.uint8),
+            "frames84": Box(0, 255, (K, 84, 84), np.uint8),
+            "frames42": Box(0, 255, (K, 42, 42), np.uint8),
             "pong80": Box(-1, 1, (80, 80), np.int8),
             "pong80x2": Box(-1, 1, (2, 80, 80), np.int8),
+            "pong80frames": Box(0, 1, (K, 80, 80), np.int8),
             "raw": Box(0, 255, (210, 160), np.uint8),
             "rgb": Box(0, 255, (210, 160, 3), np.uint8),
         }[self._observation]
-        self._objects = np.zeros((size, 80, 80), np.int8)  # of Pong: the previous picture
+        self._pictures = np.zeros((size, self.frame_stack, 80, 80), np.int8)  # of Pong: the last ones, the newest last
         self._began = False
 
     def start(self, i: int, seed: int) -> np.ndarray:
@@ -106,9 +107,9 @@ class AtariBank:
         if self._observation in FRAME_SIDES:
             return native[i]
         if self._observation.startswith("pong80"):  # there is no previous picture, so nothing moved
-            self._objects[i] = pong_objects(native[i, 0])
-            moved = np.zeros((80, 80), np.int8)
-            return moved if self._observation == "pong80" else np.stack([self._objects[i], moved])
+            self._pictures[i] = 0
+            self._pictures[i, -1] = pong_objects(native[i, 0])
+            return self._pong(np.zeros_like(self._pictures[:, -1]))[i]
         return native[i, 0]
 
     def send(self, actions: np.ndarray) -> None:
@@ -125,9 +126,18 @@ class AtariBank:
         screens = native[:, 0]
         if self._observation.startswith("pong80"):
             objects = pong_objects(screens)
-            moved, self._objects = objects - self._objects, objects
-            screens = moved if self._observation == "pong80" else np.stack([objects, moved], axis=1)
+            moved = objects - self._pictures[:, -1]
+            self._pictures = np.concatenate([self._pictures[:, 1:], objects[:, None]], axis=1)
+            screens = self._pong(moved)
         return screens, reward, terminated, truncated
+
+    def _pong(self, moved: np.ndarray) -> np.ndarray:
+        """Return the observations [size, ...] of the present pictures and their difference to those before [size, 80, 80]."""
+        if self._observation == "pong80":
+            return moved
+        return (
+            self._pictures if self._observation == "pong80frames" else np.stack([self._pictures[:, -1], moved], axis=1)
+        )
 
     def close(self) -> None:
         self._env.close()

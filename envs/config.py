@@ -8,9 +8,12 @@ from typing import Literal
 
 from core.errors import require
 
-__all__ = ["FRAME_LIMIT", "EnvConfig"]
+__all__ = ["FRAME_LIMIT", "STACKED", "EnvConfig"]
 
 FRAME_LIMIT = 108_000  # of an Atari episode: 30 minutes of play
+STACKED = ("frames84", "frames42", "pong80frames")
+"""Observations that are the last `frame_stack` frames."""
+MOST_STACKED = 64
 
 
 @dataclass(frozen=True)
@@ -19,10 +22,12 @@ class EnvConfig:
 
     id: str = "CartPole-v1"
     """Gymnasium id, e.g. CartPole-v1, ALE/Pong-v5, or package.module:MyEnv-v0 for your own."""
-    observation: Literal["auto", "raw", "frames84", "frames42", "pong80", "pong80x2"] = "auto"
+    observation: Literal["auto", "raw", "frames84", "frames42", "pong80", "pong80x2", "pong80frames"] = "auto"
     """raw: as the environment gives it; frames84, frames42: Atari, four grey frames [4, 84, 84] or [4, 42, 42]; pong80:
     Karpathy's 80x80 difference frame; pong80x2: his 80x80 picture and that frame [2, 80, 80], so that a paddle at rest is seen
-    too; auto: frames84 for Atari, raw for the rest."""
+    too; pong80frames: the last four of his pictures [4, 80, 80]; auto: frames84 for Atari, raw for the rest."""
+    frame_stack: int = 4
+    """Frames in an observation of frames84, frames42 and pong80frames, the newest last; before an episode they are empty."""
     actions: tuple[int, ...] = ()
     """Discrete actions the agent may use, as the environment numbers them (from its space's start, which may be below 0);
     empty for all."""
@@ -41,6 +46,15 @@ class EnvConfig:
             f"frame_skip is {self.frame_skip}; it must be at least 1 frame and at most {FRAME_LIMIT:,}, a whole episode",
         )
         require(
+            1 <= self.frame_stack <= MOST_STACKED,
+            f"frame_stack is {self.frame_stack}; it must be at least 1 frame and at most {MOST_STACKED}",
+        )
+        require(
+            self.frame_stack == 4 or self.observation in ("auto", *STACKED),
+            f"frame_stack is {self.frame_stack}, but the observation {self.observation!r} is no stack of frames; "
+            f"{' and '.join([', '.join(STACKED[:-1]), STACKED[-1]])} are",
+        )
+        require(
             0 <= self.sticky_actions < 1, f"sticky_actions is {self.sticky_actions}; a probability below 1 is needed"
         )
         require(
@@ -55,5 +69,5 @@ class EnvConfig:
 
     @property
     def is_pong(self) -> bool:
-        """True for the Atari game Pong, the one game whose score resets the play and which pong80 and pong80x2 understand."""
+        """True for the Atari game Pong, the one game whose score resets the play and which pong80 and its kin understand."""
         return re.fullmatch(r"(ale_py:)?(ALE/)?Pong(NoFrameskip|Deterministic)?-v\d+", self.id) is not None

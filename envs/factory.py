@@ -155,8 +155,12 @@ def _instance(config: EnvConfig, spec: EnvSpec, **kwargs: str) -> Callable[[], g
 
 
 def _classic(config: EnvConfig, spec: EnvSpec) -> tuple[Callable[[], Bank], str]:
-    if config.observation in ("frames84", "frames42", "pong80", "pong80x2"):
+    if config.observation not in ("auto", "raw"):
         raise UsageError(f"observation {config.observation!r} is for Atari games; {config.id} needs 'raw' or 'auto'")
+    if config.frame_stack != 4:
+        raise UsageError(
+            f"frame_stack is {config.frame_stack}, but only Atari games are seen in stacks; {config.id} is none"
+        )
     limit = config.time_limit or spec.max_episode_steps
     protocol = f"{config.id}, " + (f"time limit {limit} steps" if limit else "no time limit")
     return lambda: ClassicBank(_instance(config, spec), config.id, config.actions), protocol
@@ -210,7 +214,7 @@ def _is_ale(spec: EnvSpec) -> bool:
 def _atari(config: EnvConfig, game: dict[str, Any]) -> tuple[str, str]:
     """Check an Atari configuration; return the kind of observation and the protocol line."""
     observation = "frames84" if config.observation == "auto" else config.observation
-    if observation in ("pong80", "pong80x2") and not config.is_pong:
+    if observation.startswith("pong80") and not config.is_pong:
         raise UsageError(
             f"observation {observation!r} knows the colours of Pong only; {config.id} needs 'frames84' or 'raw'"
         )
@@ -222,8 +226,9 @@ def _atari(config: EnvConfig, game: dict[str, Any]) -> tuple[str, str]:
             f"actions {list(config.actions)} do not fit {config.id}, which has 0 to {count - 1}: {', '.join(names)}"
         )
     limit = config.time_limit or FRAME_LIMIT // config.frame_skip
+    stack = f" of {config.frame_stack}" if config.frame_stack != 4 else ""
     return observation, (
-        f"{config.id}, {observation}, frame skip {config.frame_skip}, sticky actions {config.sticky_actions:g}, "
+        f"{config.id}, {observation}{stack}, frame skip {config.frame_skip}, sticky actions {config.sticky_actions:g}, "
         f"{f'0-{config.noop_max}' if config.noop_max else 'no'} no-op starts, time limit {limit} steps, "
         f"actions {'/'.join([names[a] for a in config.actions] or names)}"
     )

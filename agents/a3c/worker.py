@@ -70,7 +70,7 @@ class Network:
     def __init__(self, config: A3CConfig, space: Space, actions: Space, seed: int):
         self.config, self.space = config, space
         small = config.env.observation == "frames42"
-        self.observations = Observations.of(space, "a3c", in_blocks=not (small or config.network))
+        self.observations = Observations.of(space, "a3c", config.network, in_blocks=not small or bool(config.network))
         self.pixels = self.observations.kind == "pixels"
         self.policy = policy_for(actions, "a3c", config.env.id)
         self.gaussian = isinstance(self.policy, Gaussian)

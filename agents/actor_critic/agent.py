@@ -52,7 +52,7 @@ class ActorCritic(Agent, Exports):
         self.env = make(config.env, config.envs, child(context.seed, "games"), may_idle=False)
         self.env.reset()
         space, actions = self.env.observation_space, self.env.action_space
-        self.observations = Observations.of(space, "actor-critic", in_blocks=not config.network)
+        self.observations = Observations.of(space, "actor-critic", config.network)
         self.pixels = self.observations.kind == "pixels"
         if self.pixels and config.normalize_observations:
             raise UsageError(
@@ -273,7 +273,7 @@ class ActorCritic(Agent, Exports):
     def _empty_rollout(self) -> dict[str, np.ndarray]:
         T, N = self.config.n_steps, self.config.envs
         return {
-            "x": np.zeros((T, N, *self.observations.shape), np.uint8 if self.pixels else np.float32),
+            "x": np.zeros((T, N, *self.observations.shape), self.observations.dtype),
             "a": np.zeros((T, N, *self.policy.shape), self.policy.dtype),
             "terminated": np.zeros((T, N), bool),
             "done": np.zeros((T, N), bool),

@@ -95,7 +95,8 @@ class ActorCriticConfig:
     activation: Literal["tanh", "relu"] = "tanh"
     """Of the hidden layers."""
     network: str = ""
-    """A network of your own, module:function: from an observation's shape to a Keras model with output [B, units]."""
+    """cnn: the convolutions of the DQN paper, also where pictures are int8 like pong80; or a network of your own,
+    module:function: from an observation's shape to a Keras model with output [B, units]."""
     log_std: float = 0.0
     """Initial logarithm of the standard deviation of continuous actions, which is learned and the same in every state."""
     turn: int = 32

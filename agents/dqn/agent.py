@@ -20,7 +20,7 @@ from gymnasium.spaces import Discrete
 from agents.dqn.config import DQNConfig
 from agents.rl.episodes import Episodes
 from agents.rl.networks import input_of, torso
-from agents.rl.observations import Observations
+from agents.rl.observations import Observations, is_own
 from agents.rl.policies import named, takes_observations
 from core.errors import UsageError, require
 from core.layers.torsos import dense
@@ -52,7 +52,7 @@ class DQN(Agent, Exports):
         if not isinstance(actions, Discrete):
             raise UsageError(f"dqn needs discrete actions; those of {config.env.id} are {actions}")
         self.num_actions = int(actions.n)
-        self.observations = Observations.of(space, "dqn", in_blocks=not config.network)
+        self.observations = Observations.of(space, "dqn", config.network)
         pixels = self.observations.kind == "pixels"
         self.clips = config.clip_rewards == "yes" or (config.clip_rewards == "auto" and pixels)
 
@@ -170,8 +170,7 @@ class DQN(Agent, Exports):
 
     def _traced(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """Return two traced functions: K updates one after the other in one call, and the values of observations."""
-        shape, pixels = self.observations.shape, self.observations.kind == "pixels"
-        B, kind = self.config.batch, "uint8" if pixels else "float32"
+        B, shape, kind = self.config.batch, self.observations.shape, self.observations.dtype
 
         @tf.function(
             input_signature=[
@@ -240,7 +239,7 @@ class DQN(Agent, Exports):
         """
         config, seed = self.config, child(self.context.seed, "network")
         below = [torso(self.observations, config.hidden, "relu", seed, network=config.network)]
-        if not config.network:
+        if not is_own(config.network):
             below = below[0].layers
         s = h = input_of(self.observations)
         if not config.dueling:
@@ -249,7 +248,7 @@ class DQN(Agent, Exports):
                 h = layer(h)
             return keras.Model(s, h, name="q"), [[*below, head]]
         value, advantage = [dense(1, "value", seed)], [dense(self.num_actions, "advantage", seed)]
-        if not config.network:  # the last hidden layer is doubled, one for each stream
+        if not is_own(config.network):  # the last hidden layer is doubled, one for each stream
             require(bool(below), "dueling needs a hidden layer; hidden is empty, try --agent.hidden 64")
             *below, last = below
             value.insert(0, dense(last.units, "value_hidden", seed, "relu"))

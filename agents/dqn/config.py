@@ -106,7 +106,8 @@ class DQNConfig:
     hidden: tuple[int, ...] = (64, 64)
     """ReLU units of the multilayer perceptron's layers; none for a table. Pictures get the network of the paper."""
     network: str = ""
-    """A network of your own, module:function: from an observation's shape to a Keras model with output [B, units]."""
+    """cnn: the convolutions of the DQN paper, also where pictures are int8 like pong80; or a network of your own,
+    module:function: from an observation's shape to a Keras model with output [B, units]."""
     double: bool = False
     """Choose the target's action by the learning network (van Hasselt et al., 2016)."""
     dueling: bool = False

@@ -26,7 +26,8 @@ from gymnasium.spaces import Box, Discrete
 
 from agents.policy_gradient.config import PolicyGradientConfig
 from agents.rl.episodes import Episodes
-from agents.rl.observations import highest
+from agents.rl.networks import input_of, torso
+from agents.rl.observations import Observations, highest
 from agents.rl.policies import Categorical
 from core.errors import UsageError
 from core.losses.reinforcement import clipped_surrogate, policy_gradient, squared_error
@@ -61,7 +62,10 @@ class Group:
 
 @final
 class PolicyGradient(Agent, Exports):
-    """The agent. Observations are flattened to D numbers; difference frames stay sparse until a gradient needs them."""
+    """The agent. Observations are flattened to D numbers; difference frames stay sparse until a gradient needs them.
+
+    With a `network` of the configuration's choice TensorFlow computes it whole; without, numpy multiplies out the first layer.
+    """
 
     def __init__(self, config: PolicyGradientConfig, context: Context):
         self.config, self.context, self.environment = config, context, config.pong_env
@@ -78,6 +82,7 @@ class PolicyGradient(Agent, Exports):
             )
         self.sparse = space.dtype == np.int8  # difference frames: about 40 of 6,400 pixels are not 0
         self.tabular = int(space.n) if isinstance(space, Discrete) else 0
+        self.observations = Observations.of(space, "policy-gradient", config.network) if config.network else None
         self.inputs = self.tabular or int(np.prod(space.shape))
         self.scale = 1 / highest(space) if space.dtype == np.uint8 else 1.0
 
@@ -85,9 +90,12 @@ class PolicyGradient(Agent, Exports):
         self.model = self._build_model()
         self.optimizer = make_optimizer(config.optimizer, self.model.trainable_variables)
         self.gradient = [np.zeros(v.shape, np.float32) for v in self.model.trainable_variables]
-        heads = [[self.model.get_layer(name)] for name in ("logits", "value")[: 1 + config.baseline]]
         self.learner = ThreadPoolExecutor(1, "learner")  # nothing runs in it between two calls of `step`
-        self.mirror = Mirror([self.model.get_layer("hidden")], *heads)
+        self.mirror = None
+        if self.observations is None:
+            heads = [[self.model.get_layer(name)] for name in ("logits", "value")[: 1 + config.baseline]]
+            self.mirror = Mirror([self.model.get_layer("hidden")], *heads)
+        self._use_weights()
 
         self.clock = 0
         self.updates = 0
@@ -132,7 +140,7 @@ class PolicyGradient(Agent, Exports):
     def _learned(self, scalars: dict[str, Any]) -> dict[str, Any]:
         """Act by the new weights, if there are some; returns what `_learn` did."""
         if scalars:
-            self.mirror.copy()
+            self._use_weights()
             if self.running_return is not None:
                 scalars["rollout/return_running"] = self.running_return
         return scalars
@@ -225,17 +233,11 @@ class PolicyGradient(Agent, Exports):
         update = int(np.searchsorted(ends, self.row, side="right"))
         size = ends[update] - (ends[update - 1] if update else 0)
         rows = batch["order"][self.row : min(self.row + chunk, ends[update])]
-        x, [(W1, b1)] = batch["X"][rows], self.mirror.chains[0].weights  # [C, D]
+        x = batch["X"][rows]  # [C, D]
         weight = np.full(len(rows), 1 / size if self.config.loss == "mean" else 1.0, np.float32)
-
-        def padded(array: np.ndarray) -> np.ndarray:  # to one shape, so that TensorFlow traces once
-            return np.pad(array, [(0, chunk - len(array))] + [(0, 0)] * (array.ndim - 1))
-
         rest = (*(batch[name][rows] for name in ("a", "log_pi", "A", "R")), weight)
-        losses, dz, head = self._head_gradient(padded(x @ W1 if b1 is None else x @ W1 + b1), *map(padded, rest))
-        dz = dz.numpy()[: len(rows)]  # [C, H]
-        hidden = [x.T @ dz, dz.sum(axis=0)] if self.config.bias else [x.T @ dz]
-        for total, part in zip(self.gradient, [*hidden, *head], strict=True):
+        losses, gradient = self._gradient(x, *rest) if self.mirror is None else self._sparse_gradient(x, chunk, *rest)
+        for total, part in zip(self.gradient, gradient, strict=True):
             total += np.asarray(part)  # a tensor on the right would not add in place
         self.losses += losses.numpy()
         self.row += len(rows)
@@ -254,34 +256,64 @@ class PolicyGradient(Agent, Exports):
             self.batch, self.row = None, 0
         return scalars
 
-    @tf.function
-    def _head_gradient(
-        self, z: tf.Tensor, a: tf.Tensor, log_pi_old: tf.Tensor, A: tf.Tensor, R: tf.Tensor, weight: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Return the sums of `tags`, the gradient [C, H] with respect to z = x W1 + b1, and those of the layers above."""
-        config = self.config
-        with tf.GradientTape() as tape:
-            tape.watch(z)
-            logits, v = self._head(z)
-            log_pi = self.policy.log_prob(logits, a)
-            surrogate = (
-                clipped_surrogate(log_pi, log_pi_old, A, config.clip) if config.clip else policy_gradient(log_pi, A)
-            )
-            sums = {
-                "loss/policy": tf.reduce_sum(weight * surrogate),
-                "policy/entropy": tf.reduce_sum(weight * self.policy.entropy(logits)),
-            }
-            loss = sums["loss/policy"] - config.entropy * sums["policy/entropy"]
-            if config.baseline:
-                sums["loss/value"] = tf.reduce_sum(weight * squared_error(v, R))
-                loss += config.value_weight * sums["loss/value"]
-        above = self.model.trainable_variables[2 if config.bias else 1 :]
-        dz, *head = tape.gradient(loss, [z, *above])
+    def _loss(
+        self,
+        logits: tf.Tensor,
+        v: tf.Tensor,
+        a: tf.Tensor,
+        log_pi_old: tf.Tensor,
+        A: tf.Tensor,
+        R: tf.Tensor,
+        weight: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the loss to go down by and the sums of `tags`, for logits [C, A], the rest [C]."""
+        config, log_pi = self.config, self.policy.log_prob(logits, a)
+        surrogate = clipped_surrogate(log_pi, log_pi_old, A, config.clip) if config.clip else policy_gradient(log_pi, A)
+        sums = {
+            "loss/policy": tf.reduce_sum(weight * surrogate),
+            "policy/entropy": tf.reduce_sum(weight * self.policy.entropy(logits)),
+        }
+        loss = sums["loss/policy"] - config.entropy * sums["policy/entropy"]
+        if config.baseline:
+            sums["loss/value"] = tf.reduce_sum(weight * squared_error(v, R))
+            loss += config.value_weight * sums["loss/value"]
         if config.clip:
             ratio = tf.exp(log_pi - log_pi_old)
             sums["policy/kl"] = tf.reduce_sum(weight * (ratio - 1 - (log_pi - log_pi_old)))  # Schulman (2020), k3
             sums["policy/clipped"] = tf.reduce_sum(weight * tf.cast(tf.abs(ratio - 1) > config.clip, tf.float32))
-        return tf.stack([sums[tag] for tag in self.tags]), dz, head
+        return loss, tf.stack([sums[tag] for tag in self.tags])
+
+    def _gradient(self, x: Any, *rest: np.ndarray) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Return the sums of `tags` and the gradient of all weights for x [C, D] and what `_loss` needs, each [C]."""
+        return self._network_gradient(*map(tf.constant, (self._network_input(x), *rest)))
+
+    @tf.function(reduce_retracing=True)
+    def _network_gradient(self, x: tf.Tensor, *rest: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            loss, sums = self._loss(*self._read(self.model(x, training=True)), *rest)
+        return sums, tape.gradient(loss, self.model.trainable_variables)
+
+    def _sparse_gradient(self, x: Any, chunk: int, *rest: np.ndarray) -> tuple[tf.Tensor, list[Any]]:
+        """Return what `_gradient` does, with the first layer multiplied out in numpy."""
+        assert self.mirror is not None
+
+        def padded(array: np.ndarray) -> np.ndarray:  # to one shape, so that TensorFlow traces once
+            return np.pad(array, [(0, chunk - len(array))] + [(0, 0)] * (array.ndim - 1))
+
+        [(W1, b1)] = self.mirror.chains[0].weights
+        sums, dz, head = self._head_gradient(padded(x @ W1 if b1 is None else x @ W1 + b1), *map(padded, rest))
+        dz = dz.numpy()[: x.shape[0]]  # [C, H]
+        return sums, [x.T @ dz, dz.sum(axis=0), *head] if self.config.bias else [x.T @ dz, *head]
+
+    @tf.function
+    def _head_gradient(self, z: tf.Tensor, *rest: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """Return the sums of `tags`, the gradient [C, H] with respect to z = x W1 + b1, and those of the layers above."""
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            loss, sums = self._loss(*self._head(z), *rest)
+        above = self.model.trainable_variables[2 if self.config.bias else 1 :]
+        dz, *head = tape.gradient(loss, [z, *above])
+        return sums, dz, head
 
     @tf.function
     def _apply_gradient(self, gradient: list[tf.Tensor], clock: tf.Tensor) -> tf.Tensor:
@@ -291,8 +323,8 @@ class PolicyGradient(Agent, Exports):
     # --- the network ----------------------------------------------------------------------------------------------------
 
     def _build_model(self) -> keras.Model:
-        """The network in Keras. Its first layer is multiplied out in numpy, where a difference frame stays sparse: forward and
-        backward of 2,048 frames take 9 ms instead of the 45 ms of a dense product."""
+        """The network in Keras. Its one hidden layer is multiplied out in numpy, where a difference frame stays sparse: forward
+        and backward of 2,048 frames take 9 ms instead of the 45 ms of a dense product."""
 
         def dense(units: int, name: str, **kwargs: Any) -> keras.layers.Dense:
             seed = child(self.context.seed, "network", name)
@@ -301,8 +333,13 @@ class PolicyGradient(Agent, Exports):
                 units, use_bias=self.config.bias, kernel_initializer=fan_in, name=name, dtype="float32", **kwargs
             )
 
-        x = keras.Input((self.inputs,), name="x")
-        h = dense(self.config.hidden, "hidden", activation="relu")(x)
+        if self.observations is None:
+            x = keras.Input((self.inputs,), name="x")
+            h = dense(self.config.hidden, "hidden", activation="relu")(x)
+        else:
+            x = input_of(self.observations)
+            seed = child(self.context.seed, "network")
+            h = torso(self.observations, (), "relu", seed, network=self.config.network)(x)
         outputs = {"logits": dense(1 if self.config.policy == "sigmoid" else self.policy.num_actions, "logits")(h)}
         if self.config.baseline:
             outputs["value"] = dense(1, "value")(h)
@@ -311,15 +348,36 @@ class PolicyGradient(Agent, Exports):
     def _head(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return logits [C, A] and values [C] for z [C, H]."""
         h = tf.nn.relu(z)
-        logits = self.model.get_layer("logits")(h)
+        return self._read(
+            {name: self.model.get_layer(name)(h) for name in ("logits", "value")[: 1 + self.config.baseline]}
+        )
+
+    def _read(self, outputs: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return logits [C, A] and values [C], given the model's outputs."""
+        logits = outputs["logits"]
         if self.config.policy == "sigmoid":  # sigmoid(z) is the softmax over (z, 0)
             logits = tf.concat([logits, tf.zeros_like(logits)], axis=1)
-        if not self.config.baseline:
-            return logits, tf.zeros_like(logits[:, 0])
-        return logits, self.model.get_layer("value")(h)[:, 0]
+        return logits, outputs["value"][:, 0] if self.config.baseline else tf.zeros_like(logits[:, 0])
+
+    def _use_weights(self) -> None:
+        """Act by the present weights from now on, whatever a learner makes of them meanwhile."""
+        if self.mirror is not None:
+            self.mirror.copy()
+        else:
+            self.weights = [
+                [v.value + 0 for v in self.model.trainable_variables],
+                [v.value + 0 for v in self.model.non_trainable_variables],
+            ]
+
+    @tf.function(reduce_retracing=True)
+    def _network_to_act(self, weights: list[list[tf.Tensor]], x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._read(self.model.stateless_call(*weights, x, training=False)[0])
 
     def _forward(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return logits [N, A] and values [N] for x [N, D], dense or sparse, from the mirror."""
+        """Return logits [N, A] and values [N] for x [N, D], dense or sparse, by the weights that act."""
+        if self.mirror is None:
+            logits, v = self._network_to_act(self.weights, tf.constant(self._network_input(x)))
+            return logits.numpy(), v.numpy()
         hidden, logits_of, *value_of = self.mirror.chains
         h = hidden(x)  # [N, H]
         logits = logits_of(h)
@@ -328,18 +386,33 @@ class PolicyGradient(Agent, Exports):
         return logits, value_of[0](h)[:, 0] if value_of else np.zeros(len(logits), np.float32)
 
     def _features(self, obs: np.ndarray) -> Any:
-        """Return observations as rows [N, D]: sparse for difference frames, one-hot for tabular ones, else float32."""
+        """Return observations as rows [N, D]: sparse for difference frames, one-hot for tabular ones, bytes for pictures of a
+        `network`, else float32."""
+        if self.observations is not None:
+            obs = self.observations.encode(obs)
         if self.sparse:
             flat = obs.reshape(len(obs), self.inputs)
             at = np.flatnonzero(flat != 0)
             ends = np.searchsorted(at, self.inputs * np.arange(len(obs) + 1))
+            kept = flat.ravel()[at]
             return scipy.sparse.csr_matrix(
-                (flat.ravel()[at].astype(np.float32), (at % self.inputs).astype(np.int32), ends.astype(np.int32)),
+                (
+                    kept.astype(np.float32) if self.observations is None else kept,
+                    (at % self.inputs).astype(np.int32),
+                    ends.astype(np.int32),
+                ),
                 flat.shape,
             )
+        if self.observations is not None:
+            return obs.reshape(len(obs), self.inputs)
         if self.tabular:
             return np.eye(self.tabular, dtype=np.float32)[obs]
         return np.asarray(obs.reshape(len(obs), self.inputs), np.float32) * np.float32(self.scale)
+
+    def _network_input(self, x: Any) -> np.ndarray:
+        """Return rows [N, D] in the shape that a `network` takes, [N, ...]."""
+        assert self.observations is not None
+        return (x.toarray() if self.sparse else x).reshape(-1, *self.observations.shape)
 
     def _stack(self, xs: list[Any]) -> Any:
         return scipy.sparse.vstack(xs, format="csr") if self.sparse else np.concatenate(xs)
@@ -359,6 +432,8 @@ class PolicyGradient(Agent, Exports):
 
     def exportable(self) -> Mapping[str, Any]:
         def logits(observation: tf.Tensor) -> tf.Tensor:
+            if self.observations is not None:
+                return self._read(self.model(self.observations.traced(observation), training=False))[0]
             if self.tabular:
                 x = tf.one_hot(observation, self.tabular)
             else:
@@ -373,7 +448,7 @@ class PolicyGradient(Agent, Exports):
         return {**stateful, **{name: getattr(self, name) for name in PLAIN}, "under_way": self.under_way}
 
     def restored(self) -> None:
-        self.mirror.copy()
+        self._use_weights()
 
     @property
     def under_way(self) -> dict[str, Any]:

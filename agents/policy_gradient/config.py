@@ -65,9 +65,12 @@ class PolicyGradientConfig:
     batch_steps: int = 0
     """Learn as soon as this many steps have known returns while the games go on; 0 for whole episodes."""
     hidden: int = 200
-    """ReLU units in the hidden layer."""
+    """ReLU units in the hidden layer, where `network` is empty."""
     bias: bool = False
     """Give the layers biases (the original has none)."""
+    network: str = ""
+    """Empty: one hidden layer, as in the original; cnn: the convolutions of the DQN paper, on pictures; or a network of your own,
+    module:function: from an observation's shape to a Keras model with output [B, units]."""
     policy: Literal["softmax", "sigmoid"] = "softmax"
     """softmax over all actions; sigmoid: one logit for exactly two actions, as in the original."""
     optimizer: OptimizerConfig = OptimizerConfig("rmsprop", lr=1e-4, rho=0.99, epsilon=1e-10)

@@ -10,8 +10,9 @@ from typing import Any
 from weakref import WeakSet
 
 import keras
+import numpy as np
 
-from agents.rl.observations import Observations
+from agents.rl.observations import CNN, Observations, is_own
 from core.errors import UsageError, foreign, nearest, told
 from core.layers.torsos import mlp, nature_cnn
 from core.seeds import child
@@ -36,17 +37,17 @@ def torso(
 ) -> keras.Model:
     """Return a new network x [B, *observations.shape] -> [B, H]: that of the DQN paper for pictures, else `hidden` dense layers.
 
-    `network`, if not empty, names a function of the user's own instead, as module:function. It gets the shape of one input ([D],
-    float32; pictures [C, H, W], bytes) and returns a new Keras model each time, with output [B, H]. What its initialisers draw
-    follows from (seed, name). Observations must be read with `in_blocks=not network`.
+    `network` cnn is that of the DQN paper by name. Otherwise, if not empty, it names a function of the user's own, as
+    module:function. It gets the shape of one input ([D], float32; pictures [C, H, W], bytes) and returns a new Keras model each
+    time, with output [B, H]. What its initialisers draw follows from (seed, name). Observations must be read with this `network`.
 
     Raises UsageError for a module or function that is not there, a result that is no such model, or one that does not fit the
     observations; ForeignError for what module or function raise.
     """
-    if network:
+    if is_own(network):
         return _own(network, observations, seed, name)
     if observations.kind == "pixels":
-        return nature_cnn(observations.seen, seed, name)
+        return nature_cnn(observations.seen, seed, name, observations.unit, _dtype(observations))
     return mlp(observations.shape[0], hidden, activation, seed, name)
 
 
@@ -88,7 +89,7 @@ def _function(network: str) -> Any:
     """Return what module:function names."""
     path, _, attribute = network.partition(":")
     if not path or not attribute:
-        raise UsageError(f"network is {network!r}; it must be module:function, for instance my_module:torso")
+        raise UsageError(f"network is {network!r}; it must be {CNN} or module:function, for instance my_module:torso")
     try:
         module = importlib.import_module(path)
     except ModuleNotFoundError as error:
@@ -111,7 +112,7 @@ def _function(network: str) -> Any:
 
 
 def _dtype(observations: Observations) -> str:
-    return "uint8" if observations.kind == "pixels" else "float32"
+    return np.dtype(observations.dtype).name
 
 
 @contextlib.contextmanager

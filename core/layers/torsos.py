@@ -42,11 +42,13 @@ def mlp(inputs: int, hidden: Sequence[int], activation: str, seed: int, name: st
     return keras.Sequential([keras.Input((inputs,)), *layers], name=name)
 
 
-def nature_cnn(shape: Sequence[int], seed: int, name: str = "torso") -> keras.Sequential:
+def nature_cnn(
+    shape: Sequence[int], seed: int, name: str = "torso", unit: int = 255, dtype: str = "uint8"
+) -> keras.Sequential:
     """Return the network of the DQN paper up to its 512 hidden units: `blocks` of bytes [B, H/4, W/4, 16 C] -> [B, 512].
 
     Convolutions of 32 8x8/4, 64 4x4/2 and 64 3x3/1 filters, a dense layer, ReLU (Mnih et al., 2015, Methods). `shape` is that
-    of the pictures, [C, H, W] with sides that are multiples of 4 and at least 36.
+    of the pictures, [C, H, W] with sides that are multiples of 4 and at least 36. Bytes of `dtype` are divided by `unit`.
     """
     if len(shape) != 3 or any(side % 4 or side < 36 for side in shape[1:]):
         raise ValueError(f"observations have shape {list(shape)}; [C, H, W] with sides divisible by 4, at least 36")
@@ -60,9 +62,14 @@ def nature_cnn(shape: Sequence[int], seed: int, name: str = "torso") -> keras.Se
 
     return keras.Sequential(
         [
-            keras.Input((H // 4, W // 4, 16 * C), dtype="uint8"),
+            keras.Input((H // 4, W // 4, 16 * C), dtype=dtype),
             BlockConv(
-                32, 8, 4, kernel_initializer=orthogonal(GAIN["relu"], seed, f"{name}_conv1"), name=f"{name}_conv1"
+                32,
+                8,
+                4,
+                kernel_initializer=orthogonal(GAIN["relu"], seed, f"{name}_conv1"),
+                unit=unit,
+                name=f"{name}_conv1",
             ),
             conv(64, 4, 2, 2),
             conv(64, 3, 1, 3),
@@ -101,22 +108,30 @@ def blocks(pixels: np.ndarray) -> np.ndarray:
     """
     B, C, H, W = pixels.shape
     words = pixels.reshape(B, C, H // 4, 4, W).view(np.uint32)  # [B, C, H/4, 4, W/4]
-    return np.ascontiguousarray(words.transpose(0, 2, 4, 1, 3)).view(np.uint8).reshape(B, H // 4, W // 4, 16 * C)
+    return np.ascontiguousarray(words.transpose(0, 2, 4, 1, 3)).view(pixels.dtype).reshape(B, H // 4, W // 4, 16 * C)
 
 
 class BlockConv(keras.layers.Layer):
-    """ReLU convolution of pictures, divided by 255, given as `blocks`: bytes [B, H/s, W/s, C s^2] -> [B, H', W', filters].
+    """ReLU convolution of pictures, divided by `unit`, given as `blocks`: bytes [B, H/s, W/s, C s^2] -> [B, H', W', filters].
 
     The stride s divides the kernel size k, so a (k/s x k/s)/1 convolution over blocks gives the same numbers as a (k x k)/s one
     over pixels, with valid padding: 4 input channels leave most of a vector unit idle, 64 fill it. The division is folded
     into the kernel. Weights: `kernel` [k, k, C, filters] and `bias` [filters], as in an ordinary layer.
     """
 
-    def __init__(self, filters: int, size: int, stride: int, kernel_initializer: Any = "orthogonal", **kwargs: Any):
+    def __init__(
+        self,
+        filters: int,
+        size: int,
+        stride: int,
+        kernel_initializer: Any = "orthogonal",
+        unit: int = 255,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         if size % stride:
             raise ValueError(f"kernel size {size} must be a multiple of the stride {stride}")
-        self.filters, self.size, self.stride = filters, size, stride
+        self.filters, self.size, self.stride, self.unit = filters, size, stride, unit
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape: Sequence[int]) -> None:
@@ -128,7 +143,7 @@ class BlockConv(keras.layers.Layer):
     def call(self, x: Any) -> Any:
         ops = keras.ops
         s, m, C = self.stride, self.size // self.stride, self.channels
-        kernel = ops.reshape(ops.cast(self.kernel, "float32") / 255, (m, s, m, s, C, self.filters))
+        kernel = ops.reshape(ops.cast(self.kernel, "float32") / self.unit, (m, s, m, s, C, self.filters))
         kernel = ops.reshape(ops.transpose(kernel, (0, 2, 4, 1, 3, 5)), (m, m, C * s * s, self.filters))
         out = ops.conv(ops.cast(x, self.compute_dtype), ops.cast(kernel, self.compute_dtype), padding="valid")
         return ops.relu(out + ops.cast(self.bias, self.compute_dtype))

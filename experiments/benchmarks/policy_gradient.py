@@ -25,8 +25,11 @@ CONTENDERS = {
     "original": "as originally written (numpy, one game)",
     "policy-gradient": "`policy-gradient` (classic: ten games, whole episodes)",
     "pong-pg-fast": "`pong-pg-fast` (sixteen games that never idle, three epochs over every batch)",
+    "pong-pg-fast frames": "`pong-pg-fast` on four pictures",
+    "pong-pg-fast cnn": "`pong-pg-fast` through convolutions",
     "emulator": "the emulator alone (sixteen games, random actions): what any agent is bounded by",
 }
+FLAGS = {"frames": "--agent.env.observation pong80frames", "cnn": "--agent.network cnn"}
 TARGETS = {"policy-gradient": 2.0}
 
 
@@ -90,9 +93,9 @@ def original(seconds: float) -> float:
     return per_second(batch, seconds)
 
 
-def preset(name: str, seconds: float) -> float:
-    """Return environment steps per second of our plugin or one of its presets."""
-    with built([name]) as agent:
+def preset(name: str, seconds: float, option: str = "") -> float:
+    """Return environment steps per second of our plugin or one of its presets, with one of `FLAGS`."""
+    with built([name, *FLAGS.get(option, "").split()]) as agent:
 
         def batch() -> int:
             begun: int = agent.clock
@@ -132,6 +135,8 @@ def layout(measured: dict[str, Any]) -> list[Part]:
     rows = []
     first = measured["original"]["rates"]
     for name, title in CONTENDERS.items():
+        if name not in measured:
+            continue
         rates = measured[name]["rates"]
         ratio = statistics.median(a / b for a, b in zip(rates, first, strict=True))
         target = f">= {TARGETS[name]:g}" if name in TARGETS else ""
@@ -144,13 +149,13 @@ def main() -> None:
     """Measure all contenders in turn, `rounds` times, and write the table of medians."""
     arguments = parser(__doc__, seconds=30, rounds=5).parse_args()
     if arguments.worker:
-        (name,) = arguments.worker
+        name, *option = arguments.worker
         own = {"original": original, "emulator": emulator}
-        print(own[name](arguments.seconds) if name in own else preset(name, arguments.seconds))
+        print(own[name](arguments.seconds) if name in own else preset(name, arguments.seconds, *option))
         return
     packages = ("tensorflow", "numpy", "gymnasium", "ale-py")
     report = Report(__spec__.name, "policy_gradient_speed", layout, packages=packages)
-    workers = {name: (name,) for name in CONTENDERS}
+    workers = {name: name.split() for name in CONTENDERS}
     report.keep(interleave(__spec__.name, workers, arguments.rounds, arguments.seconds))
     report.write()
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import keras
 import numpy as np
 import pytest
 import scipy.sparse
 import tensorflow as tf
+from gymnasium.spaces import Box
 
 from agents.policy_gradient.agent import PolicyGradient
 from agents.policy_gradient.config import PolicyGradientConfig
@@ -17,7 +20,9 @@ from core.errors import UsageError
 from core.optim.config import OptimizerConfig
 from core.plugin import Context
 from envs import EnvConfig
-from experiments.testing import assert_independent
+from envs.fakes import Catch
+from experiments.launcher.catalogue import catalogue
+from experiments.testing import assert_independent, check_contract
 
 CATCH = EnvConfig("pongan/Catch-v0")
 
@@ -138,6 +143,123 @@ def test_layers_start_unrelated_to_each_other() -> None:
     assert abs(np.corrcoef(hidden.ravel(), logits.ravel())[0, 1]) < 0.1
     assert_independent({"hidden": hidden, "logits": logits, "value": value})
     assert len({np.abs(kernel).max() for kernel in (hidden, logits, value)}) == 3
+
+
+def of_network(network: str, **fields: Any) -> PolicyGradient:
+    env = EnvConfig("ALE/Pong-v5", observation="pong80frames", frame_stack=3, time_limit=12)
+    return agent(**{"env": env, "network": network, "baseline": True, "bias": True} | fields)
+
+
+def test_the_convolutions_see_the_pictures_of_the_game() -> None:
+    """What comes out of the rows of the batch is the network of the DQN paper over the plain pictures, undivided."""
+    a = of_network("cnn")
+    obs = np.random.default_rng(0).integers(0, 2, (5, 3, 80, 80)).astype(np.int8)
+    x = a._features(obs)
+    assert scipy.sparse.issparse(x) and x.shape == (5, 3 * 80 * 80) and x.nnz == obs.sum()
+    W1, b1, W2, b2, W3, b3, W4, b4, W5, b5, W6, b6 = [tf.constant(v.numpy()) for v in a.model.trainable_variables]
+    assert W1.shape == (8, 8, 3, 32) and W4.shape == (6 * 6 * 64, 512)
+    h = tf.constant(obs.transpose(0, 2, 3, 1), tf.float32)
+    for W, b, stride in ((W1, b1, 4), (W2, b2, 2), (W3, b3, 1)):
+        h = tf.nn.relu(tf.nn.conv2d(h, W, stride, "VALID") + b)
+    h = tf.nn.relu(tf.reshape(h, [5, -1]) @ W4 + b4)
+    logits, v = a._forward(x)
+    np.testing.assert_allclose(logits, h @ W5 + b5, atol=1e-5)
+    np.testing.assert_allclose(v, (h @ W6 + b6)[:, 0], atol=1e-5)
+    exported = a.exportable()["act"](obs)["probability"]
+    np.testing.assert_allclose(exported, tf.nn.softmax(h @ W5 + b5), atol=1e-5)
+
+
+def test_the_networks_gradient_adds_up_over_chunks() -> None:
+    """One RMSProp step by the gradient of one tape over the whole batch, standard deviations and padding aside."""
+    a = of_network("cnn", policy="sigmoid", value_weight=0.3, entropy=0.02)
+    batch = play_until_full(a)
+    batch["A"] = np.random.default_rng(0).normal(size=len(batch["A"])).astype(np.float32)  # nobody has scored
+    batch["R"] = np.random.default_rng(1).normal(size=len(batch["A"])).astype(np.float32)
+    x = tf.constant(batch["X"].toarray().reshape(-1, 20, 20, 48))
+    assert len(x) == 48 and a.config.chunk == 7
+    before = [v.numpy() for v in a.model.trainable_variables]
+    with tf.GradientTape() as tape:
+        outputs = a.model(x)
+        z, v = outputs["logits"][:, 0], outputs["value"][:, 0]
+        p = tf.sigmoid(z)  # of the first of two actions
+        chosen = tf.where(batch["a"] == 0, p, 1 - p)
+        H = -(p * tf.math.log(p) + (1 - p) * tf.math.log(1 - p))
+        loss = tf.reduce_sum(-tf.math.log(chosen) * batch["A"] - 0.02 * H + 0.3 * (batch["R"] - v) ** 2 / 2)
+    gradient = [g.numpy() for g in tape.gradient(loss, a.model.trainable_variables)]
+    scalars = learn(a)
+    norm = np.sqrt(sum((g.astype(float) ** 2).sum() for g in gradient))
+    np.testing.assert_allclose(scalars["optim/gradient_norm"], norm, rtol=1e-4)
+    for theta, g, old in zip(a.model.trainable_variables, gradient, before, strict=True):
+        far = np.abs(g) > 1e-3  # where the step's sign is not up to rounding
+        step = (-1e-4 * g / np.sqrt(0.01 * g**2 + 1e-10))[far]
+        np.testing.assert_allclose((theta.numpy() - old)[far], step, rtol=0.02, atol=1e-6)
+        assert far.any()
+
+
+def test_the_games_are_played_by_the_weights_of_the_last_update_alone() -> None:
+    """The learner moves the weights while the games go on; what acts is told when an update is whole."""
+    a = of_network("cnn", batch_steps=8, clip=0.2, epochs=2, minibatch=8)
+    x = a._features(a.groups[0].env.obs)
+    logits = a._forward(x)[0]
+    for v in a.model.trainable_variables:
+        v.assign_add(tf.ones_like(v))
+    np.testing.assert_array_equal(a._forward(x)[0], logits)
+    a.restored()
+    assert not np.allclose(a._forward(x)[0], logits)
+
+
+NETWORKS = """
+import keras
+
+def normed(shape):
+    return keras.Sequential([keras.layers.Dense(6, "relu"), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)])
+"""
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"network": "cnn", "env.id": "ALE/Pong-v5", "env.observation": "pong80", "env.time_limit": 8},
+        {
+            **{"network": "cnn", "env.id": "ALE/Pong-v5", "env.observation": "pong80frames", "env.frame_stack": 2},
+            **{"env.time_limit": 7, "env.noop_max": 0, "batch_steps": 12, "clip": 0.2, "epochs": 2, "minibatch": 5},
+        },
+        {"network": "cnn", "env.id": "ALE/Pong-v5", "env.observation": "frames84", "env.time_limit": 6},
+        {"network": "own_networks_of_pg:normed", "clip": 0.1, "epochs": 3, "minibatch": 4},
+    ],
+    ids=["difference", "frames", "grey", "own"],
+)
+def test_every_network_keeps_the_contract(
+    fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_networks_of_pg.py").write_text(NETWORKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = catalogue().plugins["policy-gradient"]
+    check_contract(replace(spec, tiny={**spec.tiny, "baseline": True, **fields}), tmp_path)
+
+
+class Drawn(gymnasium.ObservationWrapper):
+    """Catch as a picture: bytes [48, 40]."""
+
+    def __init__(self) -> None:
+        super().__init__(Catch())
+        self.observation_space = Box(0, 255, (48, 40), np.uint8)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        return np.kron(observation * 255, np.ones((8, 8))).astype(np.uint8)
+
+
+def test_a_network_of_convolutions_learns_to_catch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gymnasium.envs.registration, "registry", dict(gymnasium.registry))
+    gymnasium.register("Drawn-v0", Drawn)
+    a = agent(
+        **{"env": EnvConfig("Drawn-v0"), "network": "cnn", "bias": True, "loss": "mean"},
+        **{"games": 8, "batch_steps": 80, "baseline": True, "chunk": 256},
+        optimizer=OptimizerConfig(lr=1e-3, epsilon=1e-8, max_grad_norm=0.5),
+    )
+    while a.clock < 5_000:
+        a.step()
+    assert evaluate(a, 20, 1)["eval/return_mean"] > 0.9
 
 
 def test_a_batch_is_exactly_its_whole_episodes_started_together() -> None:
@@ -261,6 +383,14 @@ def test_evaluation_plays_what_it_says() -> None:
         ({"hidden": -1}, "hidden is -1"),
         ({"env": EnvConfig("pongan/Walk-v0")}, "needs discrete actions"),
         ({"policy": "sigmoid"}, "exactly 2 actions"),
+        (
+            {"network": "cnn"},
+            r"'cnn' is for pictures of bytes, \[C, H, W\] or \[H, W\]; policy-gradient sees float32 of shape \[6, 5\] here",
+        ),
+        ({"network": "cnn", "env": EnvConfig("CartPole-v1")}, "'cnn' is for pictures of bytes"),
+        ({"network": "cnn", "env": EnvConfig("FrozenLake-v1")}, r"'cnn' is for pictures .* sees states here"),
+        ({"network": "cnm"}, "network is 'cnm'; it must be cnn or module:function"),
+        ({"network": "nowhere_at_all:torso"}, "names the module 'nowhere_at_all', which cannot be found"),
     ],
 )
 def test_wrong_settings_get_one_sentence(fields: dict, says: str) -> None:

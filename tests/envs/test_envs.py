@@ -23,6 +23,8 @@ RESTORED = {
     "cartpole": EnvConfig("CartPole-v1"),
     "walk": WALK,
     "pong80": PONG,
+    "pong80frames": EnvConfig("ALE/Pong-v5", observation="pong80frames", frame_stack=3),
+    "pong-frames42": EnvConfig("ALE/Pong-v5", observation="frames42", frame_stack=2),
     "breakout": EnvConfig("ALE/Breakout-v5"),
     "breakout-sticky": EnvConfig("ALE/Breakout-v5", sticky_actions=0.25),
     "lander": EnvConfig("LunarLander-v3"),
@@ -308,6 +310,30 @@ def test_the_difference_frame_is_karpathys() -> None:
     assert nonzero > 1000 and step.obs.shape == (1, 80, 80)
 
 
+@pytest.mark.parametrize(("many", "one", "picture"), [("pong80frames", "pong80x2", 0), ("frames84", "frames84", -1)])
+def test_a_stack_is_the_last_frames_of_its_episode(many: str, one: str, picture: int) -> None:
+    """Three frames, the newest last, beside those that single pictures give; empty at the start. The games share a bank."""
+    stacked, plain = (
+        make(EnvConfig("ALE/Pong-v5", observation=kind, frame_stack=k, noop_max=0, time_limit=6), 3, 0, may_idle=False)
+        for kind, k in ((many, 3), (one, 4))
+    )
+    assert stacked.frame_stack == 3 and stacked.observation_space.shape[0] == 3
+    seen, newest = stacked.reset(), plain.reset()[:, picture]
+    assert seen[:, 2].any() and not seen[:, :2].any()
+    frames = [np.zeros_like(newest), np.zeros_like(newest), newest]
+    rng = np.random.default_rng(0)
+    for _ in range(14):
+        actions = rng.integers(6, size=3)
+        a, b = stacked.step(actions), plain.step(actions)
+        frames = [*frames[1:], b.final_obs[:, picture]]
+        np.testing.assert_array_equal(a.final_obs, np.stack(frames, axis=1))
+        if b.done.all():
+            frames = [np.zeros_like(newest), np.zeros_like(newest), b.obs[:, picture]]
+        np.testing.assert_array_equal(a.obs, np.stack(frames, axis=1))
+    for env in (stacked, plain):
+        env.close()
+
+
 def test_pong_objects_on_a_painted_screen() -> None:
     screen = np.full((210, 160), 87, np.uint8)
     screen[:35] = 236  # the score is above the field
@@ -380,6 +406,15 @@ def test_third_party_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ({"id": "CartPole-v1", "actions": (0, 2)}, "do not fit"),
         ({"id": "Blackjack-v1"}, "only Box and Discrete"),
         ({"id": "CartPole-v1", "frame_skip": 0}, "at least 1"),
+        ({"id": "ALE/Pong-v5", "frame_stack": 0}, "frame_stack is 0; it must be at least 1 frame and at most 64"),
+        ({"id": "ALE/Pong-v5", "frame_stack": 65}, "frame_stack is 65; it must be at least 1"),
+        (
+            {"id": "ALE/Pong-v5", "observation": "pong80", "frame_stack": 2},
+            "frame_stack is 2, but the observation 'pong80' is no stack of frames; frames84, frames42 and pong80frames are",
+        ),
+        ({"id": "CartPole-v1", "frame_stack": 2}, "frame_stack is 2, but only Atari games are seen in stacks"),
+        ({"id": "CartPole-v1", "observation": "pong80frames"}, "for Atari games"),
+        ({"id": "ALE/Breakout-v5", "observation": "pong80frames"}, "colours of Pong only"),
         ({"id": "CartPole-v1", "sticky_actions": 1.5}, "probability"),
         ({"id": "CartPole-v1", "actions": (1, 1)}, "twice"),
         ({"id": "CartPole-v1", "time_limit": -1}, "time_limit is -1"),

@@ -146,10 +146,27 @@ def test_pictures_reach_it_as_the_environment_gives_them(tmp_path: Path) -> None
     plugin.close()
 
 
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("observation", ["pong80", "pong80frames"])
+def test_every_agent_sees_signed_pictures_through_cnn(agent: str, observation: str, tmp_path: Path) -> None:
+    spec = catalogue().plugins[agent]
+    env = {"env.id": "ALE/Pong-v5", "env.observation": observation, "env.time_limit": 9}
+    more = {"dqn": {"capacity": 60}, "actor-critic": {"normalize_observations": False}}.get(agent, {})
+    check_contract(dataclasses.replace(spec, tiny={**spec.tiny, **env, "network": "cnn", **more}), tmp_path)
+
+
+def test_cnn_by_name_is_the_network_of_pictures() -> None:
+    frames = Box(0, 255, (4, 84, 84), np.uint8)
+    assert Observations.of(frames, "x", "cnn") == Observations.of(frames, "x")
+    x = np.random.default_rng(0).integers(256, size=(2, 21, 21, 64)).astype(np.uint8)
+    models = [torso(Observations.of(frames, "x", name), (), "relu", 1, network=name) for name in ("", "cnn")]
+    np.testing.assert_array_equal(*[model(x) for model in models])
+
+
 @pytest.mark.parametrize(
     ("network", "sentence"),
     [
-        ("torso", "network is 'torso'; it must be module:function, for instance my_module:torso"),
+        ("torso", "network is 'torso'; it must be cnn or module:function, for instance my_module:torso"),
         ("nowhere_at_all:torso", "names the module 'nowhere_at_all', which cannot be found"),
         (
             "own_broken:torso",

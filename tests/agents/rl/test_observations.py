@@ -5,6 +5,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 
 from agents.rl.observations import Observations, highest
+from core.errors import UsageError
 from core.layers.torsos import blocks
 
 
@@ -45,6 +46,25 @@ def test_other_numbers_are_not_scaled() -> None:
     for space, obs in ((Box(0, 9, (2,), np.int64), [[3, 9]]), (Box(0, 9, (2,), np.float32), [[3.5, 9]])):
         assert Observations.of(space, "x").encode(np.array(obs)).tolist() == obs
     assert Observations.of(Discrete(3), "x").encode(np.array([2])).tolist() == [[0, 0, 1]]
+
+
+def test_cnn_takes_signed_bytes_for_pictures() -> None:
+    """[H, W] or [C, H, W] in blocks, as they are: what its space calls the highest is what the network divides by."""
+    for shape in ((36, 40), (2, 36, 40)):
+        obs = np.random.default_rng(0).integers(-3, 4, (5, *shape)).astype(np.int8)
+        kind = Observations.of(Box(-3, 3, shape, np.int8), "x", "cnn")
+        assert (kind.kind, kind.unit, kind.dtype) == ("pixels", 3, np.int8)
+        encoded = kind.encode(obs)
+        assert encoded.dtype == np.int8 and encoded.shape == (5, 9, 10, 16 * (len(shape) - 1))
+        picture = encoded.reshape(5, 9, 10, -1, 4, 4).transpose(0, 3, 1, 4, 2, 5).reshape(5, -1, 36, 40)
+        np.testing.assert_array_equal(picture, obs.reshape(5, -1, 36, 40))
+        np.testing.assert_array_equal(kind.traced(obs).numpy(), encoded)
+    assert Observations.of(Box(-3, 3, (36, 40), np.int8), "x").kind == "vector"
+    assert Observations.of(Box(-3, 3, (36, 40), np.int8), "x", "module:function").kind == "vector"
+    with pytest.raises(UsageError, match="sides divisible by 4, at least 36"):
+        Observations.of(Box(-3, 3, (36, 42), np.int8), "x", "cnn")
+    with pytest.raises(UsageError, match="'cnn' is for pictures of bytes"):
+        Observations.of(Box(0, 1, (4, 84, 84), np.float32), "x", "cnn")
 
 
 def test_the_highest_value_of_several_bounds() -> None:
