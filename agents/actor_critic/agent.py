@@ -13,7 +13,7 @@ One update, in the notation of the papers:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, final
 
@@ -34,6 +34,7 @@ from core.optim.optimizer import make_optimizer
 from core.plugin import Agent, Context, Exports
 from core.returns import generalized_advantage
 from core.seeds import child
+from core.traced import direct
 from envs import make
 
 __all__ = ["ActorCritic", "merge_moments"]
@@ -150,14 +151,17 @@ class ActorCritic(Agent, Exports):
         return dict(zip(self.tags, losses.numpy().tolist(), strict=True))
 
     @cached_property
-    def _update(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-        """`_minibatches`, traced; as a concrete function it looks for no fitting trace in every call, which saves 0.2 ms."""
+    def _update(self) -> Callable[..., Sequence[tf.Tensor]]:
+        """`_minibatches`, traced; as a concrete function it looks for no fitting trace in every call, which saves 0.2 ms, and
+        `direct` saves another 0.1."""
         M = self.config.n_steps * self.config.envs // self.config.minibatches
         x, a = (tf.TensorSpec((None, M, *o.shape[2:]), o.dtype) for o in (self.rollout["x"], self.rollout["a"]))
         rest, clock = tf.TensorSpec((None, M, 3), tf.float32), tf.TensorSpec((), tf.int64)
-        return tf.function(  # XLA: less than half the time on vectors
-            self._minibatches, input_signature=[x, a, rest, clock], jit_compile=self.small
-        ).get_concrete_function()
+        return direct(
+            tf.function(  # XLA: less than half the time on vectors
+                self._minibatches, input_signature=[x, a, rest, clock], jit_compile=self.small
+            ).get_concrete_function()
+        )
 
     def _minibatches(
         self, x: tf.Tensor, a: tf.Tensor, rest: tf.Tensor, clock: tf.Tensor
@@ -236,10 +240,16 @@ class ActorCritic(Agent, Exports):
         """Return the policy's parameters, given what the network says of it."""
         return policy if self.log_std is None else (policy, tf.convert_to_tensor(self.log_std))
 
-    @tf.function(reduce_retracing=True)
-    def _networks_to_act(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        outputs = self.model(x, training=False)
-        return outputs["policy"], outputs["value"][:, 0]
+    @cached_property
+    def _networks_to_act(self) -> Callable[[tf.Tensor], Sequence[tf.Tensor]]:
+        """What the network says of the policy and the values [N], for inputs [N, ...]; traced."""
+
+        @tf.function(input_signature=[tf.TensorSpec((None, *self.observations.shape), self.observations.dtype)])
+        def networks(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            outputs = self.model(x, training=False)
+            return outputs["policy"], outputs["value"][:, 0]
+
+        return direct(networks.get_concrete_function())
 
     def _forward(self, x: np.ndarray) -> tuple[Any, np.ndarray]:
         """Return the policy's parameters and the values [N] as numpy arrays, small networks by their mirror."""

@@ -31,6 +31,7 @@ from core.plugin import Agent, Context, Exports
 from core.replay import Batch, Replay
 from core.schedules import linear
 from core.seeds import child
+from core.traced import direct
 from envs import make
 
 __all__ = ["DQN"]
@@ -196,7 +197,7 @@ class DQN(Agent, Exports):
             return self.model(s)
 
         # Concrete functions skip looking for a trace that fits: 0.15 ms a call.
-        return updates.get_concrete_function(), q.get_concrete_function()
+        return direct(updates.get_concrete_function()), direct(q.get_concrete_function())
 
     def _copy_to_target(self) -> None:
         for old, new in zip(self.target.variables, self.model.variables, strict=True):
@@ -222,7 +223,7 @@ class DQN(Agent, Exports):
         """Return Q [N, A] for observations [N, ...]."""
         x = self.observations.encode(observations)
         if not self.mirror.chains:
-            return self._q(tf.constant(x)).numpy()
+            return self._q(tf.constant(x))[0].numpy()
         body, *streams = self.mirror.chains
         h = body(x)
         if not streams:
