@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 from envs.config import EnvConfig
 
 if TYPE_CHECKING:
-    from envs.factory import limited, make, render_episode
+    from envs.factory import instance, limited, make, render_episode
     from envs.vector import Step, VectorEnv
 
-__all__ = ["EnvConfig", "Step", "VectorEnv", "limited", "make", "render_episode"]
+__all__ = ["EnvConfig", "Step", "VectorEnv", "instance", "limited", "make", "render_episode"]
 
 
 def __getattr__(name: str) -> Any:
     """Import gymnasium and ale-py only when an environment is made: flags and `--help` need neither."""
     modules = {
+        "instance": "envs.factory",
         "limited": "envs.factory",
         "make": "envs.factory",
         "render_episode": "envs.factory",

@@ -1,6 +1,7 @@
-"""Any Gymnasium environment as a bank of one: a new instance for each episode.
+"""Any Gymnasium environment as a bank of one: a new instance for each episode, unless it is known to need none.
 
-A reused Box2D world is not a function of the reset seed, a newly built one is, and building costs 0.15 ms.
+A reused Box2D world is not a function of the reset seed, a newly built one is, and building costs 0.15 ms. Gymnasium's toy texts
+are one either way, and building them costs 0.5 to 20 ms, since they write down their transition model.
 
 This is the border to code that is not ours. What it raises becomes a sentence that names the environment and the step, and what
 it says is checked against the spaces it declares: numpy would broadcast a number to a row and wrap -1 to 255 without a word.
@@ -26,8 +27,10 @@ BOOLS = (bool, np.bool_)
 
 
 class ClassicBank:
-    """One environment; `build()` makes an instance. Observations and actions are the environment's own; those of a Discrete
-    space are counted from 0, whatever its `start`, and with `actions` an action is a position among these.
+    """One environment; `build()` makes an instance, one for all episodes with `reuse`. Observations and actions are the
+    environment's own; those of a Discrete space are counted from 0, whatever its `start`, and with `actions` an action is a
+    position among these. A Tuple of Discrete spaces is seen as one Discrete space: its states are numbered row by row, the last
+    part counting fastest, and `state_shape` has the number of states of each part.
 
     Every method raises ForeignError for what the environment raises, and UsageError for an answer that does not fit its spaces:
     reset() without info, another shape, fractions or numbers out of bounds where integers are declared, rewards that are no
@@ -37,8 +40,10 @@ class ClassicBank:
     size = 1
     frame_stack = 1
 
-    def __init__(self, build: Callable[[], gymnasium.Env], name: str, actions: tuple[int, ...] = ()):
-        self._build = build
+    def __init__(
+        self, build: Callable[[], gymnasium.Env], name: str, actions: tuple[int, ...] = (), *, reuse: bool = False
+    ):
+        self._build, self._reuse = build, reuse
         self.name = name
         self._env = build()
         self._fresh = True
@@ -48,9 +53,10 @@ class ClassicBank:
             space = self._env.action_space
         except Exception as error:
             raise foreign(f"environment {name!r}", error, "when it was asked for its spaces") from error
-        if not isinstance(self.observation_space, (gymnasium.spaces.Box, gymnasium.spaces.Discrete)):
+        self._parts = _parts(self.observation_space)
+        if not self._parts and not isinstance(self.observation_space, gymnasium.spaces.Box):
             raise UsageError(
-                f"observations of {name} are {self.observation_space}; only Box and Discrete are supported"
+                f"observations of {name} are {self.observation_space}; only Box, Discrete and Tuples of Discrete are supported"
             )
         if not isinstance(space, (gymnasium.spaces.Box, gymnasium.spaces.Discrete)):
             raise UsageError(f"actions of {name} are {space}; only Box and Discrete are supported")
@@ -63,11 +69,13 @@ class ClassicBank:
         self._numbers = np.array(self.actions, np.int64)  # what samples of a Discrete space are
         self.action_space: gymnasium.Space = space
         self.first_state = 0
+        self.state_shape = tuple(int(part.n) for part in self._parts)
         self._declared = self.observation_space
         self._discrete = isinstance(self._declared, gymnasium.spaces.Discrete)
         if self._discrete:
             self.first_state = int(self._declared.start)
-            self.observation_space = gymnasium.spaces.Discrete(int(self._declared.n))
+        if self._parts:
+            self.observation_space = gymnasium.spaces.Discrete(prod(self.state_shape))
         else:
             self._shape, self._dtype = self._declared.shape, self._declared.dtype
             self._whole = self._dtype.kind in "iub"
@@ -77,7 +85,7 @@ class ClassicBank:
 
     def start(self, i: int, seed: int) -> np.ndarray:
         """Begin an episode that depends on `seed` alone and return its first observation."""
-        if not self._fresh:
+        if not (self._fresh or self._reuse):
             self.close()
             self._env = self._build()
         self._fresh = False
@@ -141,25 +149,40 @@ class ClassicBank:
 
     def _seen(self, obs: Any) -> Any:
         if self._discrete:
-            return self._state(obs)
+            return self._state(obs, self._declared)
+        if self._parts:
+            return self._state_of_parts(obs)
         if type(obs) is not np.ndarray or obs.shape != self._shape or obs.dtype not in self._taken:
             return self._converted(obs)
         if self._narrow and not self._within(obs):
             raise self._outside(obs)
         return obs
 
-    def _state(self, obs: Any) -> int:
-        """Return the number of a state, counted from 0."""
+    def _state_of_parts(self, obs: Any) -> int:
+        """Return the number of a state that is a row of states, counted from 0, the last part fastest."""
+        try:
+            states = tuple(obs)
+        except TypeError:
+            states = ()
+        if len(states) != len(self._parts):
+            raise self._wrong(f"the observation is {_shown(obs)}; a row of {len(self._parts)} states is needed")
+        number = 0
+        for part, space in zip(states, self._parts, strict=True):
+            number = number * int(space.n) + self._state(part, space)
+        return number
+
+    def _state(self, obs: Any, space: gymnasium.spaces.Discrete) -> int:
+        """Return the number of a state of `space`, counted from 0."""
         try:
             state = operator.index(obs)
         except TypeError:
             array = self._array(obs)
             if array.size != 1 or array.item() != int(array.item()):  # [2] and 2.0 are a state too
-                raise self._wrong(f"the observation is {_shown(obs)}; a state of {self._declared} is needed") from None
+                raise self._wrong(f"the observation is {_shown(obs)}; a state of {space} is needed") from None
             state = int(array.item())
-        if not 0 <= state - self.first_state < self._declared.n:
-            raise self._wrong(f"the observation is the state {state}, which is outside {self._declared}")
-        return state - self.first_state
+        if not 0 <= state - space.start < space.n:
+            raise self._wrong(f"the observation is the state {state}, which is outside {space}")
+        return state - int(space.start)
 
     def _array(self, obs: Any) -> np.ndarray:
         """Return finite numbers as an array, whatever container they come in."""
@@ -217,6 +240,12 @@ class ClassicBank:
         if array.size != 1 or array.dtype.kind not in "iub" or array.item() not in (0, 1):
             raise self._wrong(f"{name} is {_shown(value)}; True or False is needed")
         return bool(array.item())
+
+
+def _parts(space: gymnasium.Space) -> tuple[gymnasium.spaces.Discrete, ...]:
+    """Return the Discrete spaces of which one state is made, empty where it is not made of them."""
+    parts = space.spaces if isinstance(space, gymnasium.spaces.Tuple) else (space,)
+    return tuple(parts) if all(isinstance(part, gymnasium.spaces.Discrete) for part in parts) else ()
 
 
 def _bounds(space: gymnasium.spaces.Box) -> Callable[[np.ndarray], Any]:

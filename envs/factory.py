@@ -21,7 +21,7 @@ from envs.config import FRAME_LIMIT, EnvConfig
 from envs.film import film
 from envs.vector import Bank, VectorEnv
 
-__all__ = ["limited", "make", "render_episode"]
+__all__ = ["instance", "limited", "make", "render_episode"]
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """Cores. Games that always step together share half as many native instances: a caller with two environments, one of which
@@ -50,6 +50,14 @@ def make(config: EnvConfig, num_envs: int, seed: int, *, may_idle: bool = True) 
     banks = min(num_envs, max(CORES // 2, 1)) if together else num_envs
     sizes = [num_envs // banks + (i < num_envs % banks) for i in range(banks)]
     return VectorEnv([AtariBank(config, observation=observation, size=size, **game) for size in sizes], seed, protocol)
+
+
+def instance(config: EnvConfig) -> gymnasium.Env:
+    """Return one instance as Gymnasium makes it, for what environments tell beyond their spaces, e.g. a transition model.
+
+    Raises UsageError and ForeignError like `make`.
+    """
+    return _instance(config, _spec(config))()
 
 
 def limited(config: EnvConfig, steps: int) -> EnvConfig:
@@ -163,7 +171,8 @@ def _classic(config: EnvConfig, spec: EnvSpec) -> tuple[Callable[[], Bank], str]
         )
     limit = config.time_limit or spec.max_episode_steps
     protocol = f"{config.id}, " + (f"time limit {limit} steps" if limit else "no time limit")
-    return lambda: ClassicBank(_instance(config, spec), config.id, config.actions), protocol
+    reuse = str(spec.entry_point).startswith("gymnasium.envs.toy_text.") and not spec.additional_wrappers
+    return lambda: ClassicBank(_instance(config, spec), config.id, config.actions, reuse=reuse), protocol
 
 
 def _registered(config: EnvConfig, spec: EnvSpec) -> tuple[EnvConfig, dict[str, Any]]:

@@ -34,6 +34,9 @@ class Bank(Protocol):
     """What the environment calls the actions 0, 1, ...; empty for a vector of numbers."""
     first_state: int
     """What the environment calls the state 0, where observations are numbers of states."""
+    state_shape: tuple[int, ...]
+    """Where observations are numbers of states: (states,), or the states of each part of a Tuple, in whose order they are
+    counted row by row; else empty."""
 
     def start(self, i: int, seed: int) -> np.ndarray:
         """Begin an episode of game `i` that depends on `seed` and nothing else, and return its first observation."""
@@ -84,6 +87,7 @@ class VectorEnv:
         self.action_space = self._banks[0].action_space
         self.frame_stack = self._banks[0].frame_stack
         self.actions, self.first_state = self._banks[0].actions, self._banks[0].first_state
+        self.state_shape = self._banks[0].state_shape
         self.protocol = protocol
         """One line that says everything a score depends on."""
         self._rngs = [np.random.default_rng(child(seed, "game", i)) for i in range(self.num_envs)]

@@ -1,0 +1,1 @@
+"""Values in tables: dynamic programming, Monte Carlo, temporal differences, Dyna-Q."""

@@ -1,0 +1,27 @@
+"""An array that checkpoints keep as they keep a network's weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Table"]
+
+
+class Table:
+    """Values that are learned. What `core.checkpoint` calls a variable: the best checkpoint keeps it, a restore writes into it."""
+
+    def __init__(self, name: str, values: np.ndarray):
+        self.name = name
+        self.values = values
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    def assign(self, values: Any) -> None:
+        self.values[...] = values
+
+    def numpy(self) -> np.ndarray:
+        return self.values
