@@ -269,7 +269,7 @@ class DoubleQLearning(Control):
 
     def learn(self, S: int, A: int, R: float, S_: int, gamma: float, done: bool) -> None:
         Q1, Q2, N1 = self.Q.values, self.Q2.values, self.N
-        if self.rng.random() < 0.5:
+        if self.rng.random() >= 0.5:
             Q1, Q2, N1 = self.Q2.values, self.Q.values, self.N2
         N1[S, A] += 1
         alpha = 1 / N1[S, A] if self.config.average else self.lr
