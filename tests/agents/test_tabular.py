@@ -311,7 +311,7 @@ def test_values_of_the_random_walk_of_the_book(tmp_path: Path) -> None:
         while a.clock < 12_000:
             a.step()
         np.testing.assert_allclose(a.method.values(), np.arange(1, 6) / 6, atol=0.06)
-        assert a.measures()["eval/value_error"] == np.abs(a.method.values() - np.arange(1, 6) / 6).max()
+        assert a.measures()["eval/value_error"] == pytest.approx(np.abs(a.method.values() - np.arange(1, 6) / 6).max())
         a.close()
     finally:
         del gymnasium.registry["RandomWalk-v0"]
