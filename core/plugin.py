@@ -100,7 +100,8 @@ class Agent(Plugin):
         return ()
 
     def measures(self) -> Mapping[str, Any]:
-        """Return `eval/*` scalars that episodes cannot tell, e.g. the exact values of a table."""
+        """Return `eval/*` scalars that episodes cannot tell, e.g. the exact values of a table, and `samples/*` images
+        [N, H, W, C] uint8."""
         return {}
 
 

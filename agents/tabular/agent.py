@@ -145,7 +145,8 @@ class Tabular(Agent, Exports):
                 found["eval/value_error"] = np.abs(self.method.values() - self.truth)[self.met].max()
         best = self.method.policy(greedy=True).argmax(axis=1)
         shown = self.method.visited() & (self.met if self.dynamics is not None else True)
-        picture = draw(self.layout, self.method.values(), best, shown, f"{self.config.method}, {self.clock:,} steps")
+        title = f"{self.config.method} on {self.config.env.id}, {self.clock:,} {'sweeps' if isinstance(self.method, Planner) else 'steps'}"
+        picture = draw(self.layout, self.method.values(), best, shown, title)
         file = self.context.folder / "policy.png"
         if not file.exists():
             self.context.say(f"map of values and policy: {file}")

@@ -19,7 +19,7 @@ MONTE_CARLO = ("mc-first-visit", "mc-every-visit")
     build="agents.tabular.agent:Tabular",
     headline="eval/return_mean",
     goal="max",
-    clock="steps",
+    clock="steps or sweeps",
     summary="Tables of values: dynamic programming, Monte Carlo, TD(0), SARSA, Q-learning, Dyna-Q by --agent.method",
     description="Keeps a value for every state, or every state and action, and moves it towards what follows: by sweeps over a known "
     "transition model (value iteration, policy iteration), by returns of whole episodes (Monte Carlo), by the value of the "
@@ -29,7 +29,7 @@ MONTE_CARLO = ("mc-first-visit", "mc-every-visit")
     subject="env.id",
     tiny={"method": "dyna-q", "turn": 7, "planning_steps": 2, "epsilon_steps": 100, "lr_steps": 100},
     eval={"episodes": 100, "greedy": True},
-    run={"until": 200_000, "log_every": 2_000, "eval_every": 50_000, "save_every": 50_000},
+    run={"until": 100_000, "log_every": 2_000, "eval_every": 25_000, "save_every": 25_000},
 )
 @dataclass(frozen=True)
 class TabularConfig:
@@ -58,7 +58,7 @@ class TabularConfig:
     """Step size alpha at the beginning."""
     lr_end: float = 0.005
     """Step size from lr_steps on."""
-    lr_steps: int = 150_000
+    lr_steps: int = 75_000
     """Environment steps over which the step size falls linearly."""
     average: bool = False
     """Step size 1/n at the n-th update of an entry instead: the table holds plain averages."""
@@ -66,7 +66,7 @@ class TabularConfig:
     """Probability of a random action at the beginning; at random among the best otherwise."""
     epsilon_end: float = 0.1
     """Probability of a random action from epsilon_steps on, and in evaluations that are not greedy."""
-    epsilon_steps: int = 100_000
+    epsilon_steps: int = 50_000
     """Environment steps over which epsilon falls linearly."""
     initial_value: float = 0.0
     """What the table holds at first; above what can be reached it makes every action worth a try."""

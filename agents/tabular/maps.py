@@ -16,7 +16,7 @@ from envs import VectorEnv
 
 __all__ = ["Layout", "Panel", "draw", "layout"]
 
-GREY, INK = "#d9d9d9", "#333333"
+GREY, INK, WALL = "#d9d9d9", "#333333", "#cc3311"
 SMALL = 100  # cells of a panel with room for numbers
 
 
@@ -28,7 +28,7 @@ class Panel:
     """Numbers of states [H, W]."""
     title: str = ""
     letters: tuple[str, ...] = ()
-    """H strings of W letters for cells without an action; . and a blank are not drawn."""
+    """H strings of W letters for cells without an action, and S for the start; . is not drawn."""
     walls: tuple[tuple[int, int], ...] = ()
     """Cells (row, column) with a wall to the right of them."""
 
@@ -71,7 +71,7 @@ def layout(made: gymnasium.Env, env: VectorEnv) -> Layout:
         ]
         return Layout(tuple(panels), 4, _of(env, "↓↑→←PD"))
     if isinstance(world, CliffWalkingEnv):
-        letters = (*["." * 12] * 3, "." + "C" * 10 + "G")
+        letters = (*["." * 12] * 3, "S" + "C" * 10 + "G")
         return Layout((Panel(np.arange(48).reshape(4, 12), letters=letters),), 1, _of(env, "↑→↓←"))
     if isinstance(world, FrozenLakeEnv):
         letters = tuple("".join(letter.decode() for letter in line) for line in world.desc)
@@ -94,44 +94,50 @@ def draw(layout: Layout, values: np.ndarray, best: np.ndarray, shown: np.ndarray
     panels, columns = layout.panels, layout.columns
     lines = -(-len(panels) // columns)
     H, W = panels[0].states.shape
-    small = H * W <= SMALL
-    cell = min(0.62 if len(panels) <= 2 else 0.42, 8 / W)
-    figure = Figure(figsize=(columns * (W * cell + 0.5) + 1.3, lines * (H * cell + 0.5) + 0.5), dpi=130, layout="constrained")
+    numbers = len(panels) == 1 and H * W <= SMALL
+    cell = min(0.85 if numbers else 0.4, 10 / W)  # inches
+    labels = 0.35 if layout.rows else 0.1
+    size = columns * (W * cell + labels) + 1.1, lines * (H * cell + labels + 0.25) + 0.5
+    figure = Figure(figsize=size, dpi=120, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     inside = np.concatenate([values[panel.states[_seen(panel, shown)]] for panel in panels])
-    low, high = (inside.min(), inside.max()) if len(inside) else (0.0, 0.0)
+    low, high = (float(inside.min()), float(inside.max())) if len(inside) else (0.0, 0.0)
     high = high if high > low else low + 1
     for axis, panel in zip(axes, panels, strict=False):
         seen = _seen(panel, shown)
         image = axis.imshow(np.ma.masked_array(values[panel.states], ~seen), cmap="viridis", vmin=low, vmax=high)
         axis.set_facecolor(GREY)
         axis.set_title(panel.title, fontsize=9)
-        axis.set_xticks(range(W), layout.below or [""] * W, fontsize=8)
-        axis.set_yticks(range(H), layout.rows or [""] * H, fontsize=8)
-        axis.tick_params(length=0)
+        axis.set_xticks(range(W) if layout.below else [], layout.below, fontsize=8)
+        axis.set_yticks(range(H) if layout.rows else [], layout.rows, fontsize=8)
+        axis.set_xlabel(layout.axes[1], fontsize=9)
         axis.set_xticks(np.arange(W - 1) + 0.5, minor=True)
         axis.set_yticks(np.arange(H - 1) + 0.5, minor=True)
         axis.grid(which="minor", color="white", linewidth=0.8)
-        axis.tick_params(which="minor", length=0)
+        axis.tick_params(which="both", length=0)
         for (r, c), s in np.ndenumerate(panel.states):
+            letter = panel.letters[r][c] if panel.letters else "."
             if not seen[r, c]:
-                letter = panel.letters[r][c] if panel.letters else "."
-                axis.text(c, r, letter.replace(".", ""), ha="center", va="center", color=INK, fontsize=11, weight="bold")
+                axis.text(c, r, letter.strip("."), ha="center", va="center", color=INK, fontsize=13, weight="bold")
                 continue
-            bright = (values[s] - low) / (high - low) > 0.55
-            ink = "black" if bright else "white"
-            numbers = small and len(panels) == 1
-            axis.text(c, r - 0.12 * numbers, layout.symbols[best[s]], ha="center", va="center", color=ink, fontsize=12)
+            ink = "black" if (values[s] - low) / (high - low) > 0.55 else "white"
+            size_of_symbol = 17 if numbers and cell > 0.7 else 11
+            axis.text(
+                c, r - 0.1 * numbers, layout.symbols[best[s]], ha="center", va="center", color=ink, fontsize=size_of_symbol
+            )
             if numbers:
-                axis.text(c, r + 0.34, f"{values[s]:.3g}", ha="center", va="center", color=ink, fontsize=6.5)
+                axis.text(c, r + 0.35, f"{values[s]:.3g}", ha="center", va="center", color=ink, fontsize=8)
+            if letter == "S":
+                axis.text(c - 0.44, r - 0.42, "S", ha="left", va="top", color=ink, fontsize=8, weight="bold")
         for r, c in panel.walls:
-            axis.plot([c + 0.5, c + 0.5], [r - 0.5, r + 0.5], color="#cc3311", linewidth=2.5)
-    for i, axis in enumerate(axes[: len(panels)]):
-        axis.set_ylabel(layout.axes[0] if i % columns == 0 else "", fontsize=8)
-        axis.set_xlabel(layout.axes[1], fontsize=8)
-    figure.colorbar(image, ax=list(axes), fraction=0.05, pad=0.02).ax.tick_params(labelsize=8)
-    figure.suptitle(title, fontsize=10)
+            axis.plot([c + 0.5, c + 0.5], [r - 0.5, r + 0.5], color=WALL, linewidth=2.5, scalex=False, scaley=False)
+    for axis in axes[::columns]:
+        axis.set_ylabel(layout.axes[0], fontsize=9)
+    bar = figure.colorbar(image, ax=list(axes), fraction=0.05, pad=0.02)
+    bar.ax.tick_params(labelsize=8)
+    bar.set_label("value", fontsize=9)
+    figure.suptitle(title, fontsize=11)
     canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3].copy()
 

@@ -40,7 +40,7 @@ GLOSSARY = {
     "critic": "diagnostics of a GAN's discriminator or critic: outputs on real and fake, singular values",
     "optim": "the optimiser: gradient norm, learning rate",
     "time": "speed: steps per second, seconds elapsed",
-    "samples": "image grids from fixed noise",
+    "samples": "pictures of an evaluation: image grids from fixed noise, maps of a table of values",
     "video": "films of an evaluation episode",
 }
 """The first part of every tag, and what stands under it."""

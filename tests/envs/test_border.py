@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, Tuple
 
 from agents.rl.evaluate import NO_FILM, evaluate
 from core.errors import ForeignError, UsageError, told
@@ -19,6 +19,7 @@ from tests.envs.players import Stubborn
 
 THREE = Box(-1, 1, (3,), np.float32)
 BYTES = Box(0, 255, (3,), np.uint8)
+PAIR = Tuple((Discrete(4), Discrete(3, start=1)))
 
 
 class Told(gymnasium.Env):
@@ -36,6 +37,8 @@ class Told(gymnasium.Env):
         if "obs" in self.says and t >= self.says["at"]:
             return self.says["obs"]
         space = self.observation_space
+        if isinstance(space, Tuple):
+            return tuple(int(part.start) for part in space)
         return int(space.start) if isinstance(space, Discrete) else np.zeros(space.shape, space.dtype)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
@@ -101,6 +104,9 @@ SENTENCES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a state above": ({"space": Discrete(4), "obs": 4}, r"the state 4, which is outside Discrete\(4\)"),
     "a state below the start": ({"space": Discrete(4, start=3), "obs": np.int64(2)}, "the state 2, which is outside"),
+    "a part of a state outside": ({"space": PAIR, "obs": (3, 4)}, r"the state 4, which is outside Discrete\(3, start=1\)"),
+    "a state of too many parts": ({"space": PAIR, "obs": (3, 1, 1)}, "a row of 2 states is needed"),
+    "a number for a row of states": ({"space": PAIR, "obs": 3}, "the observation is 3; a row of 2 states is needed"),
     "half a state": ({"space": Discrete(4), "obs": 1.5}, "the observation is 1.5"),
     "a state that is nan": ({"space": Discrete(4), "obs": float("nan")}, "finite numbers are needed"),
     "nan": (
@@ -139,6 +145,8 @@ def test_what_does_not_fit_is_one_sentence(case: str, told_env) -> None:
         ({"space": Box(0, 1, (3,), bool), "obs": [1, 0, 1]}, [True, False, True], 1.0),
         ({"space": Discrete(4, start=3), "obs": np.array([5])}, 2, 1.0),
         ({"space": Discrete(4), "obs": True}, 1, 1.0),
+        ({"space": PAIR, "obs": (2, 3)}, 2 * 3 + 2, 1.0),  # row by row, each part counted from 0
+        ({"space": PAIR, "obs": np.array([3, 1])}, 9, 1.0),
         ({"reward": np.array([[2.5]])}, [0, 0, 0], 2.5),
         ({"reward": np.bool_(True)}, [0, 0, 0], 1.0),
         ({"reward": Fraction(1, 4)}, [0, 0, 0], 0.25),
