@@ -36,7 +36,7 @@ class AtariBank:
     last K pictures, raw [210, 160] uint8 grey, or, with `rgb`, the coloured screen [210, 160, 3] for filming."""
 
     first_state = 0
-    state_shape = ()
+    state_shape: tuple[int, ...] = ()
 
     def __init__(
         self,

@@ -52,7 +52,7 @@ class Tabular(Agent, Exports):
         made = instance(self.environment)
         self.dynamics = Dynamics.of(made, self.env, config.env.id)
         self.layout = layout(made, self.env)
-        self.most_steps = int(made.spec.max_episode_steps)  # type: ignore[union-attr]
+        self.most_steps = int(made.spec.max_episode_steps)
         made.close()
         self.rng = np.random.default_rng(child(context.seed, "learning"))
         self.method = self._method()
@@ -101,7 +101,9 @@ class Tabular(Agent, Exports):
             self.clock += self.config.turn
             return {"value/change": changes[-1], "value/mean": self.method.values().mean(), **self.method.scalars()}
         method, before = self.method, self.method.values().copy()
-        method.epsilon = linear(self.clock, self.config.epsilon_steps, self.config.epsilon_start, self.config.epsilon_end)
+        method.epsilon = linear(
+            self.clock, self.config.epsilon_steps, self.config.epsilon_start, self.config.epsilon_end
+        )
         method.lr = linear(self.clock, self.config.lr_steps, self.config.lr_start, self.config.lr_end)
         if self.A < 0:
             self.A = method.start(int(self.env.obs[0]))
@@ -145,7 +147,8 @@ class Tabular(Agent, Exports):
                 found["eval/value_error"] = np.abs(self.method.values() - self.truth)[self.met].max()
         best = self.method.policy(greedy=True).argmax(axis=1)
         shown = self.method.visited() & (self.met if self.dynamics is not None else True)
-        title = f"{self.config.method} on {self.config.env.id}, {self.clock:,} {'sweeps' if isinstance(self.method, Planner) else 'steps'}"
+        unit = "sweeps" if isinstance(self.method, Planner) else "steps"
+        title = f"{self.config.method} on {self.config.env.id}, {self.clock:,} {unit}"
         picture = draw(self.layout, self.method.values(), best, shown, title)
         file = self.context.folder / "policy.png"
         if not file.exists():

@@ -46,7 +46,9 @@ class Dynamics:
                     outcomes = told[s + first][env.actions[a]]
                     total = sum(probability for probability, *_ in outcomes)
                     if abs(total - 1) > 1e-6:
-                        raise ValueError(f"the probabilities of state {s + first} and action {env.actions[a]} sum to {total:g}")
+                        raise ValueError(
+                            f"the probabilities of state {s + first} and action {env.actions[a]} sum to {total:g}"
+                        )
                     for probability, following, reward, terminated in outcomes:
                         R[s, a] += probability * reward
                         if not terminated:

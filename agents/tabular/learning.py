@@ -8,6 +8,8 @@ action that S_ asks for is drawn before an update whose rule contains it and ret
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect
+from itertools import accumulate
 from typing import Any, Protocol, final
 
 import numpy as np
@@ -117,7 +119,7 @@ class Control(ABC):
         return epsilon / self.num_actions + (1 - epsilon) * best / best.sum(axis=1, keepdims=True)
 
     def visited(self) -> np.ndarray:
-        return self.N.any(axis=1)
+        return self.N.sum(axis=1) > 0
 
     def state(self) -> dict[str, Any]:
         return {"Q": self.Q, "N": self.N}
@@ -142,7 +144,8 @@ class MonteCarlo(Control):
         self.episode.append((S, A, R))
         if not done:
             return
-        Q, first = self.Q.values, {}
+        Q = self.Q.values
+        first: dict[tuple[int, int], int] = {}
         for t, (S, A, _) in enumerate(self.episode):
             first.setdefault((S, A), t)
         G = self.expectation(S_) if gamma else 0.0  # the book's 0, but where the episode was cut
@@ -279,7 +282,7 @@ class DoubleQLearning(Control):
         return (self.Q.values[S] + self.Q2.values[S]) / 2
 
     def visited(self) -> np.ndarray:
-        return (self.N + self.N2).any(axis=1)
+        return (self.N + self.N2).sum(axis=1) > 0
 
     def state(self) -> dict[str, Any]:
         return {**super().state(), "Q2": self.Q2, "N2": self.N2}
@@ -319,7 +322,9 @@ class Model:
     def __init__(self) -> None:
         self.seen: list[int] = []  # states, in the order of their first visit
         self.taken: dict[int, list[int]] = {}  # actions that were taken in each
-        self.counts: dict[tuple[int, int], dict[tuple[float, int, float], int]] = {}  # (S, A) -> (R, S', gamma) -> times
+        self.counts: dict[
+            tuple[int, int], dict[tuple[float, int, float], int]
+        ] = {}  # (S, A) -> (R, S', gamma) -> times
 
     def add(self, S: int, A: int, R: float, S_: int, gamma: float) -> None:
         """Count one step."""
@@ -337,11 +342,8 @@ class Model:
         S = self.seen[int(rng.random() * len(self.seen))]
         A = self.taken[S][int(rng.random() * len(self.taken[S]))]
         outcomes = self.counts[S, A]
-        left = rng.random() * sum(outcomes.values())
-        for outcome, times in outcomes.items():
-            left -= times
-            if left < 0:
-                break
+        drawn = int(rng.random() * sum(outcomes.values()))
+        outcome = list(outcomes)[bisect(list(accumulate(outcomes.values())), drawn)]
         return S, A, *outcome
 
     def state(self) -> dict[str, Any]:
@@ -354,7 +356,7 @@ class Model:
         return {"rows": np.array(rows, float).reshape(-1, 6)}  # S, A, R, S', gamma, times
 
     def load_state(self, tree: dict[str, Any]) -> None:
-        self.__init__()  # type: ignore[misc]
+        self.seen, self.taken, self.counts = [], {}, {}
         for S, A, R, S_, gamma, times in tree["rows"].tolist():
             self.add(int(S), int(A), R, int(S_), gamma)
             self.counts[int(S), int(A)][R, int(S_), gamma] = int(times)

@@ -56,9 +56,7 @@ def layout(made: gymnasium.Env, env: VectorEnv) -> Layout:
     symbols = tuple(str(action) for action in env.actions)
     if isinstance(world, BlackjackEnv):
         player, dealer = np.arange(21, 11, -1)[:, None], np.arange(1, 11)
-        panels = [
-            Panel((player * 11 + dealer) * 2 + ace, f"{'usable' if ace else 'no usable'} ace") for ace in (1, 0)
-        ]
+        panels = [Panel((player * 11 + dealer) * 2 + ace, f"{'usable' if ace else 'no usable'} ace") for ace in (1, 0)]
         rows, below = tuple(str(n) for n in range(21, 11, -1)), ("A", *(str(n) for n in range(2, 11)))
         return Layout(tuple(panels), 2, _of(env, "SH"), rows, below, ("player's sum", "dealer shows"))
     if isinstance(world, TaxiEnv):
@@ -124,7 +122,13 @@ def draw(layout: Layout, values: np.ndarray, best: np.ndarray, shown: np.ndarray
             ink = "black" if (values[s] - low) / (high - low) > 0.55 else "white"
             size_of_symbol = 17 if numbers and cell > 0.7 else 11
             axis.text(
-                c, r - 0.1 * numbers, layout.symbols[best[s]], ha="center", va="center", color=ink, fontsize=size_of_symbol
+                c,
+                r - 0.1 * numbers,
+                layout.symbols[best[s]],
+                ha="center",
+                va="center",
+                color=ink,
+                fontsize=size_of_symbol,
             )
             if numbers:
                 axis.text(c, r + 0.35, f"{values[s]:.3g}", ha="center", va="center", color=ink, fontsize=8)

@@ -46,8 +46,8 @@ class Planner(ABC):
     def state(self) -> dict[str, Any]:
         return {"V": self.V}
 
-    def load_state(self, tree: dict[str, Any]) -> None:
-        """The values are restored in place."""
+    def load_state(self, tree: dict[str, Any]) -> None:  # noqa: B027 - V is restored in place; others have more
+        """Take back what `state` told."""
 
 
 @final
@@ -56,7 +56,9 @@ class ValueIteration(Planner):
 
     def sweep(self) -> float:
         V, gamma = self.V.values, self.gamma
-        new = self.dynamics.backup(V, gamma).max(axis=1)  # V(s) <- max_a sum p(s', r | s, a) [r + gamma V(s')], eq. 4.10
+        new = self.dynamics.backup(V, gamma).max(
+            axis=1
+        )  # V(s) <- max_a sum p(s', r | s, a) [r + gamma V(s')], eq. 4.10
         change = np.abs(new - V).max()
         self.V.assign(new)
         return float(change)
@@ -78,7 +80,9 @@ class PolicyIteration(Planner):
 
     def sweep(self) -> float:
         V, gamma, s = self.V.values, self.gamma, np.arange(len(self.V.values))
-        new = self.dynamics.backup(V, gamma)[s, self.pi.values]  # V(s) <- sum p(s', r | s, pi(s)) [r + gamma V(s')], eq. 4.5
+        new = self.dynamics.backup(V, gamma)[
+            s, self.pi.values
+        ]  # V(s) <- sum p(s', r | s, pi(s)) [r + gamma V(s')], eq. 4.5
         change = np.abs(new - V).max()
         self.V.assign(new)
         if change < self.theta:
@@ -104,5 +108,3 @@ class PolicyIteration(Planner):
 
     def load_state(self, tree: dict[str, Any]) -> None:
         self.improvements, self.changed = tree["improvements"], tree["changed"]
-
-

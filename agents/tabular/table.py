@@ -10,7 +10,7 @@ __all__ = ["Table"]
 
 
 class Table:
-    """Values that are learned. What `core.checkpoint` calls a variable: the best checkpoint keeps it, a restore writes into it."""
+    """Values that are learned: to `core.checkpoint` a variable, which the best checkpoint keeps and a restore writes into."""
 
     def __init__(self, name: str, values: np.ndarray):
         self.name = name

@@ -119,7 +119,11 @@ def compared(policy: np.ndarray) -> dict[str, Any]:
         "agree": 200 - len(apart),
         "worth": worth(policy),
         "apart": [
-            {"state": list(state), "action": int(policy[state]), "loses": float(q[state].max() - q[state][policy[state]])}
+            {
+                "state": list(state),
+                "action": int(policy[state]),
+                "loses": float(q[state].max() - q[state][policy[state]]),
+            }
             for state in apart
         ],
     }
@@ -138,7 +142,9 @@ def measured(seed: int, folder: str) -> dict[str, Any]:
     policy = agent.method.policy(greedy=True).argmax(axis=1).reshape(32, 11, 2)[:22]
     agent.close()
     results = json.loads((run / "results.json").read_text())
-    return {"seed": seed, "clock": results["clock"]["value"], "minutes": results["wall_clock_seconds"] / 60} | compared(policy)
+    return {"seed": seed, "clock": results["clock"]["value"], "minutes": results["wall_clock_seconds"] / 60} | compared(
+        policy
+    )
 
 
 def layout(numbers: dict[str, Any]) -> list[Part]:
@@ -154,7 +160,14 @@ def layout(numbers: dict[str, Any]) -> list[Part]:
         ]
         for r in numbers["rows"]
     ]
-    columns = ["seed", "states of 200 as published", "worst difference loses", "exact worth of a game", "steps", "minutes"]
+    columns = [
+        "seed",
+        "states of 200 as published",
+        "worst difference loses",
+        "exact worth of a game",
+        "steps",
+        "minutes",
+    ]
     note = (
         f"Worth {spread([r['worth'] for r in numbers['rows']], '.4f')} over {len(rows)} seed{'s' * (len(rows) > 1)}; the "
         f"published policy has {numbers['published']:.4f}, which is the best there is. Computed from the rules, not played."

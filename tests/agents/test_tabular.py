@@ -194,7 +194,12 @@ def test_the_model_samples_states_actions_and_outcomes_as_the_book_says() -> Non
     drawn = [model.sample(rng) for _ in range(8_000)]
     share = {key: drawn.count(key) / len(drawn) for key in set(drawn)}
     # A state 1/2, of state 0 an action 1/2, of action 0 the outcomes by their counts 3 to 1.
-    wanted = {(0, 0, 1.0, 1, 0.9): 3 / 16, (0, 0, -1.0, 2, 0.0): 1 / 16, (0, 1, 5.0, 2, 0.9): 1 / 4, (2, 1, 7.0, 0, 0.9): 1 / 2}
+    wanted = {
+        (0, 0, 1.0, 1, 0.9): 3 / 16,
+        (0, 0, -1.0, 2, 0.0): 1 / 16,
+        (0, 1, 5.0, 2, 0.9): 1 / 4,
+        (2, 1, 7.0, 0, 0.9): 1 / 2,
+    }
     assert share.keys() == wanted.keys()
     for key, p in wanted.items():
         assert share[key] == pytest.approx(p, abs=5 * np.sqrt(p * (1 - p) / len(drawn)))
@@ -292,7 +297,9 @@ def test_a_sweep_of_value_iteration_by_hand() -> None:
 
 def test_policy_iteration_by_hand() -> None:
     made = PolicyIteration(coin_game(), GAMMA, theta=1e-9)
-    assert made.sweep() == 4 and made.values().tolist() == [1, 4] and made.improvements == 0  # under action 0 everywhere
+    assert (
+        made.sweep() == 4 and made.values().tolist() == [1, 4] and made.improvements == 0
+    )  # under action 0 everywhere
     assert made.sweep() == 0 and made.improvements == 1 and made.changed == 1
     assert made.chosen().tolist() == [1, 0]
     made.sweep()
@@ -406,7 +413,14 @@ def test_episodes_are_cut_where_nothing_else_ends_them(tmp_path: Path) -> None:
 def test_the_cliff(method: str, least: float, most: float, tmp_path: Path) -> None:
     """Example 6.6: Q-learning finds the shortest path, along the edge; SARSA one above it. 15 is the best for epsilon 0.1."""
     a = agent(
-        tmp_path, env="CliffWalking-v1", method=method, gamma=1.0, lr_start=0.5, lr_end=0.02, lr_steps=18_000, epsilon_start=0.1
+        tmp_path,
+        env="CliffWalking-v1",
+        method=method,
+        gamma=1.0,
+        lr_start=0.5,
+        lr_end=0.02,
+        lr_steps=18_000,
+        epsilon_start=0.1,
     )
     while a.clock < 20_000:
         a.step()
@@ -441,7 +455,7 @@ def test_every_environment_has_its_map(env_id: str, tmp_path: Path) -> None:
     _, height, width, channels = a.measures()["samples/policy"].shape
     assert channels == 3 and 200 < height < 1_500 and 200 < width < 2_000
     for panel in a.layout.panels:
-        assert (0 <= panel.states).all() and (panel.states < a.num_states).all()
+        assert (panel.states >= 0).all() and (panel.states < a.num_states).all()
         assert len(np.unique(panel.states)) == panel.states.size
     a.close()
 
@@ -470,7 +484,9 @@ agent = build(REGISTRY["tabular"], TabularConfig(), Context(seed=1, folder=Path(
 agent.step(), agent.measures(), evaluate(agent, 2, seed=1, greedy=True)
 print(sorted({"tensorflow", "keras"} & set(sys.modules)))
 """
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 @pytest.mark.parametrize(
@@ -481,7 +497,11 @@ print(sorted({"tensorflow", "keras"} & set(sys.modules)))
         ("CartPole-v1", {}, "needs numbered states and actions"),
         ("pongan/Walk-v0", {}, "needs numbered states and actions"),
         ("FrozenLake-v1", {"method": "policy-iteration", "gamma": 1.0}, "gamma is 1"),
-        ("FrozenLake-v1", {"exploring_starts": True}, "exploring_starts is for Monte Carlo, and method is 'q-learning'"),
+        (
+            "FrozenLake-v1",
+            {"exploring_starts": True},
+            "exploring_starts is for Monte Carlo, and method is 'q-learning'",
+        ),
         ("FrozenLake-v1", {"lr_start": 1.5}, "lr_start is 1.5"),
         ("FrozenLake-v1", {"n_step": 0}, "n_step is 0"),
         ("FrozenLake-v1", {"theta": 0.0}, "theta is 0"),

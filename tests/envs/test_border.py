@@ -104,7 +104,10 @@ SENTENCES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a state above": ({"space": Discrete(4), "obs": 4}, r"the state 4, which is outside Discrete\(4\)"),
     "a state below the start": ({"space": Discrete(4, start=3), "obs": np.int64(2)}, "the state 2, which is outside"),
-    "a part of a state outside": ({"space": PAIR, "obs": (3, 4)}, r"the state 4, which is outside Discrete\(3, start=1\)"),
+    "a part of a state outside": (
+        {"space": PAIR, "obs": (3, 4)},
+        r"the state 4, which is outside Discrete\(3, start=1\)",
+    ),
     "a state of too many parts": ({"space": PAIR, "obs": (3, 1, 1)}, "a row of 2 states is needed"),
     "a number for a row of states": ({"space": PAIR, "obs": 3}, "the observation is 3; a row of 2 states is needed"),
     "half a state": ({"space": Discrete(4), "obs": 1.5}, "the observation is 1.5"),
