@@ -21,9 +21,9 @@ MONTE_CARLO = ("mc-first-visit", "mc-every-visit")
     goal="max",
     clock="steps or sweeps",
     summary="Tables of values: dynamic programming, Monte Carlo, TD(0), SARSA, Q-learning, Dyna-Q by --agent.method",
-    description="Keeps a value for every state, or for every state and action, and moves it towards what follows: by sweeps over a known "
-    "transition model (value iteration, policy iteration), by returns of whole episodes (Monte Carlo), by the value of the "
-    "next step (TD(0), SARSA, Q-learning and their kin), or by steps that a learned model makes up (Dyna-Q). States and "
+    description="Keeps a value for every state, or every state and action, and moves it towards what follows: by sweeps over a "
+    "known transition model (value iteration, policy iteration), by returns of whole episodes (Monte Carlo), by the value of "
+    "the next step (TD(0), SARSA, Q-learning and their kin), or by steps that a learned model makes up (Dyna-Q). States and "
     "actions must be numbered.",
     paper="http://incompleteideas.net/book/the-book-2nd.html",
     subject="env.id",
