@@ -67,6 +67,7 @@ def layout(numbers: dict[str, Any]) -> list[Part]:
         worths, errors = [s["worth"] for s in seeds], [s["error"] for s in seeds]
         rows.append(
             [
+                method,
                 f"`{numbers[method]['words']}`",
                 ", ".join(f"{worth:.4f}" for worth in worths),
                 f"{max(errors):.1e}" if method in PLANNERS else f"{max(errors):.3f}",
@@ -75,7 +76,12 @@ def layout(numbers: dict[str, Any]) -> list[Part]:
                 "met" if min(worths) >= TARGET else "missed",
             ]
         )
-    columns = ["`python -m experiments.run`", "exact success probability, by seed", "largest error of a value"]
+    columns = [
+        "method",
+        "`python -m experiments.run`",
+        "exact success probability, by seed",
+        "largest error of a value",
+    ]
     columns += ["steps or sweeps", "CPU seconds", f">= {TARGET}"]
     note = (
         "The greedy policy within 100 steps, computed from env.P; the best there is for gamma 0.99 has 0.7402. Errors are those "
