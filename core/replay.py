@@ -36,7 +36,7 @@ class Batch:
     """Transitions over n steps: r_t = r_1 + gamma r_2 + ... + gamma^(k-1) r_k, k = n or fewer where the episode ended."""
 
     obs_tm1: np.ndarray  # [B, ...]
-    a_tm1: np.ndarray  # [B] int32
+    a_tm1: np.ndarray  # [B, ...] int32, or as `Replay` was told
     r_t: np.ndarray  # [B] float32
     discount_t: np.ndarray  # [B] float32: gamma^k, 0 where the episode terminated
     obs_t: np.ndarray  # [B, ...] k steps later; the episode's final observation where it ended
@@ -69,11 +69,14 @@ class Replay:
         alpha: float | None = None,
         path: Path | None = None,
         slack: int = 0,
+        action_shape: tuple[int, ...] = (),
+        action_dtype: Any = np.int32,
     ):
         """`shape`, `dtype` of one stored observation (one frame of a stack). `path` names the file; None keeps all in memory."""
         self.num_envs, self.stack, self.n_step, self.gamma, self.rng = num_envs, stack, n_step, gamma, rng
         self.shape, self.dtype, self.path = tuple(shape), np.dtype(dtype), path
         self.alpha = alpha
+        self._action_shape, self._action_dtype = tuple(action_shape), np.dtype(action_dtype)
         self.live = -(-capacity // num_envs)  # slots of an environment that count
         least = 4 * (stack + n_step)  # an end and a beginning of episodes fit in, and a transition beside them
         require(
@@ -90,7 +93,7 @@ class Replay:
 
     def _allocate(self) -> None:
         places = self.num_envs * self.slots
-        self._action = np.zeros(places, np.int32)
+        self._action = np.zeros((places, *self._action_shape), self._action_dtype)
         self._reward = np.zeros(places, np.float32)
         self._flags = np.zeros(places, np.uint8)
         self._tree = SumTree(places) if self.alpha is not None else None
@@ -131,7 +134,7 @@ class Replay:
     ) -> None:
         """Store one step of every environment.
 
-        obs [N, ...] is what the actions [N] were chosen on; final_obs [N, ...] what they led to, looked at where an episode
+        obs [N, ...] is what the actions [N, ...] were chosen on; final_obs [N, ...] what they led to, looked at where an episode
         ended, which is where the next `add` brings the first observation of another.
         """
         if self._frames is None:

@@ -1,7 +1,7 @@
 """Policies: from what a network says of each action to actions, their probability, and the function to export.
 
 A policy is a distribution of actions with parameters that a network gives for N observations: logits [N, A] of a `Categorical`,
-(mean [N, A], log std [A] or [N, A]) of a `Gaussian` and of a `SquashedGaussian`. Actors draw in numpy, where a small network has
+(mean [N, A], log std [A] or [N, A]) of a `Gaussian` and of a `SquashedGaussian`, u [N, A] of a `Deterministic`. Actors draw in numpy, where a small network has
 its mirror; what gradients go through is TensorFlow.
 """
 
@@ -20,7 +20,16 @@ from gymnasium.spaces import Box, Discrete
 from core.errors import UsageError
 from envs import VectorEnv
 
-__all__ = ["Categorical", "Gaussian", "Policy", "SquashedGaussian", "named", "policy_for", "takes_observations"]
+__all__ = [
+    "Categorical",
+    "Deterministic",
+    "Gaussian",
+    "Policy",
+    "SquashedGaussian",
+    "named",
+    "policy_for",
+    "takes_observations",
+]
 
 
 @dataclass(frozen=True)
@@ -176,9 +185,7 @@ class SquashedGaussian:
     @classmethod
     def of(cls, actions: Any, who: str, env_id: str) -> SquashedGaussian:
         """Return the policy for an action space; UsageError (naming the agent `who`) unless it is a vector with finite bounds."""
-        if not _is_vector(actions) or not (np.isfinite(actions.low).all() and np.isfinite(actions.high).all()):
-            raise UsageError(f"{who} needs a vector of actions with finite bounds; those of {env_id} are {actions}")
-        return cls(actions.low, actions.high)
+        return cls(*_bounds(actions, who, env_id))
 
     @property
     def num_actions(self) -> int:
@@ -203,7 +210,7 @@ class SquashedGaussian:
 
     def to_env(self, action: np.ndarray) -> np.ndarray:
         """Return the actions [N, A] stretched from -1 and 1 to the environment's bounds."""
-        return np.clip(self.low + 0.5 * (action + 1) * (self.high - self.low), self.low, self.high)
+        return _stretched(action, self.low, self.high)
 
     # TensorFlow
 
@@ -228,8 +235,54 @@ class SquashedGaussian:
             """The middle action [N, A] within its bounds; mean [N, A] and std [N, A] of the normals whose tanh is the policy."""
             mean, log_std = parameters(observation)
             std = tf.broadcast_to(tf.exp(tf.convert_to_tensor(log_std)), tf.shape(mean))
-            action = self.low + 0.5 * (tf.tanh(mean) + 1) * (self.high - self.low)
-            return {"action": tf.clip_by_value(action, self.low, self.high), "mean": mean, "std": std}
+            return {"action": _stretched(tf.tanh(mean), self.low, self.high), "mean": mean, "std": std}
+
+        return act
+
+
+@dataclass(frozen=True, eq=False)
+class Deterministic:
+    """a = mu(s) = tanh(u): one action between -1 and 1 for every observation (Silver et al., 2014; Lillicrap et al., 2016).
+
+    Parameters are u [N, A]. `to_env` stretches actions to the bounds, so noise that is added to them counts in half ranges.
+    """
+
+    low: np.ndarray
+    """[A]"""
+    high: np.ndarray
+    """[A]"""
+    dtype: ClassVar[type] = np.float32
+
+    @classmethod
+    def of(cls, actions: Any, who: str, env_id: str) -> Deterministic:
+        """Return the policy for an action space; UsageError (naming the agent `who`) unless it is a vector with finite bounds."""
+        return cls(*_bounds(actions, who, env_id))
+
+    @property
+    def num_actions(self) -> int:
+        """A, the components of an action, and how many numbers a network gives."""
+        return len(self.low)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one action: [A]."""
+        return self.low.shape
+
+    def greedy(self, u: np.ndarray) -> np.ndarray:
+        """Return tanh(u) [N, A], in numpy."""
+        return np.tanh(u)
+
+    def to_env(self, action: np.ndarray) -> np.ndarray:
+        """Return the actions [N, A] stretched from -1 and 1 to the environment's bounds."""
+        return _stretched(action, self.low, self.high)
+
+    def export(self, env: VectorEnv, parameters: Callable[[tf.Tensor], tf.Tensor]) -> Any:
+        """Return the function to export, for `parameters` from a batch of observations to u."""
+
+        @takes_observations(env)
+        def act(observation: tf.Tensor) -> dict[str, tf.Tensor]:
+            """The action [N, A] within its bounds."""
+            return {"action": _stretched(tf.tanh(parameters(observation)), self.low, self.high)}
 
         return act
 
@@ -271,6 +324,19 @@ def named(env: VectorEnv, action: tf.Tensor) -> tf.Tensor:
 
 def _is_vector(actions: Any) -> bool:
     return isinstance(actions, Box) and len(actions.shape) == 1 and np.issubdtype(actions.dtype, np.floating)
+
+
+def _bounds(actions: Any, who: str, env_id: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return low [A] and high [A] of a vector of actions; UsageError for any other space and for bounds that are infinite."""
+    if not _is_vector(actions) or not (np.isfinite(actions.low).all() and np.isfinite(actions.high).all()):
+        raise UsageError(f"{who} needs a vector of actions with finite bounds; those of {env_id} are {actions}")
+    return actions.low, actions.high
+
+
+def _stretched(action: Any, low: np.ndarray, high: np.ndarray) -> Any:
+    """Return actions [N, A], an array or a tensor, brought from -1 and 1 to low [A] and high [A]."""
+    clip = np.clip if isinstance(action, np.ndarray) else tf.clip_by_value
+    return clip(low + 0.5 * (action + 1) * (high - low), low, high)
 
 
 def _cumulative(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
