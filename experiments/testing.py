@@ -28,7 +28,7 @@ FOREIGN = (
     "tensorflow",
     "numpy",
 )  # packages (builtins: modules, functions) in which no plugin keeps a model
-COPIES = ("average", "target")  # attributes that hold copies of a network, which start equal to it
+COPIES = ("average", "target")  # ends of the names of attributes that hold copies of a network, which start equal to it
 
 
 def tiny(spec: Spec) -> Any:
@@ -102,7 +102,7 @@ def first_kernels(instance: Any) -> dict[str, np.ndarray]:
     copies = set()
     for path, model in _models(instance, "", set()):
         models.setdefault(id(model), (path, model))
-        if path.rpartition(".")[2] in COPIES:
+        if path.endswith(COPIES):
             copies.add(id(model))
     kernels: dict[str, np.ndarray] = {}
     for key, (path, model) in models.items():

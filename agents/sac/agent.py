@@ -98,11 +98,12 @@ class SAC(Agent, Exports):
         gradient = tape.gradient(J_Q, critics)
         self.critic_optimizer.apply(gradient, critics, clock)
 
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([v.value for v in actor])
+        phi = [v.value for v in actor]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:  # no gradient of the critics' weights
+            tape.watch(phi)
             a, log_pi = self.policy.reparameterize(self._parameters(s_t), noise_t)
-            J_pi = tf.reduce_mean(weight * (alpha * log_pi - tf.reduce_min(self.critics([s_t, a]), axis=0)))  # eq. 9
-        self.actor_optimizer.apply(tape.gradient(J_pi, [v.value for v in actor]), actor, clock)
+            J_pi = tf.reduce_mean(alpha * log_pi - tf.reduce_min(self.critics([s_t, a]), axis=0))  # eq. 9
+        self.actor_optimizer.apply(tape.gradient(J_pi, phi), actor, clock)
 
         H = -tf.reduce_mean(log_pi)
         if config.learn_temperature == "yes":  # J(alpha) = alpha (H - Hbar), eq. 18; d alpha / d log alpha = alpha

@@ -9,7 +9,7 @@ import numpy as np
 from agents.rl.off_policy import columns_of as columns
 from core.replay import Batch
 
-__all__ = ["Critic", "as_torch", "columns", "layers", "play", "random_batch", "stepped"]
+__all__ = ["Critic", "as_torch", "columns", "layers", "play", "random_batch", "same_layers", "stepped"]
 
 
 def play(a: Any, clock: int) -> dict[str, Any]:
@@ -46,6 +46,16 @@ def as_torch(weights: list[tuple[np.ndarray, np.ndarray]]) -> Any:
         linear.weight.data, linear.bias.data = torch.tensor(kernel.T).double(), torch.tensor(bias).double()
         parts += [linear, torch.nn.ReLU()]
     return torch.nn.Sequential(*parts[:-1])
+
+
+def same_layers(model: Any, network: Any, member: int | None = None) -> None:
+    """Assert that a model, or one member of a model of several, has the weights of a PyTorch network."""
+    linear = [m for m in network if hasattr(m, "weight")]
+    for (kernel, bias), m in zip(layers(model), linear, strict=True):
+        if member is not None:
+            kernel, bias = kernel[member], bias[member, 0]
+        np.testing.assert_allclose(kernel, m.weight.detach().numpy().T, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(bias, m.bias.detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
 class Critic:
