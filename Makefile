@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 $(PEERS): $(READY)
-	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,box2d,onnx,peers,ray]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,box2d,mujoco,onnx,peers,ray]'
 	@touch $@
 
 run: $(READY)  ## train an agent that wins at Pong: until its last hundred games are 18 points ahead, at most ten minutes
@@ -24,7 +24,7 @@ run: $(READY)  ## train an agent that wins at Pong: until its last hundred games
 test: $(READY)  ## unit and contract tests, on all cores
 	$(PY) -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-slow: $(PEERS)  ## learning runs, the long kill/resume tests, and what needs ray, onnx or the libraries that are measured beside this one
+slow: $(PEERS)  ## learning runs, the long kill/resume tests, and what needs mujoco, ray, onnx or the libraries that are measured beside this one
 	$(PY) -m pytest -m slow --timeout 7200
 
 check: $(READY) docs  ## ruff (lint and format), mypy, import-linter, the documentation

@@ -19,6 +19,7 @@ from envs.atari import AtariBank
 from envs.classic import ClassicBank
 from envs.config import FRAME_LIMIT, EnvConfig
 from envs.film import film
+from envs.mujoco import no_display, take_over_warnings
 from envs.vector import Bank, VectorEnv
 
 __all__ = ["instance", "limited", "make", "render_episode"]
@@ -73,12 +74,14 @@ def render_episode(
     """Play a `VectorEnv.last_episode` again and return its frames [T, H, W, 3] uint8, or None if it cannot be drawn.
 
     The film ends after `most_steps` steps and shows every `every`-th of them. Raises UsageError for pictures that are no film,
-    and whatever the environment's render() raises.
+    and for MuJoCo without a display to draw on, and whatever the environment's render() raises.
     """
     seed, actions = episode
     spec = _spec(config)
     if not _is_atari(spec) and not _renders(spec):
         return None
+    if _is_mujoco(spec) and (reason := no_display()):
+        raise UsageError(reason)
     frames: list[Any] = []
     if _is_atari(spec):
         config, game = _registered(config, spec)
@@ -102,9 +105,18 @@ def render_episode(
 
 def _renders(spec: EnvSpec) -> bool:
     """True when the environment can draw itself as RGB arrays."""
+    return "rgb_array" in getattr(_creator(spec), "metadata", {}).get("render_modes", [])
+
+
+def _creator(spec: EnvSpec) -> Any:
+    """Return the class or function that makes the environment."""
     entry = spec.entry_point
-    cls = gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
-    return "rgb_array" in getattr(cls, "metadata", {}).get("render_modes", [])
+    return gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
+
+
+def _is_mujoco(spec: EnvSpec) -> bool:
+    """True for environments on Gymnasium's own class for MuJoCo, of whatever package."""
+    return any(cls.__module__.startswith("gymnasium.envs.mujoco.") for cls in getattr(_creator(spec), "__mro__", ()))
 
 
 def _is_atari(spec: EnvSpec) -> bool:
@@ -149,10 +161,13 @@ def _instance(config: EnvConfig, spec: EnvSpec, **kwargs: str) -> Callable[[], g
 
     def build() -> gymnasium.Env:
         try:
+            _creator(spec)  # imports what it needs, before a model file is read
+            take_over_warnings()
             return gymnasium.make(spec, disable_env_checker=True, **kwargs)
         except gymnasium.error.DependencyNotInstalled as error:
             raise UsageError(
-                f"environment {config.id!r} needs a package: {error} (the extra pongan[box2d] has Box2D)"
+                f"environment {config.id!r} needs a package: {error} (the extras pongan[box2d] and pongan[mujoco] have Box2D "
+                "and MuJoCo)"
             ) from error
         except (UsageError, KeyboardInterrupt):
             raise
