@@ -20,6 +20,10 @@ def experiment(preset: str, flags: str, until: int, save: int, evaluate: int, lo
     return [preset, *flags.split(), *every.split()]
 
 
+SMALL = (  # the ring of the replay goes round
+    "--agent.env.id Pendulum-v1 --agent.hidden 16 16 --agent.batch 16 --agent.capacity 1500 --agent.learning-starts 300"
+    " --agent.burst 4 --eval.episodes 2"
+)
 SHORT = "--eval.episodes 4 --agent.hidden 32"
 ATARI = "--agent.env.id ALE/Pong-v5 --agent.env.actions 0 2 3 --eval.episodes 1 --agent.env.time-limit 300"
 SLOW = {
@@ -33,6 +37,9 @@ SLOW = {
         500,
     ),
     "a3c": experiment("a3c-cartpole", f"{SHORT} --agent.workers 1 --agent.turn 10", 30_000, 1_000, 10_000, 500),
+    "sac": experiment("sac", f"{SMALL} --agent.prioritised --agent.n-step 3", 9_000, 500, 4_000, 250),
+    "td3": experiment("td3", f"{SMALL} --agent.envs 2 --agent.replay-on-disk yes", 9_000, 500, 4_000, 250),
+    "ddpg": experiment("ddpg", SMALL, 9_000, 500, 4_000, 250),
     "pong-pg-fast": experiment("pong-pg-fast", "--eval.episodes 2", 40_000, 4_000, 15_000),
     "pong-pg-classic": experiment("policy-gradient", "--eval.episodes 2", 45_000, 4_000, 0),
     "actor-critic-atari": experiment("actor-critic", f"{ATARI} --agent.envs 4", 16_000, 800, 4_000, 200),
