@@ -36,7 +36,7 @@ class DDPGConfig(OffPolicyConfig):
     critic_optimizer: OptimizerConfig = OptimizerConfig("adam", lr=1e-3, epsilon=1e-8)
     """Optimiser of the critic; its clock counts environment steps. The paper adds weight_decay 1e-2."""
     noise: Literal["ou", "normal"] = "ou"
-    """Noise on actions that explore: an Ornstein-Uhlenbeck process, which begins at 0 in every episode, or independent normals."""
+    """Noise on actions that explore: an Ornstein-Uhlenbeck process that begins each episode at 0, or independent normals."""
     sigma: float = 0.2
     """Standard deviation of the noise's step; the range of actions is 2."""
     theta: float = 0.15

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -49,7 +49,9 @@ class Experience:
         self.observations = Observations.of(self.env.observation_space, who, in_blocks=False)
         if self.observations.kind == "pixels":
             shown = list(self.observations.seen)
-            raise UsageError(f"{who} needs observations that are vectors; those of {config.env.id} are pictures {shown}")
+            raise UsageError(
+                f"{who} needs observations that are vectors; those of {config.env.id} are pictures {shown}"
+            )
         self.num_inputs = self.observations.shape[0]  # D
         num_actions = int(np.prod(self.env.action_space.shape or ()))
         size = config.capacity * self.num_inputs * 4
@@ -110,7 +112,7 @@ class Experience:
         """Make the updates that are due: one for every `update_every` steps since `learning_starts`, `burst` at a time."""
         config = self.config
         K = (self.clock - config.learning_starts) // config.update_every - self.updates
-        if K < config.burst:
+        if config.burst > K:
             return
         batch = self.replay.sample(config.batch, K, linear(self.clock, config.beta_steps, config.beta, 1.0))
         errors = learn(batch, K)
@@ -237,10 +239,10 @@ def follow(target: keras.Model, model: keras.Model, tau: float) -> None:
 
 
 def columns_of(batch: Batch) -> list[np.ndarray]:
-    """Return the columns of transitions for `Updates`: s_tm1, a_tm1, s_t and r_t, discount_t, weight side by side, each [K B, width]."""
+    """Return the columns of transitions for `Updates`, each [K B, width]: s_tm1, a_tm1, s_t, and r_t, discount_t, weight in one."""
     return [batch.obs_tm1, batch.a_tm1, batch.obs_t, np.stack([batch.r_t, batch.discount_t, batch.weight], axis=1)]
 
 
-def scalars_of(names: Sequence[str], figures: Sequence[np.ndarray]) -> Mapping[str, np.ndarray]:
+def scalars_of(names: Sequence[str], figures: Sequence[np.ndarray]) -> dict[str, Any]:
     """Return figures, a list of [K, F], by name; empty before the first update."""
     return dict(zip(names, np.concatenate(figures, axis=0).T, strict=True)) if figures else {}

@@ -1,8 +1,8 @@
 """Policies: from what a network says of each action to actions, their probability, and the function to export.
 
 A policy is a distribution of actions with parameters that a network gives for N observations: logits [N, A] of a `Categorical`,
-(mean [N, A], log std [A] or [N, A]) of a `Gaussian` and of a `SquashedGaussian`, u [N, A] of a `Deterministic`. Actors draw in numpy, where a small network has
-its mirror; what gradients go through is TensorFlow.
+(mean [N, A], log std [A] or [N, A]) of a `Gaussian` and of a `SquashedGaussian`, u [N, A] of a `Deterministic`. Actors draw in
+numpy, where a small network has its mirror; what gradients go through is TensorFlow.
 """
 
 from __future__ import annotations

@@ -91,7 +91,9 @@ class SAC(Agent, Exports):
         alpha = tf.exp(tf.convert_to_tensor(self.log_alpha))
 
         a_next, log_pi_next = self.policy.reparameterize(self._parameters(s_next), noise_next)  # [B, A], [B]
-        y = r_t + discount_t * (tf.reduce_min(self.target([s_next, a_next]), axis=0) - alpha * log_pi_next)  # [B], eq. 3
+        y = r_t + discount_t * (
+            tf.reduce_min(self.target([s_next, a_next]), axis=0) - alpha * log_pi_next
+        )  # [B], eq. 3
         with tf.GradientTape() as tape:
             q = self.critics([s_t, a_t])  # [2, B]
             J_Q = tf.reduce_sum([tf.reduce_mean(weight * squared_error(q[i], y)) for i in range(2)])  # eq. 5

@@ -21,8 +21,8 @@ ADAM = OptimizerConfig("adam", lr=3e-4, epsilon=1e-8)
     goal="max",
     clock="environment steps",
     summary="Soft actor-critic (SAC) for continuous actions, with a learned temperature",
-    description="Learns a stochastic policy that is paid for its entropy besides the reward, by the gradient of the smaller of two "
-    "critics with respect to the action. A temperature weighs the entropy, and is learned so that it stays at a target.",
+    description="Learns a stochastic policy that is paid for its entropy besides the reward, by the gradient of the smaller of "
+    "two critics with respect to the action. A temperature weighs the entropy, and is learned so that it stays at a target.",
     paper="https://arxiv.org/abs/1812.05905",
     subject="env.id",
     tiny=TINY,

@@ -69,11 +69,12 @@ class TD3(Agent, Exports):
 
         scalars = self.experience.play(self._explore, self.policy.to_env, learn)
         self.clock = self.experience.clock
-        if figures:
-            scalars |= scalars_of(STATS, figures)
-            losses = scalars["loss/policy"][-(first + 1) % self.config.policy_delay :: self.config.policy_delay]
-            scalars = {**scalars, "loss/policy": losses} if len(losses) else scalars
-        return scalars
+        measured = scalars_of(STATS, figures)
+        if measured:  # the policy's loss of the updates at which it moved
+            d = self.config.policy_delay
+            moved = measured.pop("loss/policy")[-(first + 1) % d :: d]
+            measured |= {"loss/policy": moved} if len(moved) else {}
+        return scalars | measured
 
     def _minibatch(
         self,

@@ -18,8 +18,8 @@ from core.plugin import register
     goal="max",
     clock="environment steps",
     summary="Twin delayed DDPG (TD3) for continuous actions",
-    description="Learns a deterministic policy by the gradient of a critic with respect to the action. The smaller of two critics, "
-    "asked at a noisy action of the target policy, gives the targets, and the policy moves at every second update only.",
+    description="Learns a deterministic policy by the gradient of a critic with respect to the action. The smaller of two "
+    "critics, asked at a noisy action of the target policy, gives the targets, and the policy moves at every second update only.",
     paper="https://arxiv.org/abs/1802.09477",
     subject="env.id",
     tiny=TINY,

@@ -114,7 +114,7 @@ def test_actions_reach_the_environment_within_its_own_bounds() -> None:
     a = agent(env=EnvConfig("Pendulum-v1"), learning_starts=1_000)
     seen: list[np.ndarray] = []
     step = a.experience.env.step
-    a.experience.env.step = lambda action: seen.append(action) or step(action)  # type: ignore
+    a.experience.env.step = lambda action: seen.append(action) or step(action)  # type: ignore[assignment, func-returns-value]
     play(a, 400)
     actions = np.concatenate(seen)
     assert np.abs(actions).max() <= 2 and np.abs(actions).max() > 1.9
@@ -141,7 +141,10 @@ def test_it_learns_a_continuous_walk() -> None:
     ("flags", "says"),
     [
         ({"temperature": 0.0}, "temperature is 0; it must be above 0"),
-        ({"env": EnvConfig("CartPole-v1")}, "sac needs a vector of actions with finite bounds; those of CartPole-v1 are"),
+        (
+            {"env": EnvConfig("CartPole-v1")},
+            "sac needs a vector of actions with finite bounds; those of CartPole-v1 are",
+        ),
         ({"env": EnvConfig("ALE/Pong-v5")}, "sac needs observations that are vectors"),
         ({"learning_starts": 1}, "learning_starts is 1; it must be at least 2"),
         ({"hidden": ()}, "hidden is empty"),

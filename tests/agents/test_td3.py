@@ -116,7 +116,10 @@ def test_it_learns_a_continuous_walk() -> None:
     [
         ({"policy_delay": 0}, "policy_delay is 0; it must be at least 1"),
         ({"target_noise": -1.0}, "target_noise is -1; it must be 0 or more"),
-        ({"env": EnvConfig("CartPole-v1")}, "td3 needs a vector of actions with finite bounds; those of CartPole-v1 are"),
+        (
+            {"env": EnvConfig("CartPole-v1")},
+            "td3 needs a vector of actions with finite bounds; those of CartPole-v1 are",
+        ),
     ],
 )
 def test_wrong_settings_get_one_sentence(flags: dict[str, Any], says: str) -> None:

@@ -74,7 +74,7 @@ def test_actions_are_random_before_learning_starts_and_the_policys_after() -> No
 
 
 def test_n_step_targets_stop_at_a_time_limit_and_go_on_from_its_last_observation() -> None:
-    """Walk is cut off after 20 steps and never ends: 3 steps of reward, 2 and 1 before the limit, and always a value after them."""
+    """Walk is cut off after 20 steps and never ends: 3 steps of reward, fewer before the limit, and always a value."""
     e = experience(n_step=3, gamma=0.5, learning_starts=10, capacity=400, turn=1)
     rewards, seen, finals = [], [], []
     step = e.env.step
@@ -134,7 +134,9 @@ def test_it_goes_on_exactly(where: str, tmp_path: Path) -> None:
 
 def test_critics_side_by_side_are_perceptrons_that_share_nothing() -> None:
     critics = critic_networks(2, 3, 2, (5, 4), seed=1)
-    kernels = {f"{v.path} {i}": np.array(v)[i] for v in critics.trainable_variables for i in range(2) if "kernel" in v.path}
+    kernels = {
+        f"{v.path} {i}": np.array(v)[i] for v in critics.trainable_variables for i in range(2) if "kernel" in v.path
+    }
     assert_independent(kernels)
     rng = np.random.default_rng(0)
     s, a = rng.normal(size=(7, 3)).astype(np.float32), rng.normal(size=(7, 2)).astype(np.float32)
