@@ -48,7 +48,7 @@ class DDPG(Agent, Exports):
         self.actor_optimizer = make_optimizer(config.actor_optimizer, self.actor.trainable_variables)
         self.critic_optimizer = make_optimizer(config.critic_optimizer, self.critic.trainable_variables)
         self.mirror = Mirror([self.actor])
-        self.updates = Updates(self._minibatch, [D, A, D, 3], len(STATS), self.mirror, config.batch)
+        self.updates = Updates(self._minibatch, [D, A, D, 3], len(STATS), self.mirror, config)
         (self.noise,) = self.memory(config.envs)  # [N, A]
         self.clock = 0
 

@@ -156,15 +156,16 @@ class Updates:
         widths: Sequence[int],
         figures: int,
         mirror: Mirror,
-        batch: int,
+        config: OffPolicyConfig,
     ):
         """`minibatch(*columns, number, clock)` makes one update and returns its errors [B] and figures [F]; columns are
         [B, width], the `number` [] int64 of the update counts from 1, the `clock` [] int64 is that of the step sizes."""
-        self.batch, self.mirror = batch, mirror
+        self.batch, self.mirror = config.batch, mirror
+        batch, in_float32 = config.batch, keras.mixed_precision.dtype_policy().compute_dtype == "float32"
 
         @tf.function(
             input_signature=[tf.TensorSpec((None, batch, sum(widths)), tf.float32), tf.TensorSpec((2,), tf.int64)],
-            jit_compile=keras.mixed_precision.dtype_policy().compute_dtype == "float32",  # XLA multiplies no bfloat16
+            jit_compile=config.jit == "yes" or (config.jit == "auto" and in_float32),
         )
         def updates(rows: tf.Tensor, counters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             K = tf.shape(rows)[0]
@@ -239,7 +240,7 @@ def follow(target: keras.Model, model: keras.Model, tau: float) -> None:
 
 
 def columns_of(batch: Batch) -> list[np.ndarray]:
-    """Return the columns of transitions for `Updates`, each [K B, width]: s_tm1, a_tm1, s_t, and r_t, discount_t, weight in one."""
+    """Return columns [K B, width] of transitions for `Updates`: s_tm1, a_tm1, s_t, and r_t, discount_t and weight in one."""
     return [batch.obs_tm1, batch.a_tm1, batch.obs_t, np.stack([batch.r_t, batch.discount_t, batch.weight], axis=1)]
 
 

@@ -60,6 +60,8 @@ class OffPolicyConfig:
     """Exponent of the importance weights at the start; it rises linearly to 1."""
     beta_steps: int = 1_000_000
     """Environment steps until beta is 1."""
+    jit: Literal["auto", "yes", "no"] = "auto"
+    """Compile updates with XLA; auto: in float32, since XLA multiplies no bfloat16 on a CPU."""
     turn: int = 16
     """Steps per environment between two returns to the launcher."""
 

@@ -53,7 +53,7 @@ class SAC(Agent, Exports):
         self.critic_optimizer = make_optimizer(config.optimizer, self.critics.trainable_variables)
         self.alpha_optimizer = make_optimizer(config.optimizer, [self.log_alpha])
         self.mirror = Mirror([self.actor])
-        self.updates = Updates(self._minibatch, [D, A, D, 3, A, A], len(STATS), self.mirror, config.batch)
+        self.updates = Updates(self._minibatch, [D, A, D, 3, A, A], len(STATS), self.mirror, config)
         self.noise = np.random.default_rng(child(context.seed, "noise"))
         self.clock = 0
 

@@ -49,7 +49,7 @@ class TD3(Agent, Exports):
         self.actor_optimizer = make_optimizer(config.optimizer, self.actor.trainable_variables)
         self.critic_optimizer = make_optimizer(config.optimizer, self.critics.trainable_variables)
         self.mirror = Mirror([self.actor])
-        self.updates = Updates(self._minibatch, [D, A, D, 3, A], len(STATS), self.mirror, config.batch)
+        self.updates = Updates(self._minibatch, [D, A, D, 3, A], len(STATS), self.mirror, config)
         self.noise = np.random.default_rng(child(context.seed, "noise"))
         self.clock = 0
 
