@@ -2,8 +2,8 @@
 
     python -m experiments.benchmarks.continuous_speed [--seconds 12] [--rounds 3] [--only sac]
 
-The same sizes on both sides, the peers' defaults: two hidden layers of 256, batches of 256, Adam, one environment, an update after
-every step, Pendulum-v1. Each measurement is a process of its own, interleaved, and begins after 300 updates. The peers are
+The same sizes on both sides, the peers' defaults: two hidden layers of 256, batches of 256, Adam, one environment, an update
+after every step, Pendulum-v1. Each measurement is a process of its own, interleaved, and begins after 300 updates. The peers are
 Stable-Baselines3 (the extra `peers`) and its JAX version SBX (`pip install sbx-rl`); the ratio is to SBX, the faster one.
 """
 
@@ -91,8 +91,8 @@ def layout(measured: dict[str, Any]) -> list[Part]:
         cells.append(f"{statistics.median(ratios):.2f}" if ratios else "")
         rows.append([*cells, f">= {TARGETS[kind]:g}" if kind in TARGETS else ""])
     note = (
-        f"{protocol(measured)}, after {WARM} updates; two hidden layers of 256, batches of 256, an update every environment step, "
-        "Pendulum-v1."
+        f"{protocol(measured)}, after {WARM} updates; two hidden layers of 256, batches of 256, an update every environment "
+        "step, Pendulum-v1."
     )
     return [Table(["agent", "what", "steps/s, median", "over SBX", "target"], rows), note]
 
