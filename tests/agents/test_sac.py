@@ -103,7 +103,7 @@ def test_greedy_actions_are_the_middle_and_drawn_ones_are_not() -> None:
     a = agent()
     obs, rng = np.array([[0.3], [-2.0]], np.float32), np.random.default_rng(0)
     mean, _ = a._forward(obs)
-    np.testing.assert_allclose(a.act(obs, (), rng, greedy=True)[0], np.tanh(mean), rtol=1e-5)
+    np.testing.assert_allclose(a.act(obs, (), rng, greedy=True)[0], np.tanh(mean), atol=1e-6)
     drawn = a.act(obs, (), rng, greedy=False)[0]
     assert (np.abs(drawn) <= 1).all() and not np.allclose(drawn, np.tanh(mean))
     for mirrored, traced in zip(a._forward(obs), a._parameters(obs), strict=True):
