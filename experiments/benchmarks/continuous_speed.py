@@ -4,7 +4,7 @@
 
 The same sizes on both sides, the peers' defaults: two hidden layers of 256, batches of 256, Adam, one environment, an update
 after every step, Pendulum-v1. Each measurement is a process of its own, interleaved, and begins after 300 updates. The peers are
-Stable-Baselines3 (the extra `peers`) and its JAX version SBX (`pip install sbx-rl`); the ratio is to SBX, the faster one.
+Stable-Baselines3 and SBX, its JAX version (the extra `peers`); the ratio is to SBX, the faster one.
 """
 
 from __future__ import annotations
