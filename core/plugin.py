@@ -2,7 +2,7 @@
 
 A plugin is two things: a frozen configuration dataclass under `@register(...)`, in a module that imports no TensorFlow, and a
 final class named by `build`, constructed as `Plugin(config, context)`, which inherits from `Agent` or `Generator` and from the
-abilities that it has beyond them: `Draws`, `DrawsText`, `Exports`. Nothing else is inherited.
+abilities that it has beyond them: `Draws`, `DrawsText`, `Embeds`, `Exports`. Nothing else is inherited.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = [
     "Context",
     "Draws",
     "DrawsText",
+    "Embeds",
     "Exports",
     "Generator",
     "Placed",
@@ -106,7 +107,7 @@ class Agent(Plugin):
 
 
 class Generator(Plugin):
-    """Learns a distribution. What it can make of it is an ability: `Draws`, `DrawsText`."""
+    """Learns from data. What it can make of them is an ability: `Draws`, `DrawsText`, `Embeds`."""
 
     @abstractmethod
     def evaluate(self) -> Mapping[str, Any]:
@@ -116,6 +117,11 @@ class Generator(Plugin):
         how the numbers were made.
         """
 
+    @property
+    def pictures(self) -> Mapping[str, Callable[[int, int], Any]]:
+        """What the verb `sample` can draw beside samples: name -> function (n, seed) -> images [N, H, W, C] uint8."""
+        return {}
+
 
 class Draws(ABC):
     """An ability: pictures out of nothing."""
@@ -123,11 +129,6 @@ class Draws(ABC):
     @abstractmethod
     def sample(self, n: int, seed: int = 0) -> Any:
         """Return n pictures [n, H, W, C] uint8."""
-
-    @property
-    def pictures(self) -> Mapping[str, Callable[[int, int], Any]]:
-        """What else the verb `sample` can draw: name -> function (n, seed) -> images [N, H, W, C] uint8."""
-        return {}
 
 
 class DrawsText(ABC):
@@ -145,6 +146,17 @@ class DrawsText(ABC):
     def captions(self) -> Sequence[str]:
         """Captions that `sample` draws in turn, for pictures whose captions are kept beside them; () where it draws without."""
         return ()
+
+
+class Embeds(ABC):
+    """An ability: vectors of pictures, for distances between sets of them."""
+
+    @abstractmethod
+    def extractor(self) -> Any:
+        """Return the Keras model that `export` saves as extractor.keras: [B, H, W, C] float32 in [0, 1] -> features [B, D].
+
+        It consists of Keras's own layers, so that it is read without this package.
+        """
 
 
 class Exports(ABC):

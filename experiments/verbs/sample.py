@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from core.disk import check_output
 from core.errors import UsageError, nearest, require
-from core.plugin import Draws, DrawsText
+from core.plugin import Draws, DrawsText, Generator
 from core.unreadable import UNREADABLE
 from experiments.launcher.drawing import Drawn, batches, opened
 from experiments.launcher.experiment import StoredRun
@@ -120,9 +120,9 @@ def draw(run: StoredRun, flags: Flags) -> tuple[Any, str]:
     """
     spec, name = run.spec, flags.name
     with opened(run, flags.weights) as (plugin, which), reported(spec, run.path.absolute(), "sample"):
-        drawn: dict[str, Callable[[int, int], Any]] = {}
-        if isinstance(plugin, Draws):
-            drawn = {"samples": plugin.sample, **plugin.pictures}
+        assert isinstance(plugin, Generator)
+        drawn: dict[str, Callable[[int, int], Any]] = {"samples": plugin.sample} if isinstance(plugin, Draws) else {}
+        drawn |= plugin.pictures
         if flags.text is not None:
             if not isinstance(plugin, DrawsText):
                 raise UsageError(f"{spec.name} reads no text; leave --text out")
