@@ -18,7 +18,7 @@ import numpy as np
 import tyro
 
 from core.errors import UsageError
-from core.plugin import Exports, Spec
+from core.plugin import Embeds, Exports, Spec
 from experiments.launcher.events import read_scalars, read_texts
 from experiments.launcher.experiment import StoredRun
 from experiments.launcher.folder import RunFolder
@@ -28,6 +28,7 @@ from experiments.launcher.strangers import close, reported
 __all__ = ["Flags", "NoConversion", "concrete_functions", "example_inputs", "main", "save"]
 
 TOLERANCE = 1e-5  # between the live model and the saved one, relative to the largest output
+EXTRACTOR = "extractor.keras"
 ONNX_TOLERANCE = 5e-3  # of another runtime that rounds differently: one of a picture's 256 levels
 BATCH, SIDE = 2, 16  # of example inputs: the batch, and every other axis that is free
 
@@ -40,7 +41,8 @@ class NoConversion(UsageError):
 class Flags:
     """Save a run's model as a SavedModel that needs TensorFlow and nothing of ours, with a model card beside it.
 
-    The saved model is loaded again and compared with the live one before its folder appears.
+    The saved model is loaded again and compared with the live one before its folder appears. A model that embeds pictures is
+    saved as extractor.keras too, which --model.extractor takes.
     """
 
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])]
@@ -73,8 +75,9 @@ def main(run: StoredRun, flags: Flags) -> None:
         with reported(spec, place, "export"):
             functions = dict(plugin.exportable())
             concrete = concrete_functions(functions, spec)
+            extractor = plugin.extractor() if isinstance(plugin, Embeds) else None
         try:
-            converted, apart, failure = _write(place, folder, spec, which, functions, concrete, flags.onnx)
+            converted, apart, failure = _write(place, folder, spec, which, functions, concrete, flags.onnx, extractor)
         except (OSError, tf.errors.OpError) as error:
             reason = error.strerror if isinstance(error, OSError) else error.message
             raise UsageError(f"{flags.out!r} cannot be written: {reason}") from error
@@ -83,7 +86,7 @@ def main(run: StoredRun, flags: Flags) -> None:
     for name, function in concrete.items():
         print(f"{name}: {_listed(_inputs(function))} -> {_listed(function.structured_outputs)}")
     for name, difference in converted.items():
-        print(f"{name}.onnx, equal within {difference:.1g}")
+        print(f"{name}, equal within {difference:.1g}")
     print(f"{which} as a SavedModel, equal to the live model within {apart:.1g}: {flags.out}")
     if failure is not None:
         raise UsageError(f"{failure}; the SavedModel is in {flags.out!r}, without ONNX") from failure
@@ -97,8 +100,9 @@ def _write(
     functions: Mapping[str, Any],
     concrete: Mapping[str, Any],
     onnx: bool,
+    extractor: Any = None,
 ) -> tuple[dict[str, float], float, NoConversion | None]:
-    """Write `folder`, whole or not at all; return the differences of the ONNX files and of the SavedModel.
+    """Write `folder`, whole or not at all; return the differences of the other files by name, and of the SavedModel.
 
     Where ONNX fails the SavedModel is written all the same, and the failure is returned.
     """
@@ -112,14 +116,16 @@ def _write(
         apart = _difference(concrete, temporary)
         shutil.copy(path / "config.yaml", temporary / "config.yaml")
         try:
-            converted = (
-                {name: _to_onnx(name, function, temporary) for name, function in concrete.items()} if onnx else {}
-            )
+            if extractor is not None:
+                converted[EXTRACTOR] = _to_keras(extractor, temporary / EXTRACTOR)
+            for name, function in concrete.items() if onnx else ():
+                converted[f"{name}.onnx"] = _to_onnx(name, function, temporary)
         except NoConversion as error:
             failure = error
             for file in temporary.glob("*.onnx"):
                 file.unlink()
-        differences = {"SavedModel": apart} | {f"{name}.onnx": value for name, value in converted.items()}
+                converted.pop(file.name, None)
+        differences = {"SavedModel": apart} | converted
         (temporary / "README.md").write_text(_card(path, spec, which, functions, concrete, differences))
         temporary.rename(folder)
     finally:
@@ -191,6 +197,19 @@ def _difference(concrete: Mapping[str, Any], folder: Path) -> float:
                 )
             largest = max(largest, apart)
     return largest
+
+
+def _to_keras(model: Any, target: Path) -> float:
+    """Save a model of pictures, load it as measures do, and return how far its features are from the live ones."""
+    from core.metrics.features import Extractor
+
+    model.save(target)
+    images = np.random.default_rng(0).integers(256, size=(BATCH, *model.input_shape[1:])).astype(np.uint8)
+    live = np.asarray(model(images.astype(np.float32) / 255, training=False)).reshape(BATCH, -1)
+    apart = _apart(live, Extractor(str(target))(images))
+    if not apart <= TOLERANCE:
+        raise UsageError(f"the saved {target.name} gives features {apart:.3g} apart from the live model's")
+    return apart
 
 
 def _to_onnx(name: str, function: Any, folder: Path) -> float:
@@ -286,6 +305,15 @@ def _card(
             f'outputs = model.signatures["{name}"]({call})',
             "```",
             "",
+            *(
+                [
+                    f"`{EXTRACTOR}` is the same as a Keras model, pictures [N, H, W, C] in [0, 1] to features; "
+                    f"`--model.extractor path/to/this/folder/{EXTRACTOR}` compares pictures by it.",
+                    "",
+                ]
+                if EXTRACTOR in apart
+                else []
+            ),
             "| signature | inputs | outputs | what |",
             "| --- | --- | --- | --- |",
             *rows,
