@@ -57,7 +57,7 @@ class ViewConfig:
     tiny={"data.source": "digits", "features": 3, "width": 2, "hidden": 8, "batch": 8, "held_out": 0.02},
     distributed=True,
     lr_find=RangeTest("loss/total", "optimizer"),
-    run={"until": 2_000, "log_every": 50, "eval_every": 500, "save_every": 500},
+    run={"until": 1_000, "log_every": 50, "eval_every": 500, "save_every": 500},
 )
 @dataclass(frozen=True)
 class FeaturesConfig:
@@ -74,9 +74,9 @@ class FeaturesConfig:
     """Numbers in a vector of features."""
     network: Literal["cnn", "mlp"] = "cnn"
     """cnn: a 3x3 convolution and a maximum over 2x2 a level, until the smaller side has at most 4 pixels; mlp: dense layers."""
-    width: int = 32
+    width: int = 16
     """Filters of the first level; each further one has twice as many, at most 8 times as many (cnn)."""
-    hidden: int = 256
+    hidden: int = 128
     """Units of a hidden dense layer."""
     layers: int = 2
     """Hidden dense layers of mlp; cnn has one."""

@@ -3,7 +3,7 @@
 One update, x ~ data with identities y (labels, or the picture's own number), v and v' random views:
 
     labels       W, U <- Adam(grad E[-log softmax(U f(v(x)))_y])
-    siamese      W <- Adam(grad E[contrastive loss of (f(v(x_i)), f(v'(x_i'))) and (f(v(x_i)), f(v'(x_j')))]), y_j may differ from y_i
+    siamese      W <- Adam(grad E[sum_j contrastive loss of (f(v(x_i)), f(v'(x_j')))]), together where y_i = y_j
     triplet      W <- Adam(grad E[max(0, |f(v(x_i)) - f(v'(x_i'))|^2 - |f(v(x_i)) - f(v'(x_n'))|^2 + m)]), n semi-hard, y_n not y_i
     autoencoder  W, U <- Adam(grad E[(g(f(v(x))) - v(x))^2])
 
@@ -136,16 +136,18 @@ class Features(Generator, Embeds, Exports):
         return [loss, tf.reduce_mean(tf.cast(tf.argmax(logits, axis=1) != y, tf.float32))]
 
     def _of_pairs(self, f: tf.Tensor, others: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
-        """Return the contrastive loss over as many pairs that belong together as others, and over either kind alone.
+        """Return the contrastive loss, the sum over an anchor's pairs with the whole batch, mean over anchors; and its two parts.
 
-        f [b, F] are this replica's rows, others [B, F] the other pictures of the whole batch: row i belongs to row i and is set
-        against row i + 1.
+        f [b, F] are this replica's anchors, others [B, F] the other pictures of the whole batch.
         """
-        margin = self.config.margin_of(self.method)
-        same = share(y == tf.roll(y, -1, axis=0))  # [b], false but for a label or picture that comes twice in a row
-        together = tf.reduce_mean(contrastive(f, share(others), tf.ones_like(same), margin))
-        apart = tf.reduce_mean(contrastive(f, share(tf.roll(others, -1, axis=0)), same, margin))
-        return [0.5 * (together + apart), together, apart]
+        b, B = tf.shape(f)[0], tf.shape(others)[0]
+        same = share(y)[:, None] == y  # [b, B], true on the batch's diagonal
+        left, right = tf.repeat(f, B, axis=0), tf.tile(others, (b, 1))  # [b B, F]
+        loss = contrastive(left, right, tf.reshape(same, [-1]), self.config.margin_of(self.method))
+        loss, same = tf.reshape(loss, (b, B)), tf.cast(same, tf.float32)
+        together = tf.reduce_mean(tf.reduce_sum(same * loss, axis=1))
+        apart = tf.reduce_mean(tf.reduce_sum((1.0 - same) * loss, axis=1))
+        return [together + apart, together, apart]
 
     def _of_triplets(self, f: tf.Tensor, others: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
         """Return the triplet loss with semi-hard negatives from the whole batch, and the share of triplets that have a loss.

@@ -262,15 +262,16 @@ def test_triplets_of_one_identity_have_no_loss(labelled: DataConfig, context: Co
     assert float(violations) == pytest.approx((apart < 0.2).mean())
 
 
-def test_pairs_are_set_against_their_neighbours(labelled: DataConfig, context: Context) -> None:
+def test_every_anchor_is_paired_with_the_whole_batch(labelled: DataConfig, context: Context) -> None:
     with Features(FeaturesConfig(labelled, method="siamese", margin=2.0, **SMALL), context) as model:
         f = tf.constant([[0.0] * 8, [1.0] + [0.0] * 7, [0.0] * 8])
         others = tf.constant([[0.5] + [0.0] * 7, [1.0] + [0.0] * 7, [0.0] * 8])
-        # together: D = 0.5, 0, 0. apart, of margin 2: row 0 and other 1, D 1; row 1 and other 2, D 1; rows 2 and 0 are of one kind, D 0.5
-        total, together, apart = model._of_pairs(f, others, tf.constant([4, 5, 4]))
-    assert float(together) == pytest.approx(0.125 / 3)
-    assert float(apart) == pytest.approx((0.5 + 0.5 + 0.125) / 3, rel=1e-5)
-    assert float(total) == pytest.approx((0.125 + 1.125) / 6, rel=1e-5)
+        total, together, apart = (float(v) for v in model._of_pairs(f, others, tf.constant([4, 5, 4])))
+    # D of the rows to 0.5, 1 and 0: (0.5, 1, 0), (0.5, 0, 1), (0.5, 1, 0); rows 0 and 2 are of one kind, D^2 / 2 = 0.125 and 0
+    assert together == pytest.approx((0.125 + 0 + 0 + 0.125 + 0) / 3)
+    # row 0 and other 1: (2 - 1)^2 / 2; row 1 and others 0, 2: 1.5^2 / 2, 1^2 / 2; row 2 and other 1: 0.5
+    assert apart == pytest.approx((0.5 + 1.125 + 0.5 + 0.5) / 3, rel=1e-5)
+    assert total == pytest.approx(together + apart)
 
 
 @pytest.mark.parametrize(
