@@ -28,7 +28,9 @@ def nearest(x: np.ndarray, among: np.ndarray, k: int = 1) -> np.ndarray:
     Raises ValueError for rows of another length and for fewer than k of them.
     """
     if x.ndim != 2 or among.ndim != 2 or x.shape[1] != among.shape[1] or not 1 <= k <= len(among):
-        raise ValueError(f"{k} nearest of {list(among.shape)} to {list(x.shape)}; [M, D] and [N, D] with M >= k are needed")
+        raise ValueError(
+            f"{k} nearest of {list(among.shape)} to {list(x.shape)}; [M, D] and [N, D] with M >= k are needed"
+        )
     # Around their mean: of vectors that are long beside their differences float32 would keep little.
     x, among = (a.astype(np.float32) - among.mean(axis=0, dtype=np.float32) for a in (x, among))
     own = np.einsum("md,md->m", among, among)

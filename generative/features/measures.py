@@ -47,12 +47,13 @@ def scatter(points: np.ndarray, labels: np.ndarray, held_out: int) -> np.ndarray
     figure = Figure(figsize=(SIDE / 100, SIDE / 100), dpi=100)
     canvas = FigureCanvasAgg(figure)
     axis = figure.add_axes((0, 0, 1, 1))
-    axis.scatter(*points[held_out:].T, s=9, c=colours[held_out:], alpha=0.6, linewidths=0)
-    axis.scatter(*points[:held_out].T, s=26, c=colours[:held_out], edgecolors="black", linewidths=0.6)
+    x, y = points.T
+    axis.scatter(x[held_out:], y[held_out:], s=9, c=colours[held_out:], alpha=0.6, linewidths=0)
+    axis.scatter(x[:held_out], y[:held_out], s=26, c=colours[:held_out], edgecolors="black", linewidths=0.6)
     for number, label in enumerate(classes[:100]):
-        middle = np.median(points[numbers == number], axis=0)
+        middle = np.median(points[numbers == number], axis=0)  # [2]
         box = {"boxstyle": "circle", "facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.15}
-        axis.text(*middle, str(label), fontsize=17 if few else 9, weight="bold", ha="center", va="center", bbox=box)
+        axis.text(middle[0], middle[1], str(label), fontsize=17 if few else 9, weight="bold", ha="center", va="center", bbox=box)
     axis.set(xticks=[], yticks=[])
     axis.margins(BORDER)
     for spine in axis.spines.values():

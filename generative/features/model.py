@@ -4,7 +4,7 @@ One update, x ~ data with identities y (labels, or the picture's own number), v 
 
     labels       W, U <- Adam(grad E[-log softmax(U f(v(x)))_y])
     siamese      W <- Adam(grad E[sum_j contrastive loss of (f(v(x_i)), f(v'(x_j')))]), together where y_i = y_j
-    triplet      W <- Adam(grad E[max(0, |f(v(x_i)) - f(v'(x_i'))|^2 - |f(v(x_i)) - f(v'(x_n'))|^2 + m)]), n semi-hard, y_n not y_i
+    triplet      W <- Adam(grad E[max(0, |f(v(x_i)) - f(v'(x_i'))|^2 - |f(v(x_i)) - f(v'(x_n'))|^2 + m)]), n semi-hard
     autoencoder  W, U <- Adam(grad E[(g(f(v(x))) - v(x))^2])
 
 x' is x itself, or another picture of its label.
@@ -80,8 +80,8 @@ class Features(Generator, Embeds, Exports):
         )
         seed = child(context.seed, "network")
         self.body = make_body(data.shape, config, seed, unit=self.method == "triplet")
-        self.classifier = make_classifier(config, len(self.classes), seed) if self.method == "labels" else None
-        self.decoder = make_decoder(data.shape, config, seed) if self.method == "autoencoder" else None
+        self.classifier: Any = make_classifier(config, len(self.classes), seed) if self.method == "labels" else None
+        self.decoder: Any = make_decoder(data.shape, config, seed) if self.method == "autoencoder" else None
         models = [model for model in (self.body, self.classifier, self.decoder) if model is not None]
         self.variables = [variable for model in models for variable in model.trainable_variables]
         self.optimizer = make_optimizer(config.optimizer, self.variables)
@@ -180,9 +180,9 @@ class Features(Generator, Embeds, Exports):
     def evaluate(self) -> Mapping[str, Any]:
         """Return how often a held-out picture's nearest neighbour is of its label, or its own view, and pictures.
 
-        eval/same_label: the nearest among the pictures learned from; eval/same_picture: a view of a held-out picture finds it among
-        all held-out ones; eval/nearest, the headline: the former where there are labels, else the latter. eval/accuracy: of the
-        classifier; eval/dimensions: (sum l)^2 / sum l^2 of the covariance's eigenvalues l, 1 where all features lie on a line.
+        eval/same_label: the nearest among the pictures learned from; eval/same_picture: a view of a held-out picture finds it
+        among all held-out ones; eval/nearest, the headline: the former where there are labels, else the latter. eval/accuracy: of
+        the classifier; eval/dimensions: how many the features fill, see `dimensions`.
         """
         (images, y), (known, y_known) = _examples(self.test, MEASURED), _examples(self.train, SEARCHED)
         f, f_known = self.embed(images), self.embed(known)
@@ -199,9 +199,9 @@ class Features(Generator, Embeds, Exports):
         what = "same_label" if y is not None else "same_picture"
         return measured | {
             "eval/nearest": measured[f"eval/{what}"],
-            "eval/protocol": f"method {self.method}, {self.config.features} features; nearest is {what}; same_label: the nearest in "
-            f"Euclidean distance of {len(f_known):,} pictures learned from; same_picture: a random view among {len(f):,} pictures; "
-            f"{self.test.protocol}, held out of {len(self.train) + len(self.test):,}",
+            "eval/protocol": f"method {self.method}, {self.config.features} features; nearest is {what}; same_label: the nearest "
+            f"in Euclidean distance of {len(f_known):,} pictures learned from; same_picture: a random view among {len(f):,} "
+            f"pictures; {self.test.protocol}, held out of {len(self.train) + len(self.test):,}",
             **{f"samples/{name}": draw(DRAWN[name], 0) for name, draw in self.pictures.items()},
         }
 
@@ -288,7 +288,7 @@ class _Batches:
 
 
 def _classes(data: Pictures, context: Context) -> np.ndarray:
-    """Return the labels there are, in order, none where the data have none; the run's record knows those of data that are gone."""
+    """Return the labels there are, in order, none where there are none; the run's record knows those of data that are gone."""
     record = Record(context.folder)
     if data.labels is not None:
         classes = np.unique(data.labels)

@@ -28,7 +28,9 @@ def make_body(shape: tuple[int, ...], config: FeaturesConfig, seed: int, *, unit
     h = layers.Rescaling(2.0, offset=-1.0)(x)
     if config.network == "cnn":
         for level in range(len(levels(shape)) - 1):
-            h = layers.Conv2D(_filters(config, level), 3, padding="same", activation="relu", kernel_initializer=make())(h)
+            h = layers.Conv2D(_filters(config, level), 3, padding="same", activation="relu", kernel_initializer=make())(
+                h
+            )
             h = layers.MaxPooling2D(2, padding="same")(h)
     h = layers.Flatten()(h)
     for _ in range(config.layers if config.network == "mlp" else 1):
@@ -53,8 +55,8 @@ def make_decoder(shape: tuple[int, ...], config: FeaturesConfig, seed: int) -> k
     for _ in range(config.layers if config.network == "mlp" else 1):
         h = layers.Dense(config.hidden, "relu", kernel_initializer=make())(h)
     if config.network == "mlp":
-        size = shape[0] * shape[1] * shape[2]
-        y = layers.Reshape(shape)(layers.Dense(size, kernel_initializer=make(), dtype="float32")(h))
+        numbers = shape[0] * shape[1] * shape[2]
+        y = layers.Reshape(shape)(layers.Dense(numbers, kernel_initializer=make(), dtype="float32")(h))
         return keras.Model(f, y, name="decoder")
     *larger, deepest = levels(shape)
     filters = _filters(config, len(larger) - 1)

@@ -39,7 +39,8 @@ def test_triplet_by_hand() -> None:
 
 
 def test_triplet_gradients_are_2_n_minus_p_and_their_like() -> None:
-    a, p, n = (tf.Variable([[1.0, 2.0], [0.0, 0.0]]), tf.Variable([[0.0, 1.0], [1.0, 0.0]]), tf.Variable([[1.0, 1.0], [9.0, 0.0]]))
+    a, p = tf.Variable([[1.0, 2.0], [0.0, 0.0]]), tf.Variable([[0.0, 1.0], [1.0, 0.0]])
+    n = tf.Variable([[1.0, 1.0], [9.0, 0.0]])
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(triplet(a, p, n))  # 2 - 1 + 0.2, and one beyond the margin
     by_a, by_p, by_n = tape.gradient(loss, (a, p, n))

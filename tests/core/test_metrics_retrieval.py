@@ -23,7 +23,9 @@ def test_nearest_is_an_exhaustive_search(monkeypatch: pytest.MonkeyPatch) -> Non
     np.testing.assert_array_equal(nearest(x, among, 4), distances.argsort(axis=1)[:, :4])
 
 
-@pytest.mark.parametrize(("x", "among", "k"), [((2, 3), (4, 2), 1), ((2, 3), (4, 3), 5), ((2, 3), (4, 3), 0), ((3,), (4, 3), 1)])
+@pytest.mark.parametrize(
+    ("x", "among", "k"), [((2, 3), (4, 2), 1), ((2, 3), (4, 3), 5), ((2, 3), (4, 3), 0), ((3,), (4, 3), 1)]
+)
 def test_what_has_no_neighbours(x: tuple, among: tuple, k: int) -> None:
     with pytest.raises(ValueError, match="nearest of"):
         nearest(np.zeros(x), np.zeros(among), k)

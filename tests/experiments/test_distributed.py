@@ -43,6 +43,8 @@ GAN_CLS = (*GAN_CLS, "--model.reduced", 4, "--model.eval-pictures", 8, "--model.
 GAN_CLS = (*GAN_CLS, "--model.encoder", "alongside", "--model.gan-int", 1, "--model.r1", 1.0)
 ENCODERS = "--model.encoder-optimizer"
 GAN_CLS = (*GAN_CLS, f"{ENCODERS}.max-grad-norm", 0.1, f"{ENCODERS}.epsilon", 1e-2)
+FEATURES = ("features", "--model.data.source", "digits", "--model.batch", 16, "--model.features", 4, "--model.width", 4)
+FEATURES = (*FEATURES, "--model.hidden", 8)
 SRGAN = ("srgan", "--model.blocks", 1, "--model.width", 4, "--model.ends", 3, "--model.d-width", 1, "--model.crop", 64)
 SRGAN = (*SRGAN, "--model.batch", 4, "--model.stage-one", 4, "--model.stage-two", 4, "--model.eval-side", 48)
 # With seed 1 the outputs of D for fakes cancel to a mean of 0.1, of which 1e-5 is less than rounding leaves.
@@ -109,8 +111,23 @@ def test_dcgan_on_two_workers_is_dcgan(tmp_path: Path) -> None:
         GAN_CLS,
         SRGAN,
         (*SRGAN, "--model.adversarial", "relativistic"),
+        FEATURES,
+        (*FEATURES, "--model.method", "siamese"),
+        (*FEATURES, "--model.method", "triplet"),
     ],
-    ids=["vae", "wgan-gp", "wgan-sn", "rasgan", "rahinge", "gan-cls", "srgan", "esrgan"],
+    ids=[
+        "vae",
+        "wgan-gp",
+        "wgan-sn",
+        "rasgan",
+        "rahinge",
+        "gan-cls",
+        "srgan",
+        "esrgan",
+        "labels",
+        "siamese",
+        "triplet",
+    ],
 )
 def test_others_on_two_workers(model: tuple, tmp_path: Path) -> None:
     check_two_workers(model, tmp_path)
@@ -142,7 +159,7 @@ def test_a_signal_to_one_worker_saves_and_stops_both_and_both_resume(tmp_path: P
     [
         (
             ("dqn", "--run.strategy", "mirrored"),
-            "'dqn' is an agent, and agents train on one device; dcgan, gan-cls, ragan, srgan, vae, wgan can be",
+            "'dqn' is an agent, and agents train on one device; dcgan, features, gan-cls, ragan, srgan, vae, wgan can be",
         ),
         (("vae", "--run.strategy", "mirored"), "mirored"),
     ],
@@ -157,7 +174,7 @@ def test_a_model_that_does_not_share_its_batch_says_so(cli, tmp_path: Path, monk
     alone = dataclasses.replace(catalogue().plugins["vae"], distributed=False)
     monkeypatch.setitem(catalogue().plugins, "vae", alone)
     code, _, err = cli("run", "vae", "--run.strategy", "mirrored", "--run.folder", tmp_path / "runs")
-    assert code == 2 and "'vae' is not made for several devices; dcgan, gan-cls" in " ".join(err.split())
+    assert code == 2 and "'vae' is not made for several devices; dcgan, features, gan-cls" in " ".join(err.split())
     assert not (tmp_path / "runs").exists()
 
 

@@ -74,7 +74,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         state |= state["game"].state() if "game" in state else {}
         for node in (
             state[key]
-            for key in ("model", "theta", "G", "T", "decoder", "encoder", "average")
+            for key in ("model", "theta", "G", "T", "decoder", "encoder", "average", "body")
             if state.get(key) is not None
         ):
             for v in getattr(node, "trainable_variables", [node]):
@@ -167,6 +167,10 @@ def check_model(plugin: Any, functions: dict[str, Any]) -> None:
     if "upscale" in functions:
         picture = np.random.default_rng(0).integers(256, size=(1, 20, 24, 3)).astype(np.uint8)
         assert_same_pictures(functions["upscale"](tf.constant(picture))["upscaled"][0], plugin._upscale(picture[0]))
+        return
+    if "embed" in functions:
+        images = np.random.default_rng(0).integers(256, size=(5, *plugin.train.shape)).astype(np.uint8)
+        np.testing.assert_allclose(functions["embed"](tf.constant(images))["features"], plugin.embed(images), atol=1e-5)
         return
     noise = tf.random.stateless_normal((5, plugin.config.latent), [7, -1])
     if hasattr(plugin, "draw"):

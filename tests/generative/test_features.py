@@ -1,4 +1,4 @@
-"""Feature extractors: views, networks for any size, the methods' updates, learning on stripes, and the file that GANs compare by."""
+"""Feature extractors: views, networks for any size, the methods' updates, learning on small fakes, the file that GANs compare by."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from PIL import Image
 
 from core.errors import UsageError
 from core.metrics.features import Extractor
+from core.optim.config import OptimizerConfig
 from core.plugin import Context
 from experiments.launcher.catalogue import catalogue
 from experiments.testing import check_contract
@@ -33,7 +34,7 @@ KEY = tf.constant([1, 0], tf.int64)
 
 
 def stripes(count: int = 240) -> tuple[np.ndarray, np.ndarray]:
-    """Return pictures [N, 16, 16, 1] of stripes in four directions, anywhere, of any width and strength, and the directions [N]."""
+    """Return pictures [N, 16, 16, 1] of stripes in four directions, of any place, width and strength, and the directions [N]."""
     rng = np.random.default_rng(0)
     directions = rng.integers(4, size=count)
     y, x = np.mgrid[:16, :16]
@@ -79,7 +80,9 @@ def test_a_view_without_changes_is_the_picture() -> None:
 
 def test_the_key_alone_determines_a_view() -> None:
     x = pictures(4, 16, 16, 3)
-    once, again, other = (np.asarray(views(x, tf.constant([1, at], tf.int64), ViewConfig(erase=0.5), True)) for at in (0, 0, 1))
+    once, again, other = (
+        np.asarray(views(x, tf.constant([1, at], tf.int64), ViewConfig(erase=0.5), True)) for at in (0, 0, 1)
+    )
     np.testing.assert_array_equal(once, again)
     assert np.abs(once - other).max() > 0.1
     assert once.min() >= 0 and once.max() <= 1
@@ -180,7 +183,9 @@ def test_pictures_of_the_plane() -> None:
     rng = np.random.default_rng(0)
     points, labels = rng.normal(size=(60, 2)), rng.integers(12, size=60)
     drawn = scatter(points, labels, 20)
-    assert drawn.dtype == np.uint8 and drawn.shape == (900, 900, 3) and len(np.unique(drawn.reshape(-1, 3), axis=0)) > 12
+    assert (
+        drawn.dtype == np.uint8 and drawn.shape == (900, 900, 3) and len(np.unique(drawn.reshape(-1, 3), axis=0)) > 12
+    )
     assert scatter(points, np.zeros(60, int), 20).shape == drawn.shape
     images = np.full((3, 10, 20, 1), 7, np.uint8)
     shown = thumbnails(np.array([[0.0, 0.0], [1.0, 1.0], [0.001, 0.0]]), images)
@@ -211,43 +216,57 @@ def test_every_method_keeps_the_contract(settings: dict[str, Any], tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("settings", "measure", "least"),
-    [
-        ({}, "eval/same_label", 0.95),
-        ({"method": "siamese", "together": "labels"}, "eval/same_label", 0.95),
-        ({"method": "triplet", "together": "labels"}, "eval/same_label", 0.95),
-        ({"method": "siamese"}, "eval/same_picture", 0.5),
-        ({"method": "triplet"}, "eval/same_picture", 0.5),
-    ],
-    ids=str,
+    "settings", [{}, {"method": "siamese", "together": "labels"}, {"method": "triplet", "together": "labels"}], ids=str
 )
-def test_learning_on_stripes(
-    settings: dict[str, Any], measure: str, least: float, labelled: DataConfig, context: Context
-) -> None:
+def test_labels_are_learned(settings: dict[str, Any], labelled: DataConfig, context: Context) -> None:
+    """Stripes of one direction, whose pixels have nothing in common, become neighbours."""
     config = FeaturesConfig(labelled, held_out=0.2, views=replace(STILL, shift=0.1, light=0.1), **SMALL, **settings)
     with Features(config, context) as model:
-        before = model.evaluate()[measure]
+        before = model.evaluate()["eval/same_label"]
         for _ in range(150):
             model.step()
-        after = model.evaluate()[measure]
-    assert before < least - 0.1 and after >= least, (before, after)
+        after = model.evaluate()["eval/same_label"]
+    assert before < 0.85 and after >= 0.95, (before, after)
 
 
-def test_an_autoencoder_learns_to_reconstruct(labelled: DataConfig, context: Context) -> None:
-    config = FeaturesConfig(labelled, method="autoencoder", views=STILL, network="mlp", **SMALL)
+@pytest.mark.parametrize("method", ["siamese", "triplet"])
+def test_views_are_learned(method: Any, tmp_path: Path, context: Context) -> None:
+    """Blotches are known again, shifted and in another light, of which the first features know a part only."""
+    coarse = np.random.default_rng(0).integers(256, size=(240, 4, 4, 1)).astype(np.uint8)
+    np.savez(tmp_path / "blotches.npz", images=coarse.repeat(4, axis=1).repeat(4, axis=2))
+    data, changes = DataConfig(f"npz:{tmp_path / 'blotches.npz'}"), replace(STILL, shift=0.15, rotate=15, light=0.4)
+    fast = OptimizerConfig(lr=5e-3)
+    config = FeaturesConfig(data, method=method, held_out=0.2, views=changes, optimizer=fast, **SMALL)
     with Features(config, context) as model:
-        for _ in range(300):
+        before = model.evaluate()
+        for _ in range(200):
+            model.step()
+        after = model.evaluate()
+    assert before["eval/nearest"] == before["eval/same_picture"]  # there are no labels
+    assert after["eval/same_picture"] >= before["eval/same_picture"] + 0.15, (before["eval/same_picture"], after)
+
+
+def test_an_autoencoder_learns_to_reconstruct(context: Context) -> None:
+    fast = OptimizerConfig(lr=1e-2)
+    config = FeaturesConfig(
+        DataConfig("digits"), method="autoencoder", views=STILL, network="mlp", optimizer=fast, **SMALL
+    )
+    with Features(config, context) as model:
+        for _ in range(200):
             loss = float(model.step()["loss/total"])
-        drawn = model.reconstructions(6).astype(float) / 255
-        images = model.test.reference(6) / 255
-    np.testing.assert_array_equal(drawn[:, :16], images)
-    assert loss < 0.5 * images.var() and np.square(drawn[:, 16:] - images).mean() < 0.6 * images.var()
+        drawn = model.reconstructions(100).astype(float) / 255
+        images = model.test.reference(100) / 255
+    np.testing.assert_array_equal(drawn[:, :8], images)
+    assert loss < 0.5 * images.var() and np.square(drawn[:, 8:] - images).mean() < 0.5 * images.var()
 
 
 def test_what_belongs_together_has_one_label(labelled: DataConfig, context: Context) -> None:
     with Features(FeaturesConfig(labelled, method="triplet", together="labels", **SMALL), context) as model:
         x, other, y = model.stream.next()
-        labels = {image.tobytes(): label for image, label in zip(model.train.rows_at(np.arange(216)), model.train.labels, strict=True)}
+        labels = {
+            image.tobytes(): label
+            for image, label in zip(model.train.rows_at(np.arange(216)), model.train.labels, strict=True)
+        }
     of_x, of_other = ([labels[image.tobytes()] for image in batch] for batch in (x, other))
     assert of_x == of_other == (10 * y).tolist() and not np.array_equal(x, other)
 
@@ -321,8 +340,19 @@ def test_a_folder_of_pictures_becomes_an_extractor_of_dcgan(cli, folder: Path, t
     signature = tf.saved_model.load(str(out)).signatures["embed"]
     np.testing.assert_allclose(extractor(images), signature(image=tf.constant(images))["features"], atol=1e-5)
 
-    gan = ("--model.extractor", out / "extractor.keras", "--model.eval-samples", 8, "--model.latent", 3, "--model.width", 2)
-    code, _, err = cli("run", "dcgan", *data, *gan, "--model.batch", 4, "--run.until", 2, "--run.folder", tmp_path / "dcgan")
+    gan = (
+        "--model.extractor",
+        out / "extractor.keras",
+        "--model.eval-samples",
+        8,
+        "--model.latent",
+        3,
+        "--model.width",
+        2,
+    )
+    code, _, err = cli(
+        "run", "dcgan", *data, *gan, "--model.batch", 4, "--run.until", 2, "--run.folder", tmp_path / "dcgan"
+    )
     assert code == 0, err
     trained = only_run(tmp_path / "dcgan")
     measured = json.loads((trained / "results.json").read_text())["evaluation"]

@@ -14,6 +14,7 @@ GAN = (
     *(*DIGITS, "--model.batch", 16, "--model.latent", 8, "--model.width", 4),
     *("--model.eval-samples", 100, "--model.ema", 0.99),
 )
+EXTRACTOR = ("--model.batch", 16, "--model.features", 8, "--model.width", 4, "--model.hidden", 16)
 RUN = (
     "--run.save-every",
     20,
@@ -31,6 +32,11 @@ RUNS: dict[str, Any] = {
         ("ragan", *GAN, "--model.norm", "spectral", "--model.r1", 1, *RUN, "--run.until", 500),
         "critic/sigma_max",
     ),
+    "features": (("features", *DIGITS, *EXTRACTOR, *RUN, "--run.until", 500), "loss/error"),
+    "features of triplets": (
+        ("features", *DIGITS, *EXTRACTOR, "--model.method", "triplet", *RUN, "--run.until", 500),
+        "loss/violations",
+    ),
 }
 
 
@@ -40,7 +46,7 @@ def test_vae_killed_in_the_middle_of_an_epoch(launch, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dcgan", "wgan", "ragan", "ragan with R1"])
+@pytest.mark.parametrize("name", ["dcgan", "wgan", "ragan", "ragan with R1", "features", "features of triplets"])
 def test_killed_in_the_middle_of_an_epoch(launch, tmp_path: Path, name: str) -> None:
     experiment, curve = RUNS[name]
     check_killed_equals_undisturbed(launch, tmp_path, experiment, kills=3, seed=2, curve=curve)
