@@ -56,8 +56,8 @@ class AdversarialConfig:
     eval_samples: int = 5_000
     """Samples per evaluation (2,500 in PacGAN's protocol for ring and grid)."""
     extractor: str = "digits"
-    """Features that distances compare: digits, a small classifier of 28x28 digits, the path of a .keras model, or inception:PATH
-    with the weights of Keras's InceptionV3."""
+    """Features that distances compare: digits, a small classifier of 28x28 digits; the path of a .keras model, e.g. one that
+    `features` has learned and `export` has written; or inception:PATH with the weights of Keras's InceptionV3."""
 
     def __post_init__(self) -> None:
         for name in ("batch", "latent", "width", "hidden", "layers", "turn"):
