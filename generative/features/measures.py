@@ -16,9 +16,9 @@ def dimensions(features: np.ndarray) -> float:
     0 where all features are one point.
     """
     x = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-    squares = np.linalg.svd(x, compute_uv=False) ** 2
-    total = squares.sum()
-    return float(total**2 / (squares**2).sum()) if total > 0 else 0.0
+    covariance = x.T @ x  # times N; its trace is sum l, the sum of its squares sum l^2
+    squares = np.square(covariance).sum()
+    return float(np.trace(covariance) ** 2 / squares) if squares > 0 else 0.0
 
 
 def plane(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -30,9 +30,10 @@ def plane(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if D <= 2:
         return np.zeros(D), np.eye(D, 2)
     origin = features.mean(axis=0, dtype=np.float64)
-    axes = np.linalg.svd(features - origin, full_matrices=False)[2][:2].T  # [D, 2] or, of one picture, [D, 1]
-    axes = np.pad(axes, ((0, 0), (0, 2 - axes.shape[1])))
-    return origin, axes * np.where(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0) < 0, -1.0, 1.0)
+    x = features - origin
+    axes = np.linalg.eigh(x.T @ x)[1][:, :-3:-1]  # [D, 2]
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0)
+    return origin, np.where(largest < 0, -axes, axes)
 
 
 def scatter(points: np.ndarray, labels: np.ndarray, held_out: int) -> np.ndarray:
@@ -53,7 +54,16 @@ def scatter(points: np.ndarray, labels: np.ndarray, held_out: int) -> np.ndarray
     for number, label in enumerate(classes[:100]):
         middle = np.median(points[numbers == number], axis=0)  # [2]
         box = {"boxstyle": "circle", "facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.15}
-        axis.text(middle[0], middle[1], str(label), fontsize=17 if few else 9, weight="bold", ha="center", va="center", bbox=box)
+        axis.text(
+            middle[0],
+            middle[1],
+            str(label),
+            fontsize=17 if few else 9,
+            weight="bold",
+            ha="center",
+            va="center",
+            bbox=box,
+        )
     axis.set(xticks=[], yticks=[])
     axis.margins(BORDER)
     for spine in axis.spines.values():
