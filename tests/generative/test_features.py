@@ -1,4 +1,4 @@
-"""Feature extractors: views, networks for any size, the methods' updates, learning on small fakes, the file that GANs compare by."""
+"""Feature extractors: views, networks for any size, updates, learning on small fakes, and the file that GANs compare by."""
 
 from __future__ import annotations
 
