@@ -16,6 +16,7 @@ __all__ = ["levels", "make_body", "make_classifier", "make_decoder"]
 
 DEEPEST = 4  # pixels of the smaller side at which the halving ends
 WIDEST = 8  # times the filters of the first level
+SMALL = 0.02  # scale of the decoder's last layer: at 2 its first pictures are so far off that 1,000 updates go into it
 
 
 def make_body(shape: tuple[int, ...], config: FeaturesConfig, seed: int, *, unit: bool) -> keras.Model:
@@ -56,7 +57,7 @@ def make_decoder(shape: tuple[int, ...], config: FeaturesConfig, seed: int) -> k
         h = layers.Dense(config.hidden, "relu", kernel_initializer=make())(h)
     if config.network == "mlp":
         numbers = shape[0] * shape[1] * shape[2]
-        y = layers.Reshape(shape)(layers.Dense(numbers, kernel_initializer=make(), dtype="float32")(h))
+        y = layers.Reshape(shape)(layers.Dense(numbers, kernel_initializer=make(SMALL), dtype="float32")(h))
         return keras.Model(f, y, name="decoder")
     *larger, deepest = levels(shape)
     filters = _filters(config, len(larger) - 1)
@@ -69,7 +70,7 @@ def make_decoder(shape: tuple[int, ...], config: FeaturesConfig, seed: int) -> k
             4,
             size,
             activation=None if last else "relu",
-            kernel_initializer=make(),
+            kernel_initializer=make(SMALL if last else 2.0),
             dtype="float32" if last else None,
         )(h)
     return keras.Model(f, h, name="decoder")
@@ -93,7 +94,11 @@ def _filters(config: FeaturesConfig, level: int) -> int:
     return config.width * min(2**level, WIDEST)
 
 
-def _starts(seed: int, name: str) -> Callable[[], Any]:
-    """Return a function that gives each layer of a network its initialiser (He et al., 2015), with a seed of its own."""
+def _starts(seed: int, name: str) -> Callable[..., Any]:
+    """Return a function (variance times inputs, 2 as in He et al., 2015) that gives each layer of a network its initialiser."""
     numbers = itertools.count()
-    return lambda: keras.initializers.HeNormal(seed=child(seed, name, next(numbers)))
+
+    def make(scale: float = 2.0) -> keras.initializers.Initializer:
+        return keras.initializers.VarianceScaling(scale, "fan_in", seed=child(seed, name, next(numbers)))
+
+    return make
