@@ -19,6 +19,12 @@ os.environ.setdefault("COLUMNS", "120")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which the shell ignores for jobs in the background
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the user's cache folder out of the tests, also of processes that they start."""
+    os.environ["PONGAN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Call the launcher in this process; returns (exit code, stdout, stderr)."""

@@ -120,6 +120,8 @@ def _parse(
                 raise UsageError(f"{source}: {key!r} is {value!r}; it must be one value")
             if value is None and type(None) not in typing.get_args(known[name]):
                 raise UsageError(f"{source}: {key!r} has no value; give one or leave the line out")
+            if isinstance(value, bool) and bool not in (known[name], *typing.get_args(known[name])):
+                value = "yes" if value else "no"  # words without quotes, which YAML takes for true and false
             if known[name] is bool and not isinstance(value, bool):
                 raise UsageError(f"{source}: {key!r} is {value!r}; it must be true or false, without quotes")
             _check_value(f"{source}: {key!r}", str(value), known[name])

@@ -108,6 +108,8 @@ class Loop:
         """Called with (clock, scalars) after each point of the curves; what it raises ends the training."""
         self.on_evaluate: Callable[[int, dict[str, Any]], None] = _nobody
         """Likewise after each evaluation, with what results.json keeps of it."""
+        self.on_work: Callable[[], None] | None = None
+        """Called once, after the first step or evaluation: what the plugin learns from is there, and is what it was."""
         self.events: EventFile
         self.meter = Meter()
         self.elapsed = 0.0  # seconds of training, over all calls
@@ -211,6 +213,7 @@ class Loop:
             while plugin.clock < run.until and stop < TIME_IS_UP:
                 before = plugin.clock
                 scalars = plugin.step()
+                self._worked()
                 self._changed = True
                 self._check_tags(scalars)
                 self.meter.add(scalars)
@@ -236,6 +239,7 @@ class Loop:
                     save()
                 self.trained = True
                 self._evaluate(last=True, needed=True)
+            self._worked()
             if self._changed:
                 save()
             return None
@@ -263,6 +267,11 @@ class Loop:
         checkpoint.save(self.folder.path, f"{self.plugin.clock:012d}", tree)
         checkpoint.prune(self.folder.path, KEPT, self._best_name)
         self._changed = False
+
+    def _worked(self) -> None:
+        if self.on_work is not None:
+            self.on_work()
+            self.on_work = None
 
     def _stop_if_solved(self, scalars: Mapping[str, Any]) -> None:
         self._episodes += np.size(scalars.get("rollout/return", ()))

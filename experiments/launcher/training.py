@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def go_on(run: StoredRun, observe: Callable[[Any], None] | None = None, *, quiet
         if place.root is not None:  # another worker writes the run: this one reads a copy
             path = Path(shutil.copytree(path, Path(place.root) / path.name, ignore=shutil.ignore_patterns(".lock")))
         folder = RunFolder.open(path)
-        return _train(run.experiment, folder, chosen, place, observe, quiet, resuming=True)
+        return _train(run.experiment, folder, chosen, place, observe, quiet, began=run.began)
 
 
 # --- one run from beginning to end ------------------------------------------------------------------------------------
@@ -82,9 +82,13 @@ def _train(
     observe: Callable[[Any], None] | None,
     quiet: bool,
     *,
-    resuming: bool = False,
+    began: Experiment | None = None,
 ) -> Ending:
-    """Train a new run, or go on with one, whose configuration is written anew once it has been restored."""
+    """Train a new run, or go on with one, which `began` so.
+
+    Its settings are written anew once it has been restored; those of the plugin, which can only say that files have moved, when
+    they were found there.
+    """
     from experiments.launcher.console import Display, closing_table, show_curve
     from experiments.launcher.events import read_scalars
     from experiments.launcher.loop import Loop
@@ -103,12 +107,13 @@ def _train(
         scope.enter_context(place.strategy.scope() if place.strategy else contextlib.nullcontext())
         plugin = make_plugin(spec, experiment.config, settings, folder.files, display.say, place.strategy)
         loop = Loop(plugin, experiment, folder, display, place.together)
-        if resuming:
+        if began is not None:
             forked = folder.read_meta().get("forked", {}).get("checkpoint")
             name = loop.restore(forked)
             resumed = [*folder.read_meta().get("resumed", []), {"checkpoint": name, "argv": sys.argv}]
             folder.write_meta(resumed=resumed)
-            folder.write_config(experiment.values())
+            folder.write_config(replace(experiment, config=began.config).values())
+            loop.on_work = lambda: folder.write_config(experiment.values())
             display.say(f"resumed {folder.given} at {plugin.clock:,} {spec.clock}")
         else:
             loop.begin(

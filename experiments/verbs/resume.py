@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields, replace
 
 from core.errors import UsageError
@@ -63,6 +64,6 @@ def _places(run: StoredRun) -> dict[str, tuple[str, str]]:
 
 def _check_moved(flag: str, before: str, now: str) -> None:
     """Raise UsageError for a source of another kind than before, e.g. npz:PATH in place of folder:PATH."""
-    kinds = {text.partition(":")[0] if ":" in text else "" for text in (before, now)}
+    kinds = {match[0] if (match := re.match("[a-z][a-z0-9-]*:", text)) else "" for text in (before, now)}
     if not before or len(kinds) > 1:
         raise UsageError(f"{flag} was {before!r} when this run began; {now!r} would make it another run")

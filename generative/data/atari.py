@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -15,20 +14,15 @@ import numpy as np
 from PIL import Image
 
 from core.disk import write_whole
+from generative.data.cache import cache_folder
 from generative.data.pictures import Size, prepare, sides
 
-__all__ = ["atari_frames", "cache_folder"]
+__all__ = ["atari_frames"]
 
 Policy = Callable[[np.ndarray], np.ndarray]
 GAMES = 8  # side by side
 EVERY = 5  # steps between two kept frames of one game, of four emulator frames each: neighbours would be near copies
 SEED = 0
-
-
-def cache_folder() -> Path:
-    """Return the folder for what can be made again: $PONGAN_CACHE, or pongan below the user's cache folder."""
-    base = os.environ.get("PONGAN_CACHE")
-    return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pongan"
 
 
 def atari_frames(

@@ -14,6 +14,7 @@ from core.errors import UsageError
 from core.iterate import Order
 from generative.data import shapes
 from generative.data.archives import ARCHIVE, members
+from generative.data.cache import cache_place
 from generative.data.files import Folder
 from generative.data.found import files_below, listed
 from generative.data.pictures import BROKEN, reason
@@ -233,7 +234,7 @@ def _shapes(what: str, pairs: Sequence[tuple[int, int]], count: int, captions: i
 def captioned_folder(config: CaptionConfig, opening: Opening) -> Splits:
     """Read a folder of pictures with their captions beside them, or in the layout of CUB."""
     record, say = opening.record, opening.say
-    known = folder_pictures(record, opening.part, config.source, say)
+    known = folder_pictures(record, opening.part, config.source, say, cache=cache_place(config.cache))
     _check_pictures(known, record)
     folders: dict[Path, list[Path]] = {}
     captions = [_lines(_beside(known, name, folders)) for name in known.names]
@@ -278,7 +279,7 @@ def oxford_flowers(config: CaptionConfig, opening: Opening) -> Splits:
         raise UsageError(
             f"{str(path)!r} holds no captions class_00001/image_00001.txt, neither in folders nor in a .tar.gz or .zip archive"
         )
-    known = folder_pictures(record, opening.part, config.source, say)
+    known = folder_pictures(record, opening.part, config.source, say, cache=cache_place(config.cache))
     _check_pictures(known, record)
     stems = [Path(name).stem for name in known.names]
     captions = [found.get(stem, ("", []))[1] for stem in stems]
@@ -333,7 +334,7 @@ def _own_data(
     say: Say,
 ) -> Splits:
     _check_captions(known, record, captions)
-    folder = Folder(known, SIZE, 3, config.crop, say)
+    folder = Folder(known, SIZE, 3, config.crop, say, cache_place(config.cache))
     long = [known.names[i] for i in rows if any(len(words_of(text)) > MOST_WORDS for text in captions[i])]
     if long:
         say(f"{len(long)} pictures have captions of more than {MOST_WORDS} words, which are cut there: {listed(long)}")

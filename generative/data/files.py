@@ -6,6 +6,7 @@ import gzip
 import re
 import threading
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from core.errors import UsageError
+from generative.data.cache import InMemory, OnDisk, Stamp, size_of, stamp
 from generative.data.found import files_below, listed
 from generative.data.pictures import BROKEN, Size, prepare, reason, sides
 from generative.data.record import Known
@@ -33,24 +35,37 @@ class Folder:
     """The pictures below a folder as an array-like [N, height, width, channels] uint8, in the order of their names.
 
     Files whose header cannot be read were left out when the run began. One that turns out broken when decoded, or is missing by
-    now, is replaced by the next good one, whatever thread meets it first. Either is counted and named. Decoded pictures stay in
-    memory up to 1 GiB.
+    now, is replaced by the next good one, whatever thread meets it first. Either is counted and named.
+
+    Decoded pictures are kept in the folder `cache`; without one, or where it cannot be used, in memory up to 1 GiB.
     """
 
-    def __init__(self, known: Known, size: Size, channels: int, crop: bool, say: Callable[[str], None]):
-        self._size, self._channels, self._crop, self._say = size, channels, crop, say
+    def __init__(
+        self,
+        known: Known,
+        size: Size,
+        channels: int,
+        crop: bool,
+        say: Callable[[str], None],
+        cache: Path | None = None,
+    ):
+        self._size, self._channels, self._crop, self._say, self._cache = size, channels, crop, say, cache
         self.known, self._root = known, known.root
-        self.paths = [known.path(name) for name in known.names]
-        self.bad: dict[Path, str] = {}
-        self.shape = (len(self.paths), *sides(size), channels)
+        self.bad: dict[int, str] = {}
+        """Why pictures cannot be read, by row."""
+        self.shape = (len(known.names), *sides(size), channels)
         self._lock = threading.Lock()
-        self._checked = False
-        fits = int(np.prod(self.shape)) <= MOST_IN_MEMORY
-        self._memory = np.empty(self.shape, np.uint8) if fits else None
-        self._decoded = np.zeros(len(self.paths), bool)
+        self._begun = False
+        self._stamps: list[Stamp | None] = []
+        self._kept: OnDisk | InMemory | None = None
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return self.shape[0]
+
+    @cached_property
+    def paths(self) -> list[Path]:
+        """The files [N]."""
+        return [self.known.path(name) for name in self.known.names]
 
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
         return self.read(indices)[0]
@@ -60,35 +75,83 @@ class Folder:
 
         Stand-ins come from `among`, sorted rows that include `indices`; from the whole folder without it.
         """
+        kept = self._kept
+        if kept is not None and kept.ready[indices].all():
+            return kept.pixels[indices], np.asarray(indices)
         rows = np.arange(len(self)) if among is None else among
         found = [self._good(rows, int(i)) for i in indices]
         return np.stack([picture for picture, _ in found]), np.array([row for _, row in found])
 
     def own(self, i: int) -> np.ndarray | None:
         """Return picture i, or None where its file is broken, which is said once."""
-        if self._memory is not None and self._decoded[i]:
-            return self._memory[i]
-        if not self._checked:
-            self.known.check()
-            self.bad |= {self.known.path(name): "missing" for name in self.known.missing}
-            self._checked = True
-        path = self.paths[i]
-        if path in self.bad:
+        self._begin()
+        if i in self.bad:
             return None
+        kept = self._kept
+        if kept is not None and (picture := kept.get(i)) is not None:
+            return picture
         try:
-            with Image.open(path) as file:
+            with Image.open(self.known.path(self.known.names[i])) as file:
                 picture = prepare(file, self._size, self._channels, self._crop)
         except BROKEN as error:
             with self._lock:
-                if path not in self.bad:
-                    self.bad[path] = reason(error)
-                    name = path.relative_to(self._root)
-                    self._say(f"{name} is broken ({self.bad[path]}); the next picture stands in for it")
+                if i not in self.bad:
+                    self.bad[i] = reason(error)
+                    self._say(f"{self.known.names[i]} is broken ({self.bad[i]}); the next picture stands in for it")
             return None
-        if self._memory is not None:
-            self._memory[i] = picture
-            self._decoded[i] = True
+        if kept is not None:
+            self._keep(kept, i, picture)
         return picture
+
+    def _begin(self) -> None:
+        """Compare with what is known of the folder, and open the cache; once, before the first picture."""
+        if self._begun:
+            return
+        with self._lock:
+            if self._begun:
+                return
+            self.known.check()
+            missing = self.known.missing
+            self.bad |= {i: "missing" for i, name in enumerate(self.known.names) if name in missing}
+            self._kept = self._on_disk() or self._in_memory()
+            self._begun = True
+
+    def _on_disk(self) -> OnDisk | None:
+        if self._cache is None:
+            return None
+        self._stamps = [self._stamp(i) for i in range(len(self))]
+        how = "cropped" if self._crop else "squeezed"
+        try:
+            kept = OnDisk(self._cache, self._root, self.known.names, self._stamps, self.shape, how, self._say)
+        except (OSError, ValueError) as error:
+            self._say(self._without(reason(error)))
+            return None
+        if kept.new:
+            self._say(
+                f"each picture is decoded once: all {len(self):,} will take {size_of(kept.size)} in {kept.path.parent} "
+                "(data.cache: no for none, or another folder)"
+            )
+        return kept
+
+    def _stamp(self, i: int) -> Stamp | None:
+        return stamp(f"{self._root}/{self.known.names[i]}")
+
+    def _in_memory(self) -> InMemory | None:
+        return InMemory(self.shape) if int(np.prod(self.shape)) <= MOST_IN_MEMORY else None
+
+    def _without(self, why: str) -> str:
+        return f"decoded pictures cannot be kept in the cache {self._cache} ({why}); training goes on without"
+
+    def _keep(self, kept: OnDisk | InMemory, i: int, picture: np.ndarray) -> None:
+        if isinstance(kept, OnDisk) and self._stamp(i) != self._stamps[i]:
+            return  # changed since the cache was opened, which is one of the old picture
+        try:
+            kept.put(i, picture)
+        except OSError as error:
+            with self._lock:
+                if self._kept is kept:
+                    self._say(self._without(reason(error)))
+                    self._kept = self._in_memory()
 
     def _good(self, rows: np.ndarray, i: int) -> tuple[np.ndarray, int]:
         first = int(np.searchsorted(rows, i))

@@ -10,9 +10,20 @@ from typing import NamedTuple
 from PIL import Image
 
 from core.errors import UsageError
+from generative.data.cache import keep_headers, kept_headers, stamp
 from generative.data.pictures import BROKEN, check_pixels, reason
 
-__all__ = ["ANIMATED", "Header", "Tree", "files_below", "listed", "picture_files", "pictures_below", "user_path"]
+__all__ = [
+    "ANIMATED",
+    "Header",
+    "Tree",
+    "files_below",
+    "listed",
+    "picture_files",
+    "pictures_below",
+    "relative",
+    "user_path",
+]
 
 Say = Callable[[str], None]
 NAMED_AT_MOST = 5  # files in one line
@@ -99,19 +110,19 @@ def files_below(root: Path, what: str = "data.source") -> Tree:
                 seen.add((about.st_dev, about.st_ino))
                 entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
             except OSError as error:
-                tree.unreadable.append(f"{_below(folder, root)} ({error.strerror})")
+                tree.unreadable.append(f"{relative(folder, root)} ({error.strerror})")
                 continue
             for entry in entries:
                 path = folder / entry.name
                 kind = _kind(entry)
                 if entry.name.startswith("."):
-                    tree.hidden.append(_below(path, root))
+                    tree.hidden.append(relative(path, root))
                 elif kind == "folder":
                     (links if entry.is_symlink() else waiting).append(path)
                 elif kind == "file":
                     tree.files.append(path)
                 elif entry.is_symlink():
-                    tree.unreadable.append(f"{_below(path, root)} (a link that leads nowhere)")
+                    tree.unreadable.append(f"{relative(path, root)} (a link that leads nowhere)")
         links.sort()
     tree.files.sort()
     return tree
@@ -125,10 +136,14 @@ def picture_files(root: Path, say: Say, what: str = "data.source") -> list[Path]
     """
     tree = files_below(root, what)
     endings = Image.registered_extensions()
-    found = [path for path in tree.files if path.suffix.lower() in endings]
-    undecoded = [
-        path for path in tree.files if path.suffix.lower() in NO_DECODER and path.suffix.lower() not in endings
-    ]
+    found: list[Path] = []
+    undecoded: list[Path] = []
+    for path in tree.files:
+        ending = path.suffix.lower()
+        if ending in endings:
+            found.append(path)
+        elif ending in NO_DECODER:
+            undecoded.append(path)
     if tree.unreadable:
         say(
             f"{len(tree.unreadable)} folders or links in {root} cannot be followed and are left out: {listed(tree.unreadable)}"
@@ -138,7 +153,7 @@ def picture_files(root: Path, say: Say, what: str = "data.source") -> list[Path]
         say(f"{len(pictured)} hidden files or folders in {root} are left out: {listed(pictured)}")
     if undecoded:
         kinds = ", ".join(sorted({path.suffix.lower() for path in undecoded}))
-        names = listed([_below(path, root) for path in undecoded])
+        names = listed([relative(path, root) for path in undecoded])
         say(
             f"{len(undecoded)} pictures in {root} are of formats that are not read ({kinds}) and are left out; convert them "
             f"to .png or .jpg: {names}"
@@ -148,16 +163,26 @@ def picture_files(root: Path, say: Say, what: str = "data.source") -> list[Path]
     return found
 
 
-def pictures_below(root: Path, say: Say, what: str = "data.source") -> tuple[dict[Path, Header], dict[Path, str]]:
+def pictures_below(
+    root: Path, say: Say, what: str = "data.source", cache: Path | None = None
+) -> tuple[dict[Path, Header], dict[Path, str]]:
     """Return (header of every picture below a folder in the order of their names, reason why each other one is left out).
 
-    `say` gets a line about each kind of file that is left out. Raises UsageError for a path that is no folder and for one that
-    holds no picture.
+    `say` gets a line about each kind of file that is left out. Headers that are kept in the folder `cache` are not read from
+    files that have not changed. Raises UsageError for a path that is no folder and for one that holds no picture.
     """
     found = picture_files(root, say, what)
     good: dict[Path, Header] = {}
     bad: dict[Path, str] = {}
+    kept = {} if cache is None else kept_headers(cache, root)
+    known: dict[str, list[int]] = {}
     for path in found:
+        name, about = relative(path, root), stamp(path)  # the stamp first: a file that changes now gets another one
+        if about is not None and name in kept and kept[name][:3] == [*about]:
+            known[name] = kept[name]
+            width, height, frames = kept[name][3:]
+            good[path] = Header(width, height, bool(frames))
+            continue
         try:
             with Image.open(path) as picture:
                 check_pixels(picture)
@@ -165,12 +190,17 @@ def pictures_below(root: Path, say: Say, what: str = "data.source") -> tuple[dic
                 good[path] = Header(*picture.size, frames)
         except BROKEN as error:
             bad[path] = reason(error)
+        else:
+            if about is not None:
+                known[name] = [*about, *good[path]]
+    if cache is not None and known != kept:
+        keep_headers(cache, root, known)
     if bad:
-        names = listed([f"{_below(path, root)} ({why})" for path, why in bad.items()])
+        names = listed([f"{relative(path, root)} ({why})" for path, why in bad.items()])
         say(f"{len(bad)} of {len(found)} files in {root} cannot be read and are left out: {names}")
     if not good:
         raise UsageError(f"none of the {len(found)} pictures in {str(root)!r} can be read")
-    if several := [_below(path, root) for path, header in good.items() if header.frames]:
+    if several := [relative(path, root) for path, header in good.items() if header.frames]:
         say(f"of {len(several)} files in {root} only the first frame or page is used: {listed(several)}")
     return good, bad
 
@@ -182,5 +212,7 @@ def _kind(entry: os.DirEntry[str]) -> str:
         return "other"
 
 
-def _below(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+def relative(path: Path, root: Path) -> str:
+    """Return a path's name relative to a folder above it; of a hundred thousand in little time."""
+    name, above = str(path), str(root)
+    return name[len(above) + 1 :] if name.startswith(f"{above}/") else path.relative_to(root).as_posix()

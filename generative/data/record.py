@@ -21,7 +21,7 @@ from core import checkpoint
 from core.disk import write_atomically
 from core.errors import UsageError
 from core.unreadable import UNREADABLE
-from generative.data.found import Header, files_below, listed, pictures_below, user_path
+from generative.data.found import Header, files_below, listed, pictures_below, relative, user_path
 
 __all__ = ["Absent", "Changes", "Known", "Record", "checksum", "folder_pictures", "place_of", "split_order"]
 
@@ -190,7 +190,7 @@ class Known:
 
     def changes(self) -> Changes:
         """Compare the folder with what it was. Raises UsageError where it is not there."""
-        found = {path.relative_to(self.root).as_posix(): path for path in files_below(self.root, self.what).files}
+        found = {relative(path, self.root): path for path in files_below(self.root, self.what).files}
         endings = Image.registered_extensions()
         known = {*self.names, *self._left_out}
         return Changes(
@@ -235,25 +235,27 @@ class Known:
         place = place_of(None, source)
         root = place / below
         files = {
-            path.relative_to(root).as_posix(): [path.stat().st_size, header.width, header.height]
-            for path, header in good.items()
+            relative(path, root): [path.stat().st_size, header.width, header.height] for path, header in good.items()
         }
         split = "position" if record.older else "name"
-        left_out = [path.relative_to(root).as_posix() for path in others]
+        left_out = [relative(path, root) for path in others]
         where = {"source": source, "root": str(place), "below": below}
         record.keep(part, where | {"split": split, "files": files, "left_out": left_out})
         return cls(root, files, what, say, by_position=record.older)
 
 
-def folder_pictures(record: Record, part: str, source: str, say: Say, what: str = "data.source") -> Known:
+def folder_pictures(
+    record: Record, part: str, source: str, say: Say, what: str = "data.source", cache: Path | None = None
+) -> Known:
     """Return the pictures of `source`, folder:PATH: those that the record knows, or those that are found, which it then keeps.
 
-    Raises UsageError for a folder that is not there or holds no picture, where nothing is known of it yet.
+    `cache` is the folder in which headers are kept. Raises UsageError for a folder that is not there or holds no picture, where
+    nothing is known of it yet.
     """
     known = Known.again(record, part, source, what, say)
     if known is not None:
         return known
-    good, bad = pictures_below(place_of(None, source), say, what)
+    good, bad = pictures_below(place_of(None, source), say, what, cache)
     return Known.first(record, part, source, what, say, good, list(bad))
 
 

@@ -30,6 +30,8 @@ class DataConfig(Placed):
     """Mirror every other picture, drawn at random, left to right."""
     frames: int = 10_000
     """Frames that an atari: source plays."""
+    cache: str = "yes"
+    """Where pictures of a folder: source are kept once decoded: yes in the user's cache folder, no nowhere, or a path."""
 
     def __post_init__(self) -> None:
         found = find(self.source)
@@ -42,6 +44,7 @@ class DataConfig(Placed):
         )
         require(not self.mirror or found.mirrors, f"data.mirror has no meaning for {self.source}; leave it out")
         require(self.frames >= 1, f"data.frames is {self.frames}; it must be at least 1")
+        _check_cache(self.cache)
 
     @property
     def sides(self) -> int | tuple[int, int]:
@@ -55,7 +58,7 @@ class DataConfig(Placed):
 
     @property
     def places(self) -> tuple[str, ...]:
-        return ("source",) if find(self.source).moves else ()
+        return ("source", "cache") if find(self.source).moves else ()
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,15 @@ class CaptionConfig(Placed):
     """Cut the middle square out of a picture that is not square, instead of squeezing it."""
     mirror: bool = False
     """Mirror every other picture, drawn at random; only where no caption says left or right."""
+    cache: str = "yes"
+    """Where pictures of folder: and flowers: are kept once decoded: yes in the user's cache folder, no nowhere, or a path."""
 
     def __post_init__(self) -> None:
         found = find(self.source, captions=True)
         require(self.pictures >= 2, f"data.pictures is {self.pictures}; it must be at least 2")
         require(self.captions >= 1, f"data.captions is {self.captions}; it must be at least 1")
         require(0 < self.held_out < 1, f"data.held_out is {self.held_out:g}; it must lie between 0 and 1")
+        _check_cache(self.cache)
         require(
             not self.mirror or found.mirrors,
             f"data.mirror would make captions of {self.source} false that say left or right; leave it off",
@@ -88,4 +94,11 @@ class CaptionConfig(Placed):
 
     @property
     def places(self) -> tuple[str, ...]:
-        return ("source",) if find(self.source, captions=True).moves else ()
+        return ("source", "cache") if find(self.source, captions=True).moves else ()
+
+
+def _check_cache(setting: str) -> None:
+    require(
+        setting in ("yes", "no") or "/" in setting or setting.startswith("~"),
+        f"data.cache is {setting!r}; it must be yes, no, or a path with a slash, e.g. './{setting or 'cache'}'",
+    )

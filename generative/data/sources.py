@@ -74,6 +74,7 @@ class Pictures(Data):
         mirrored = ", half of them mirrored" if mirror else ""
         self.protocol = f"{len(self):,} {colour} images {height}x{width} of {protocol}{mirrored}"
         self._order: Order | None = None
+        self._among: np.ndarray | None = None  # the rows, sorted
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -116,7 +117,9 @@ class Pictures(Data):
     def _read(self, rows: np.ndarray) -> np.ndarray:
         """Return images; one that is broken is replaced by another of this split, so that none is in both parts."""
         if isinstance(self.images, files.Folder):
-            return self.images.read(rows, np.sort(self.rows))[0]
+            if self._among is None:
+                self._among = np.sort(self.rows)
+            return self.images.read(rows, self._among)[0]
         return self.images[rows]
 
 

@@ -141,13 +141,14 @@ def test_pictures(tmp_path: Path, ending: str, count: int) -> None:
     raw = picture(ending)
     file.write_bytes(raw)
     said: list[str] = []
-    assert len(open_data(DataConfig(f"folder:{tmp_path}", size=16), said.append).reference(2)) == 2 and not said  # type: ignore[arg-type]
+    config = DataConfig(f"folder:{tmp_path}", size=16, cache="no")
+    assert len(open_data(config, said.append).reference(2)) == 2 and not said  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for content in damaged(raw, count, seed=1):
             file.write_bytes(content)
             said.clear()
-            data = open_data(DataConfig(f"folder:{tmp_path}", size=16), said.append)
+            data = open_data(config, said.append)
             images = data.reference(2)
             assert len(images) == 2 or any(file.name in line for line in said), said
             for photo in pictures_in(tmp_path):

@@ -54,7 +54,7 @@ def fill(folder: Path, count: int, side: int = 16) -> Path:
 
 
 def opened(source: str, folder: Path | None = None, say=lambda line: None, **more) -> Pictures:  # type: ignore[no-untyped-def]
-    data = open_data(DataConfig(source, **more), say, folder)
+    data = open_data(DataConfig(source, cache="no", **more), say, folder)
     assert isinstance(data, Pictures)
     return data
 
@@ -227,7 +227,7 @@ def test_captions_that_changed_are_refused_and_new_pictures_left_out(tmp_path: P
     own = fill(tmp_path / "own", 12)
     for i in range(12):
         (own / f"p{i:02d}.txt").write_text(f"picture {i}\nnumber {i}")
-    config = CaptionConfig(f"folder:{own}", held_out=0.25)
+    config = CaptionConfig(f"folder:{own}", held_out=0.25, cache="no")
     said: list[str] = []
     first = open_captions(config, said.append, tmp_path / "files")
     shutil.copy(own / "p00.png", own / "a.png")
@@ -277,6 +277,8 @@ def test_every_model_draws_without_its_data_and_learns_nothing_else(tmp_path: Pa
         ("srgan", {}, "--model.test a", "--model.test was '' when this run began"),
         ("gan-cls", {"data": {"source": "folder:a"}}, "--model.data.source flowers:a", "would make it another run"),
         ("gan-cls", {"data": {"source": "folder:a"}}, "--model.data.source folder:b", ""),
+        ("gan-cls", {"data": {"source": "folder:a"}}, "--model.data.cache /a:b/c", ""),
+        ("vae", {"data": {"source": "folder:a", "cache": False}}, "--model.data.cache yes", ""),
         ("vae", {}, "--model.data.source folder:a", "resume takes only --run"),
         ("vae", {"data": {"source": "atari:Pong"}}, "--model.data.source atari:Breakout", "resume takes only --run"),
     ],
@@ -326,11 +328,22 @@ def test_sample_export_and_resume_without_and_beside_the_data(
     code, _, err = cli("resume", run, "--run.until", 4, "--model.data.source", "npz:elsewhere")
     assert code == 2 and "would make it another run" in err
     code, _, err = cli("resume", run, "--run.until", 4, "--model.latent", 3)
-    assert code == 2 and "takes only --run.*, --model.data.source flags" in " ".join(err.split())
+    assert code == 2 and "takes only --run.*, --model.data.source, --model.data.cache flags" in " ".join(err.split())
     code, out, _ = cli("resume", run, "--help")
     assert code == 0 and "--model.data.source" in out and "where files lie that have moved" in " ".join(out.split())
-    code, out, err = cli("resume", run, "--run.until", 4, "--model.data.source", "folder:elsewhere")
+    before = (run / "config.yaml").read_text()
+    fill(tmp_path / "wrong", 3)
+    for file in (tmp_path / "wrong").iterdir():
+        file.rename(file.with_stem(f"another {file.stem}"))
+    code, _, err = cli("resume", run, "--run.until", 4, "--model.data.source", "folder:wrong")
+    assert code == 2 and "none of the 12 pictures that the run began with" in err
+    after = yaml.safe_load((run / "config.yaml").read_text())
+    assert after["run"]["until"] == 4 and after["model"] == yaml.safe_load(before)["model"], "a wrong place is not kept"
+    source = ("--model.data.source", "folder:elsewhere")
+    code, out, err = cli("resume", run, "--run.until", 4, *source, "--model.data.cache", "no")
     assert code == 0, err
+    data = yaml.safe_load((run / "config.yaml").read_text())["model"]["data"]
+    assert data["source"] == "folder:elsewhere" and data["cache"] == "no"
     os.chdir("/")
     code, out, err = cli("resume", run, "--run.until", 6)  # where they moved is remembered
     assert code == 0, err

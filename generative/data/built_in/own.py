@@ -15,13 +15,15 @@ __all__ = ["cifar10", "folder", "mnist", "npz"]
 
 @source("folder:PATH", kind="pictures", summary="any pictures below a folder of yours")
 def folder(config: DataConfig, opening: Opening) -> Pictures:
+    from generative.data.cache import cache_place
     from generative.data.files import Folder
     from generative.data.pictures import OWN_SIZE
     from generative.data.record import folder_pictures
     from generative.data.sources import Pictures
 
-    known = folder_pictures(opening.record, opening.part, config.source, opening.say)
-    images = Folder(known, config.sides or OWN_SIZE, config.channels or 3, config.crop, opening.say)
+    cache = cache_place(config.cache)
+    known = folder_pictures(opening.record, opening.part, config.source, opening.say, cache=cache)
+    images = Folder(known, config.sides or OWN_SIZE, config.channels or 3, config.crop, opening.say, cache)
     return Pictures(config.source, f"the folder {known.root.name!r}", images, mirror=config.mirror)
 
 
