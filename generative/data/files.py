@@ -75,12 +75,22 @@ class Folder:
 
         Stand-ins come from `among`, sorted rows that include `indices`; from the whole folder without it.
         """
-        kept = self._kept
-        if kept is not None and kept.ready[indices].all():
-            return kept.pixels[indices], np.asarray(indices)
+        indices, kept = np.asarray(indices), self._kept
+        if kept is not None:
+            for i in indices[~kept.ready[indices]].tolist():
+                if i not in self.bad:
+                    kept.get(i)
+            copied = self.at_once(indices)
+            if copied is not None:
+                return copied, indices
         rows = np.arange(len(self)) if among is None else among
         found = [self._good(rows, int(i)) for i in indices]
         return np.stack([picture for picture, _ in found]), np.array([row for _, row in found])
+
+    def at_once(self, indices: np.ndarray) -> np.ndarray | None:
+        """Return pictures [B, height, width, channels] that only need to be copied, or None where one of them needs more."""
+        kept = self._kept
+        return np.take(kept.pixels, indices, axis=0) if kept is not None and kept.ready[indices].all() else None
 
     def own(self, i: int) -> np.ndarray | None:
         """Return picture i, or None where its file is broken, which is said once."""

@@ -121,6 +121,22 @@ def test_it_is_mapped_and_cannot_be_written_to(own: Path, tmp_path: Path) -> Non
     assert data.reference(12).any(axis=(1, 2, 3)).all()
 
 
+@pytest.mark.parametrize("place", ["cache", "memory"])
+@pytest.mark.parametrize("mirror", [False, True])
+def test_what_only_needs_to_be_copied_is_not_made_ahead(own: Path, tmp_path: Path, mirror: bool, place: str) -> None:
+    (own / f"{BROKEN:02d}.bmp").unlink()
+    data = opened(own, tmp_path / "c" if place == "cache" else "no", mirror=mirror)
+    assert data.at_once(1, 0, 5) is None, "nothing is decoded yet"
+    expected = [data.draw(1, position, 5) for position in range(9)]
+    for position in range(9):
+        np.testing.assert_array_equal(data.at_once(1, position, 5), expected[position])
+    # 1,366 pictures of 16 * 16 * 3 bytes are just more than 2**20
+    assert data.at_once(1, 0, 1365) is not None and data.at_once(1, 0, 1366) is None
+    stream = Stream(data, 5, seed=1)
+    np.testing.assert_array_equal(stream.take(9), expected)
+    stream.close()
+
+
 @pytest.mark.parametrize("how", ["pixels", "size", "touched"])
 def test_a_changed_file_invalidates(own: Path, tmp_path: Path, decoded: list[str], how: str) -> None:
     before = opened(own, tmp_path / "c").reference(12)
