@@ -70,6 +70,8 @@ class Header(NamedTuple):
     height: int
     frames: bool
     """Whether other frames or pages follow the first."""
+    size: int
+    """Bytes of the file."""
 
 
 def user_path(text: str) -> Path:
@@ -181,18 +183,18 @@ def pictures_below(
         if about is not None and name in kept and kept[name][:3] == [*about]:
             known[name] = kept[name]
             width, height, frames = kept[name][3:]
-            good[path] = Header(width, height, bool(frames))
+            good[path] = Header(width, height, bool(frames), about[0])
             continue
         try:
             with Image.open(path) as picture:
                 check_pixels(picture)
                 frames = picture.format in ANIMATED and bool(getattr(picture, "is_animated", False))
-                good[path] = Header(*picture.size, frames)
+                good[path] = Header(*picture.size, frames, about[0] if about else path.stat().st_size)
         except BROKEN as error:
             bad[path] = reason(error)
         else:
             if about is not None:
-                known[name] = [*about, *good[path]]
+                known[name] = [*about, *good[path][:3]]
     if cache is not None and known != kept:
         keep_headers(cache, root, known)
     if bad:

@@ -234,9 +234,7 @@ class Known:
         """Keep the pictures `good`, found in the folder `below` that of `source`, and return them; `others` lie there too."""
         place = place_of(None, source)
         root = place / below
-        files = {
-            relative(path, root): [path.stat().st_size, header.width, header.height] for path, header in good.items()
-        }
+        files = {relative(path, root): [header.size, header.width, header.height] for path, header in good.items()}
         split = "position" if record.older else "name"
         left_out = [relative(path, root) for path in others]
         where = {"source": source, "root": str(place), "below": below}
