@@ -161,7 +161,7 @@ def torch_jpeg(root: Path) -> Callable[[], int]:
 
     paths = sorted((root / "pictures").iterdir())
 
-    class Files(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    class Files(torch.utils.data.Dataset):
         def __len__(self) -> int:
             return len(paths)
 
@@ -180,7 +180,7 @@ def torch_array(root: Path) -> Callable[[], int]:
 
     x = np.load(root / "array.npy", mmap_mode="r")
 
-    class Items(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    class Items(torch.utils.data.Dataset):
         def __len__(self) -> int:
             return len(x)
 
@@ -199,7 +199,7 @@ def torch_array_batches(root: Path) -> Callable[[], int]:
 
     x = np.load(root / "array.npy", mmap_mode="r")
 
-    class Batches(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    class Batches(torch.utils.data.Dataset):
         def __len__(self) -> int:
             return len(x)
 
