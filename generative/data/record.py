@@ -21,7 +21,7 @@ from core import checkpoint
 from core.disk import write_atomically
 from core.errors import UsageError
 from core.unreadable import UNREADABLE
-from generative.data.found import Header, files_below, listed, pictures_below, relative, user_path
+from generative.data.found import Header, files_below, listed, names_below, pictures_below, user_path
 
 __all__ = ["Absent", "Changes", "Known", "Record", "checksum", "folder_pictures", "place_of", "split_order"]
 
@@ -190,7 +190,8 @@ class Known:
 
     def changes(self) -> Changes:
         """Compare the folder with what it was. Raises UsageError where it is not there."""
-        found = {relative(path, self.root): path for path in files_below(self.root, self.what).files}
+        files = files_below(self.root, self.what).files
+        found = dict(zip(names_below(files, self.root), files, strict=True))
         endings = Image.registered_extensions()
         known = {*self.names, *self._left_out}
         return Changes(
@@ -234,9 +235,10 @@ class Known:
         """Keep the pictures `good`, found in the folder `below` that of `source`, and return them; `others` lie there too."""
         place = place_of(None, source)
         root = place / below
-        files = {relative(path, root): [header.size, header.width, header.height] for path, header in good.items()}
+        names = names_below(good, root)
+        files = {name: [h.size, h.width, h.height] for name, h in zip(names, good.values(), strict=True)}
         split = "position" if record.older else "name"
-        left_out = [relative(path, root) for path in others]
+        left_out = names_below(others, root)
         where = {"source": source, "root": str(place), "below": below}
         record.keep(part, where | {"split": split, "files": files, "left_out": left_out})
         return cls(root, files, what, say, by_position=record.older)
