@@ -74,7 +74,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         state |= state["game"].state() if "game" in state else {}
         for node in (
             state[key]
-            for key in ("model", "theta", "G", "T", "decoder", "encoder", "average", "body")
+            for key in ("model", "actor", "theta", "G", "T", "decoder", "encoder", "average", "body")
             if state.get(key) is not None
         ):
             for v in getattr(node, "trainable_variables", [node]):
@@ -99,7 +99,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def check_agent(plugin: Any, act: Any) -> None:
     """The exported function is the policy that `act` draws from."""
-    env = plugin.groups[0].env if hasattr(plugin, "groups") else plugin.env
+    off_policy = hasattr(plugin, "experience")
+    env = plugin.groups[0].env if hasattr(plugin, "groups") else plugin.experience.env if off_policy else plugin.env
     space = env.observation_space
     space.seed(0)
     observations = np.stack([space.sample() for _ in range(100)])
@@ -108,6 +109,11 @@ def check_agent(plugin: Any, act: Any) -> None:
         np.testing.assert_allclose(outputs["value"], plugin._values(observations), rtol=1e-4, atol=1e-4)
         np.testing.assert_array_equal(outputs["action"], np.array(env.actions)[outputs["value"].argmax(axis=1)])
         return
+    if off_policy:  # greedy actions are the exported ones, to the last bits
+        greedy, _ = plugin.act(observations, (), np.random.default_rng(2), greedy=True)
+        np.testing.assert_allclose(outputs["action"], greedy, rtol=1e-4, atol=1e-4)
+        if "mean" not in outputs:
+            return
     rng = np.random.default_rng(2)
     drawn = np.stack([plugin.act(observations, (), rng, greedy=False)[0] for _ in range(DRAWS)])  # [DRAWS, 100, ...]
     if "probability" in outputs:
@@ -121,9 +127,12 @@ def check_agent(plugin: Any, act: Any) -> None:
         low, high = policy.low, policy.high
         z = np.random.default_rng(1).standard_normal((DRAWS, *outputs["mean"].shape))
         expected = np.clip(outputs["mean"] + outputs["std"] * z, low, high)
+        if off_policy:  # mean and std are those of the normals whose tanh is stretched to the bounds
+            expected = low + (np.tanh(outputs["mean"] + outputs["std"] * z) + 1) / 2 * (high - low)
         assert np.abs(drawn.mean(axis=0) - expected.mean(axis=0)).mean() < 0.12
         assert abs(drawn.std() - expected.std()) < 0.05
-        np.testing.assert_allclose(outputs["action"], np.clip(outputs["mean"], low, high))
+        if not off_policy:
+            np.testing.assert_allclose(outputs["action"], np.clip(outputs["mean"], low, high))
 
 
 @pytest.mark.parametrize("name", ["policy-gradient", "dqn", "actor-critic", "a3c"])

@@ -39,7 +39,7 @@ def test_list_shows_them_and_names_what_is_broken(external: Path, cli) -> None:
 def test_they_are_loaded_when_a_name_is_not_built_in(external: Path) -> None:
     DataConfig("ring")
     assert ("stripes", False) not in SOURCES
-    assert DataConfig("stripes").places == () and DataConfig("bars:x").places == ("source",)
+    assert DataConfig("stripes").places == () and DataConfig("bars:x").places == ("source", "cache")
     assert DataConfig("two-points").points and not DataConfig("stripes").points
 
 
