@@ -176,8 +176,8 @@ class Tabular(Agent, Exports):
 
         from agents.rl.policies import named, takes_observations
 
-        action = tf.Variable(self.method.policy(greedy=True).argmax(axis=1), dtype=tf.int64)
-        value = tf.Variable(self.method.values(), dtype=tf.float32)
+        action = self.method.policy(greedy=True).argmax(axis=1)  # [S]
+        value = self.method.values().astype(np.float32)  # [S]
 
         @takes_observations(self.env)
         def act(observation: tf.Tensor) -> dict[str, tf.Tensor]:

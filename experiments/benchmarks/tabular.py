@@ -24,9 +24,9 @@ METHODS = {
     "sarsa": ON_POLICY,
     "expected-sarsa": f"{ON_POLICY} --agent.method expected-sarsa",
     "n-step-sarsa": f"{ON_POLICY} --agent.method n-step-sarsa --agent.n-step 2",
-    "q-learning": "tabular-frozenlake",
+    "q-learning": "tabular",
     "double-q-learning": "tabular-frozenlake-double",
-    "dyna-q": "tabular-frozenlake --agent.method dyna-q --agent.lr-steps 25000 --agent.epsilon-steps 20000 --run.until 30000",
+    "dyna-q": "tabular --agent.method dyna-q --agent.lr-steps 25000 --agent.epsilon-steps 20000 --run.until 30000",
 }
 """Words for `python -m experiments.run`."""
 PLANNERS = ("value-iteration", "policy-iteration")  # nothing in them depends on the seed

@@ -105,6 +105,11 @@ def check_agent(plugin: Any, act: Any) -> None:
     space.seed(0)
     observations = np.stack([space.sample() for _ in range(100)])
     outputs = {key: value.numpy() for key, value in act(tf.constant(observations)).items()}
+    if hasattr(plugin, "method"):  # a table: every state has one value, and one action
+        np.testing.assert_allclose(outputs["value"], plugin.method.values()[observations])
+        greedy, _ = plugin.act(observations, (), np.random.default_rng(2), greedy=True)
+        np.testing.assert_array_equal(outputs["action"], np.array(env.actions)[greedy])
+        return
     if "value" in outputs:
         np.testing.assert_allclose(outputs["value"], plugin._values(observations), rtol=1e-4, atol=1e-4)
         np.testing.assert_array_equal(outputs["action"], np.array(env.actions)[outputs["value"].argmax(axis=1)])
