@@ -18,20 +18,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, final
 
-import keras
 import numpy as np
-import scipy.sparse
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
 
 from agents.policy_gradient.config import PolicyGradientConfig
+from agents.policy_gradient.network import Network
 from agents.rl.episodes import Episodes
-from agents.rl.networks import input_of, torso
-from agents.rl.observations import Observations, highest
 from agents.rl.policies import Categorical
 from core.errors import UsageError
 from core.losses.reinforcement import clipped_surrogate, policy_gradient, squared_error
-from core.mirror import Mirror
 from core.optim.optimizer import make_optimizer
 from core.plugin import Agent, Context, Exports
 from core.returns import generalized_advantage
@@ -62,10 +58,7 @@ class Group:
 
 @final
 class PolicyGradient(Agent, Exports):
-    """The agent. Observations are flattened to D numbers; difference frames stay sparse until a gradient needs them.
-
-    With a `network` of the configuration's choice TensorFlow computes it whole; without, numpy multiplies out the first layer.
-    """
+    """The agent. Observations are flattened to D numbers, the rows of its `Network`."""
 
     def __init__(self, config: PolicyGradientConfig, context: Context):
         self.config, self.context, self.environment = config, context, config.pong_env
@@ -80,22 +73,12 @@ class PolicyGradient(Agent, Exports):
             raise UsageError(
                 f"policy=sigmoid needs exactly 2 actions; {config.env.id} has {self.policy.num_actions}, see env.actions"
             )
-        self.sparse = space.dtype == np.int8  # difference frames: about 40 of 6,400 pixels are not 0
-        self.tabular = int(space.n) if isinstance(space, Discrete) else 0
-        self.observations = Observations.of(space, "policy-gradient", config.network) if config.network else None
-        self.inputs = self.tabular or int(np.prod(space.shape))
-        self.scale = 1 / highest(space) if space.dtype == np.uint8 else 1.0
-
+        self.network = Network(config, space, self.policy, context.seed, self._loss)
+        self.model = self.network.model
         self.rng = np.random.default_rng(child(context.seed, "actions"))
-        self.model = self._build_model()
         self.optimizer = make_optimizer(config.optimizer, self.model.trainable_variables)
         self.gradient = [np.zeros(v.shape, np.float32) for v in self.model.trainable_variables]
         self.learner = ThreadPoolExecutor(1, "learner")  # nothing runs in it between two calls of `step`
-        self.mirror = None
-        if self.observations is None:
-            heads = [[self.model.get_layer(name)] for name in ("logits", "value")[: 1 + config.baseline]]
-            self.mirror = Mirror([self.model.get_layer("hidden")], *heads)
-        self._use_weights()
 
         self.clock = 0
         self.updates = 0
@@ -140,7 +123,7 @@ class PolicyGradient(Agent, Exports):
     def _learned(self, scalars: dict[str, Any]) -> dict[str, Any]:
         """Act by the new weights, if there are some; returns what `_learn` did."""
         if scalars:
-            self._use_weights()
+            self.network.use_weights()
             if self.running_return is not None:
                 scalars["rollout/return_running"] = self.running_return
         return scalars
@@ -157,7 +140,7 @@ class PolicyGradient(Agent, Exports):
         r = step.reward.astype(np.float32)
         cut = step.done | ((r != 0) & self.config.cuts)
         if self.config.baseline and step.truncated.any():  # a time limit is no end: the value goes on
-            r += self.config.gamma * step.truncated * self._forward(self._features(step.final_obs))[1]
+            r += self.config.gamma * step.truncated * self.network.forward(self.network.features(step.final_obs))[1]
         group.rollout.append({**t, "r": r, "cut": cut})
 
         live = t["live"]
@@ -178,8 +161,8 @@ class PolicyGradient(Agent, Exports):
         group.sent = None
         if not live.any():
             return False
-        x = self._features(group.env.obs)  # [N, D]
-        logits, v = self._forward(x)
+        x = self.network.features(group.env.obs)  # [N, D]
+        logits, v = self.network.forward(x)
         a, log_pi = self.policy.sample_with_log_prob(logits, self.rng)  # [N]
         group.env.send(a, live)
         group.sent = {"x": x, "a": a, "log_pi": log_pi, "v": v, "live": live}
@@ -200,7 +183,7 @@ class PolicyGradient(Agent, Exports):
                 [v[1:], v[-1:]]
             )  # V_{t+1}; of the last row nobody asks, where it is known it is cut
             A = generalized_advantage(r, v, following, cut, cut, config.gamma, config.gae_lambda)
-            X = self._stack([t["x"] for t in group.rollout])  # [T * N, D]
+            X = self.network.stack([t["x"] for t in group.rollout])  # [T * N, D]
             parts.append((X[np.flatnonzero(known)], a[known], log_pi[known], A[known], (A + v)[known]))
             for t, taken in zip(group.rollout, known, strict=True):
                 t["live"] = t["live"] & ~taken
@@ -217,7 +200,7 @@ class PolicyGradient(Agent, Exports):
         ends = [(epoch * U + i) * B // U for epoch in range(E) for i in range(1, U + 1)]
         rows = {"a": a.astype(np.int32), "log_pi": log_pi.astype(np.float32), "A": A.astype(np.float32), "R": R}
         return {
-            "X": self._stack([part[0] for part in parts]),
+            "X": self.network.stack([part[0] for part in parts]),
             **rows,
             "order": np.concatenate(orders),
             "ends": np.array(ends),
@@ -236,7 +219,7 @@ class PolicyGradient(Agent, Exports):
         x = batch["X"][rows]  # [C, D]
         weight = np.full(len(rows), 1 / size if self.config.loss == "mean" else 1.0, np.float32)
         rest = (*(batch[name][rows] for name in ("a", "log_pi", "A", "R")), weight)
-        losses, gradient = self._gradient(x, *rest) if self.mirror is None else self._sparse_gradient(x, chunk, *rest)
+        losses, gradient = self.network.gradient(x, chunk, *rest)
         for total, part in zip(self.gradient, gradient, strict=True):
             total += np.asarray(part)  # a tensor on the right would not add in place
         self.losses += losses.numpy()
@@ -283,139 +266,10 @@ class PolicyGradient(Agent, Exports):
             sums["policy/clipped"] = tf.reduce_sum(weight * tf.cast(tf.abs(ratio - 1) > config.clip, tf.float32))
         return loss, tf.stack([sums[tag] for tag in self.tags])
 
-    def _gradient(self, x: Any, *rest: np.ndarray) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Return the sums of `tags` and the gradient of all weights for x [C, D] and what `_loss` needs, each [C]."""
-        return self._network_gradient(*map(tf.constant, (self._network_input(x), *rest)))
-
-    @tf.function(reduce_retracing=True)
-    def _network_gradient(self, x: tf.Tensor, *rest: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        with tf.GradientTape() as tape:
-            loss, sums = self._loss(*self._read(self.model(x, training=True)), *rest)
-        return sums, tape.gradient(loss, self.model.trainable_variables)
-
-    def _sparse_gradient(self, x: Any, chunk: int, *rest: np.ndarray) -> tuple[tf.Tensor, list[Any]]:
-        """Return what `_gradient` does, with the first layer multiplied out in numpy."""
-        assert self.mirror is not None
-
-        def padded(array: np.ndarray) -> np.ndarray:  # to one shape, so that TensorFlow traces once
-            return np.pad(array, [(0, chunk - len(array))] + [(0, 0)] * (array.ndim - 1))
-
-        [(W1, b1)] = self.mirror.chains[0].weights
-        sums, dz, head = self._head_gradient(padded(x @ W1 if b1 is None else x @ W1 + b1), *map(padded, rest))
-        dz = dz.numpy()[: x.shape[0]]  # [C, H]
-        return sums, [x.T @ dz, dz.sum(axis=0), *head] if self.config.bias else [x.T @ dz, *head]
-
-    @tf.function
-    def _head_gradient(self, z: tf.Tensor, *rest: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Return the sums of `tags`, the gradient [C, H] with respect to z = x W1 + b1, and those of the layers above."""
-        with tf.GradientTape() as tape:
-            tape.watch(z)
-            loss, sums = self._loss(*self._head(z), *rest)
-        above = self.model.trainable_variables[2 if self.config.bias else 1 :]
-        dz, *head = tape.gradient(loss, [z, *above])
-        return sums, dz, head
-
     @tf.function
     def _apply_gradient(self, gradient: list[tf.Tensor], clock: tf.Tensor) -> tf.Tensor:
         self.optimizer.apply(gradient, self.model.trainable_variables, clock)
         return tf.linalg.global_norm(gradient)
-
-    # --- the network ----------------------------------------------------------------------------------------------------
-
-    def _build_model(self) -> keras.Model:
-        """The network in Keras. Its one hidden layer is multiplied out in numpy, where a difference frame stays sparse: forward
-        and backward of 2,048 frames take 9 ms instead of the 45 ms of a dense product."""
-
-        def dense(units: int, name: str, **kwargs: Any) -> keras.layers.Dense:
-            seed = child(self.context.seed, "network", name)
-            fan_in = keras.initializers.VarianceScaling(1.0, "fan_in", "untruncated_normal", seed=seed)
-            return keras.layers.Dense(
-                units, use_bias=self.config.bias, kernel_initializer=fan_in, name=name, dtype="float32", **kwargs
-            )
-
-        if self.observations is None:
-            x = keras.Input((self.inputs,), name="x")
-            h = dense(self.config.hidden, "hidden", activation="relu")(x)
-        else:
-            x = input_of(self.observations)
-            seed = child(self.context.seed, "network")
-            h = torso(self.observations, (), "relu", seed, network=self.config.network)(x)
-        outputs = {"logits": dense(1 if self.config.policy == "sigmoid" else self.policy.num_actions, "logits")(h)}
-        if self.config.baseline:
-            outputs["value"] = dense(1, "value")(h)
-        return keras.Model(x, outputs, name="policy")
-
-    def _head(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return logits [C, A] and values [C] for z [C, H]."""
-        h = tf.nn.relu(z)
-        return self._read(
-            {name: self.model.get_layer(name)(h) for name in ("logits", "value")[: 1 + self.config.baseline]}
-        )
-
-    def _read(self, outputs: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return logits [C, A] and values [C], given the model's outputs."""
-        logits = outputs["logits"]
-        if self.config.policy == "sigmoid":  # sigmoid(z) is the softmax over (z, 0)
-            logits = tf.concat([logits, tf.zeros_like(logits)], axis=1)
-        return logits, outputs["value"][:, 0] if self.config.baseline else tf.zeros_like(logits[:, 0])
-
-    def _use_weights(self) -> None:
-        """Act by the present weights from now on, whatever a learner makes of them meanwhile."""
-        if self.mirror is not None:
-            self.mirror.copy()
-        else:
-            self.weights = [
-                [v.value + 0 for v in self.model.trainable_variables],
-                [v.value + 0 for v in self.model.non_trainable_variables],
-            ]
-
-    @tf.function(reduce_retracing=True)
-    def _network_to_act(self, weights: list[list[tf.Tensor]], x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._read(self.model.stateless_call(*weights, x, training=False)[0])
-
-    def _forward(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return logits [N, A] and values [N] for x [N, D], dense or sparse, by the weights that act."""
-        if self.mirror is None:
-            logits, v = self._network_to_act(self.weights, tf.constant(self._network_input(x)))
-            return logits.numpy(), v.numpy()
-        hidden, logits_of, *value_of = self.mirror.chains
-        h = hidden(x)  # [N, H]
-        logits = logits_of(h)
-        if self.config.policy == "sigmoid":
-            logits = np.concatenate([logits, np.zeros_like(logits)], axis=1)
-        return logits, value_of[0](h)[:, 0] if value_of else np.zeros(len(logits), np.float32)
-
-    def _features(self, obs: np.ndarray) -> Any:
-        """Return observations as rows [N, D]: sparse for difference frames, one-hot for tabular ones, bytes for pictures of a
-        `network`, else float32."""
-        if self.observations is not None:
-            obs = self.observations.encode(obs)
-        if self.sparse:
-            flat = obs.reshape(len(obs), self.inputs)
-            at = np.flatnonzero(flat != 0)
-            ends = np.searchsorted(at, self.inputs * np.arange(len(obs) + 1))
-            kept = flat.ravel()[at]
-            return scipy.sparse.csr_matrix(
-                (
-                    kept.astype(np.float32) if self.observations is None else kept,
-                    (at % self.inputs).astype(np.int32),
-                    ends.astype(np.int32),
-                ),
-                flat.shape,
-            )
-        if self.observations is not None:
-            return obs.reshape(len(obs), self.inputs)
-        if self.tabular:
-            return np.eye(self.tabular, dtype=np.float32)[obs]
-        return np.asarray(obs.reshape(len(obs), self.inputs), np.float32) * np.float32(self.scale)
-
-    def _network_input(self, x: Any) -> np.ndarray:
-        """Return rows [N, D] in the shape that a `network` takes, [N, ...]."""
-        assert self.observations is not None
-        return (x.toarray() if self.sparse else x).reshape(-1, *self.observations.shape)
-
-    def _stack(self, xs: list[Any]) -> Any:
-        return scipy.sparse.vstack(xs, format="csr") if self.sparse else np.concatenate(xs)
 
     def _quota(self, games: int) -> np.ndarray:
         config = self.config
@@ -427,58 +281,48 @@ class PolicyGradient(Agent, Exports):
         self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool
     ) -> tuple[np.ndarray, Any]:
         """Return actions [N] for observations [N, ...], drawn from the policy or its likeliest."""
-        logits = self._forward(self._features(observations))[0]
+        logits = self.network.forward(self.network.features(observations))[0]
         return self.policy.greedy(logits) if greedy else self.policy.sample(logits, rng), memory
 
     def exportable(self) -> Mapping[str, Any]:
-        def logits(observation: tf.Tensor) -> tf.Tensor:
-            if self.observations is not None:
-                return self._read(self.model(self.observations.traced(observation), training=False))[0]
-            if self.tabular:
-                x = tf.one_hot(observation, self.tabular)
-            else:
-                x = tf.reshape(tf.cast(observation, tf.float32) * self.scale, [-1, self.inputs])
-            hidden = self.model.get_layer("hidden")
-            return self._head(x @ hidden.kernel + (hidden.bias if self.config.bias else 0.0))[0]
-
-        return {"act": self.policy.export(self.groups[0].env, logits)}
+        return {"act": self.policy.export(self.groups[0].env, self.network.logits)}
 
     def state(self) -> dict[str, Any]:
         stateful = {"model": self.model, "optimizer": self.optimizer, "rng": self.rng, "episodes": self.episodes}
         return {**stateful, **{name: getattr(self, name) for name in PLAIN}, "under_way": self.under_way}
 
     def restored(self) -> None:
-        self._use_weights()
+        self.network.use_weights()
 
     @property
     def under_way(self) -> dict[str, Any]:
         """The batch that is learned from and the games, sparse matrices as their parts; set by a restore."""
         return {
-            "batch": self.batch and {**self.batch, "X": self._pack(self.batch["X"])},
+            "batch": self.batch and {**self.batch, "X": self.network.pack(self.batch["X"])},
             "groups": [self._group_state(group) for group in self.groups],
         }
 
     @under_way.setter
     def under_way(self, saved: dict[str, Any]) -> None:
-        self.batch = saved["batch"] and {**saved["batch"], "X": self._unpack(saved["batch"]["X"])}
+        self.batch = saved["batch"] and {**saved["batch"], "X": self.network.unpack(saved["batch"]["X"])}
         for group, tree in zip(self.groups, saved["groups"], strict=True):
             group.left, group.open = tree["left"], tree["open"]
             group.rollout, rollout = [], tree["rollout"]
             if rollout:
-                N, X = len(group.left), self._unpack(rollout["x"])
+                N, X = len(group.left), self.network.unpack(rollout["x"])
                 for t in range(len(rollout["a"])):
                     entry = {key: rollout[key][t] for key in ROLLOUT}
                     group.rollout.append({"x": X[t * N : (t + 1) * N], **entry})
             group.sent = tree["sent"]
             if group.sent is not None:
-                group.sent["x"] = self._features(group.env.obs)
+                group.sent["x"] = self.network.features(group.env.obs)
                 group.env.send(group.sent["a"], group.sent["live"])
 
     def _group_state(self, group: Group) -> dict[str, Any]:
         rollout = {}
         if group.rollout:
             rollout = {key: np.stack([t[key] for t in group.rollout]) for key in ROLLOUT}
-            rollout["x"] = self._pack(self._stack([t["x"] for t in group.rollout]))
+            rollout["x"] = self.network.pack(self.network.stack([t["x"] for t in group.rollout]))
         return {
             "env": group.env,
             "left": group.left,
@@ -486,14 +330,6 @@ class PolicyGradient(Agent, Exports):
             "rollout": rollout,
             "sent": group.sent and {key: group.sent[key] for key in ("a", "log_pi", "v", "live")},
         }
-
-    def _pack(self, X: Any) -> Any:
-        return {"data": X.data, "indices": X.indices, "indptr": X.indptr} if self.sparse else X
-
-    def _unpack(self, X: Any) -> Any:
-        if not self.sparse:
-            return X
-        return scipy.sparse.csr_matrix((X["data"], X["indices"], X["indptr"]), (len(X["indptr"]) - 1, self.inputs))
 
     def close(self) -> None:
         self.learner.shutdown()

@@ -53,7 +53,7 @@ def learn(a: PolicyGradient) -> dict[str, Any]:
 
 def by_hand(a: PolicyGradient, batch: dict[str, Any]) -> list[np.ndarray]:
     """The gradient of sum_t -A_t log pi(a_t | x_t) for one hidden ReLU layer without biases, as the original writes it."""
-    [(W1, _)], [(W2, _)] = (chain.weights for chain in a.mirror.chains)
+    [(W1, _)], [(W2, _)] = (chain.weights for chain in a.network.mirror.chains)
     X = np.asarray(batch["X"].todense() if scipy.sparse.issparse(batch["X"]) else batch["X"], np.float64)
     h = np.maximum(X @ W1, 0)
     z = h @ W2
@@ -137,8 +137,8 @@ def test_advantages_are_those_of_gae_within_a_point() -> None:
 def test_layers_start_unrelated_to_each_other() -> None:
     """Names of equal length once gave `hidden` and `logits` one seed."""
     a = agent(hidden=64, baseline=True)
-    a.inputs, a.policy = 64, Categorical(64)  # equal shapes
-    hidden, logits, value = (a._build_model().get_layer(name).kernel.numpy() for name in ("hidden", "logits", "value"))
+    a.network.inputs, a.network.policy = 64, Categorical(64)  # equal shapes
+    hidden, logits, value = (a.network.build().get_layer(name).kernel.numpy() for name in ("hidden", "logits", "value"))
     assert hidden.shape == logits.shape == (64, 64) and value.shape == (64, 1)
     assert abs(np.corrcoef(hidden.ravel(), logits.ravel())[0, 1]) < 0.1
     assert_independent({"hidden": hidden, "logits": logits, "value": value})
@@ -154,7 +154,7 @@ def test_the_convolutions_see_the_pictures_of_the_game() -> None:
     """What comes out of the rows of the batch is the network of the DQN paper over the plain pictures, undivided."""
     a = of_network("cnn")
     obs = np.random.default_rng(0).integers(0, 2, (5, 3, 80, 80)).astype(np.int8)
-    x = a._features(obs)
+    x = a.network.features(obs)
     assert scipy.sparse.issparse(x) and x.shape == (5, 3 * 80 * 80) and x.nnz == obs.sum()
     W1, b1, W2, b2, W3, b3, W4, b4, W5, b5, W6, b6 = [tf.constant(v.numpy()) for v in a.model.trainable_variables]
     assert W1.shape == (8, 8, 3, 32) and W4.shape == (6 * 6 * 64, 512)
@@ -162,7 +162,7 @@ def test_the_convolutions_see_the_pictures_of_the_game() -> None:
     for W, b, stride in ((W1, b1, 4), (W2, b2, 2), (W3, b3, 1)):
         h = tf.nn.relu(tf.nn.conv2d(h, W, stride, "VALID") + b)
     h = tf.nn.relu(tf.reshape(h, [5, -1]) @ W4 + b4)
-    logits, v = a._forward(x)
+    logits, v = a.network.forward(x)
     np.testing.assert_allclose(logits, h @ W5 + b5, atol=1e-5)
     np.testing.assert_allclose(v, (h @ W6 + b6)[:, 0], atol=1e-5)
     exported = a.exportable()["act"](obs)["probability"]
@@ -199,13 +199,13 @@ def test_the_networks_gradient_adds_up_over_chunks() -> None:
 def test_the_games_are_played_by_the_weights_of_the_last_update_alone() -> None:
     """The learner moves the weights while the games go on; what acts is told when an update is whole."""
     a = of_network("cnn", batch_steps=8, clip=0.2, epochs=2, minibatch=8)
-    x = a._features(a.groups[0].env.obs)
-    logits = a._forward(x)[0]
+    x = a.network.features(a.groups[0].env.obs)
+    logits = a.network.forward(x)[0]
     for v in a.model.trainable_variables:
         v.assign_add(tf.ones_like(v))
-    np.testing.assert_array_equal(a._forward(x)[0], logits)
+    np.testing.assert_array_equal(a.network.forward(x)[0], logits)
     a.restored()
-    assert not np.allclose(a._forward(x)[0], logits)
+    assert not np.allclose(a.network.forward(x)[0], logits)
 
 
 NETWORKS = """
@@ -313,8 +313,8 @@ def test_the_numpy_mirror_is_the_keras_model() -> None:
         a = agent(**fields)
         play_until_full(a)
         learn(a)
-        x = np.random.default_rng(0).normal(size=(5, a.inputs)).astype(np.float32)
-        logits, v = a._forward(x)
+        x = np.random.default_rng(0).normal(size=(5, a.network.inputs)).astype(np.float32)
+        logits, v = a.network.forward(x)
         outputs = {name: np.asarray(value) for name, value in a.model(x).items()}
         if a.config.policy == "sigmoid":
             outputs["logits"] = np.concatenate([outputs["logits"], np.zeros((5, 1))], axis=1)
@@ -335,7 +335,7 @@ def test_a_time_limit_is_bootstrapped_with_the_baseline_only() -> None:
         a = agent(env=EnvConfig("CartPole-v1", time_limit=4), baseline=baseline, bias=True, games=1, batch_episodes=1)
         if baseline:
             a.model.get_layer("value").bias.assign([10.0])
-            a.mirror.copy()
+            a.network.mirror.copy()
         (group,) = a.groups
         while not group.env.last_episode[0]:
             a._play(group)
@@ -346,7 +346,7 @@ def test_a_time_limit_is_bootstrapped_with_the_baseline_only() -> None:
 
 def test_tabular_observations_become_one_hot() -> None:
     a = agent(env=EnvConfig("FrozenLake-v1"))
-    np.testing.assert_array_equal(a._features(np.array([0, 15])), np.eye(16, dtype=np.float32)[[0, 15]])
+    np.testing.assert_array_equal(a.network.features(np.array([0, 15])), np.eye(16, dtype=np.float32)[[0, 15]])
 
 
 def test_step_returns_in_time_and_long_batches_stay_small() -> None:
