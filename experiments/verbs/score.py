@@ -7,11 +7,11 @@ import itertools
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional
@@ -24,16 +24,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from core.metrics.features import Extractor
-    from generative.data.registry import Source
+    from generative.data.sets import Batch, PictureSet, Say
 
 __all__ = ["Flags", "main", "score"]
-
-DRAWN = 5_000  # pictures of a run, or of a source without an end
-AT_ONCE = 250  # pictures that are read at a time
-Batch = tuple["np.ndarray", Sequence[str]]
-"""Pictures [B, H, W, C] uint8, and the names of their classes [B], or none."""
-Say = Callable[[str], None]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -87,12 +80,13 @@ def score(flags: Flags, say: Say = lambda line: None) -> dict[str, Any]:
     from core.metrics import feature_sets
     from core.metrics.features import Extractor
     from core.seeds import child
+    from generative.data.sets import sized
 
     with contextlib.ExitStack() as stack:
         a, b = (_open(text, flags, stack, say) for text in (flags.a, flags.b))
         require(
             a.sides == b.sides,
-            f"A has pictures of {_sized(a.sides)} and B of {_sized(b.sides)}; their distance would measure that: bring both to "
+            f"A has pictures of {sized(a.sides)} and B of {sized(b.sides)}; their distance would measure that: bring both to "
             f"one size with --size, e.g. --size {min(*a.sides, *b.sides)}",
         )
         for name, pictures in (("A", a), ("B", b)):
@@ -121,9 +115,7 @@ def score(flags: Flags, say: Say = lambda line: None) -> dict[str, Any]:
                 by_class[name] = {"pictures": {"a": len(x), "b": len(y)}, **measure(x, y)}
             bar.update(task, completed=feature_sets.STEPS * (1 + len(classes)))
     counts = {"a": len(fake.labels), "b": len(real.labels)}
-    prepared = (
-        f", brought to {_sized(a.sides)} with Pillow's bicubic filter" if flags.size else f" of {_sized(a.sides)}"
-    )
+    prepared = f", brought to {sized(a.sides)} with Pillow's bicubic filter" if flags.size else f" of {sized(a.sides)}"
     some = min(feature_sets.NEIGHBOURS, max(counts.values()))
     protocol = (
         f"{counts['a']:,} pictures A ({a.what}) against {counts['b']:,} pictures B ({b.what}){prepared}; {extractor.protocol}; "
@@ -136,29 +128,15 @@ def score(flags: Flags, say: Say = lambda line: None) -> dict[str, Any]:
     return {"a": flags.a, "b": flags.b, "pictures": counts, **measured, "classes": by_class, "protocol": protocol}
 
 
-# --- the sets -------------------------------------------------------------------------------------------------------------
+# --- the sets --------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Pictures:
-    """Pictures of one size, read once, in batches."""
-
-    what: str
-    """For the protocol."""
-    sides: tuple[int, int]
-    """Height and width."""
-    count: int
-    batches: Iterator[Batch]
-    """At most `count` pictures in all: fewer where files turn out broken."""
-    digits: Callable[[], bool] = lambda: False
-    """Whether they are known to be of single digits."""
-
-
-def _open(text: str, flags: Flags, stack: contextlib.ExitStack, say: Say) -> _Pictures:
+def _open(text: str, flags: Flags, stack: contextlib.ExitStack, say: Say) -> PictureSet:
     """Return the pictures that a word of the command line names; `stack` closes a run's model.
 
     The name of a source is that source: a folder of that name is ./NAME.
     """
+    from generative.data import sets
     from generative.data.registry import all_sources
 
     path = Path(text).expanduser()
@@ -174,13 +152,13 @@ def _open(text: str, flags: Flags, stack: contextlib.ExitStack, say: Say) -> _Pi
     if source is not None and bool(colon) == bool(source.argument):
         if path.exists():
             say(f"{text!r} is the data source here; the folder or file is ./{text}")
-        return _of_source(text, source, flags, say)
+        return sets.of_source(text, source, flags.n, flags.size, say)
     if (path / "config.yaml").is_file():
         return _of_run(path, flags, stack)
     if path.is_dir():
-        return _of_folder(path, flags, say)
+        return sets.of_folder(path, flags.n, flags.size, say)
     if path.is_file():
-        return _of_npz(path, flags, say)
+        return sets.of_npz(path, flags.n, flags.size, say)
     if "/" in text and not colon:
         raise UsageError(f"there is no folder, file or run {text!r}")
     raise UsageError(
@@ -188,8 +166,11 @@ def _open(text: str, flags: Flags, stack: contextlib.ExitStack, say: Say) -> _Pi
     )
 
 
-def _of_run(path: Path, flags: Flags, stack: contextlib.ExitStack) -> _Pictures:
+def _of_run(path: Path, flags: Flags, stack: contextlib.ExitStack) -> PictureSet:
     import numpy as np
+
+    from generative.data.pictures import prepare_all
+    from generative.data.sets import DRAWN, PictureSet, sides_of
 
     run = StoredRun.of([str(path)])
     plugin, which = stack.enter_context(opened(run, flags.weights))
@@ -197,11 +178,11 @@ def _of_run(path: Path, flags: Flags, stack: contextlib.ExitStack) -> _Pictures:
 
     def drawn() -> Iterator[Batch]:
         for batch in batches(run, plugin, count, flags.seed):
-            yield _prepared(np.asarray(batch.images), flags.size), ()
+            yield prepare_all(np.asarray(batch.images), flags.size, 0), ()
 
     first, *_ = itertools.islice(every := drawn(), 1)  # tells the size
     what = f"{run.spec.name} on {run.experiment.subject}, {which}, seed {flags.seed}"
-    return _Pictures(what, _sides(first[0]), count, itertools.chain([first], every), partial(_learned_digits, run))
+    return PictureSet(what, sides_of(first[0]), count, itertools.chain([first], every), partial(_learned_digits, run))
 
 
 def _learned_digits(run: StoredRun) -> bool:
@@ -214,130 +195,7 @@ def _learned_digits(run: StoredRun) -> bool:
     return source is not None and source.kind == "pictures" and open_data(DataConfig(source.name)).digits == 1
 
 
-def _of_folder(path: Path, flags: Flags, say: Say) -> _Pictures:
-    from PIL import Image
-
-    from generative.data.found import pictures_below
-    from generative.data.pictures import BROKEN, prepare, reason, upright
-
-    headers, _ = pictures_below(path, say, "the set")
-    sizes = {(header.height, header.width): file for file, header in headers.items()}
-    if len(sizes) > 1 and not flags.size:
-        some = [f"{file.name} {_sized(sides)}" for sides, file in sizes.items()][:2]
-        raise UsageError(
-            f"the pictures in {str(path)!r} have {len(sizes)} sizes ({', '.join(some)}); bring all to one with --size, e.g. "
-            f"--size {min(map(min, sizes))}"
-        )
-    files = _spread([*headers], flags.n)
-    below = {file: file.relative_to(path).parts for file in headers}
-    labelled = all(len(parts) > 1 for parts in below.values()) and len({parts[0] for parts in below.values()}) > 1
-    sides = (flags.size, flags.size) if flags.size else next(iter(sizes))
-
-    def read(file: Path) -> Any:
-        try:
-            with Image.open(file) as opened_file:
-                picture = upright(opened_file)
-                turned = (picture.height, picture.width)
-                if not flags.size and turned != sides:
-                    raise UsageError(
-                        f"{str(file)!r} is {_sized(turned)} once it is turned upright, others are {_sized(sides)}; bring all to "
-                        f"one size with --size, e.g. --size {min(sides)}"
-                    )
-                return prepare(picture, sides, 3, True)
-        except BROKEN as error:
-            say(f"{file} cannot be read and is left out: {reason(error)}")
-            return None
-
-    def pictures() -> Iterator[Batch]:
-        import numpy as np
-
-        for start in range(0, len(files), AT_ONCE):
-            found = {file: read(file) for file in files[start : start + AT_ONCE]}
-            whole = {file: picture for file, picture in found.items() if picture is not None}
-            if whole:
-                yield np.stack([*whole.values()]), [below[file][0] for file in whole] if labelled else ()
-
-    return _Pictures(f"the folder {path.name!r}", sides, len(files), pictures())
-
-
-def _of_npz(path: Path, flags: Flags, say: Say) -> _Pictures:
-    from generative.data.files import read_npz
-
-    images, labels, what, _, words = read_npz(path, say)
-    names = None if labels is None else [words[i] if words else str(i) for i in labels.tolist()]
-    return _of_arrays(what, images, names, flags)
-
-
-def _of_arrays(what: str, images: Any, names: Sequence[str] | None, flags: Flags) -> _Pictures:
-    """Return the pictures of an array [N, H, W, C]."""
-    rows = _spread(range(len(images)), flags.n)
-
-    def pictures() -> Iterator[Batch]:
-        for start in range(0, len(rows), AT_ONCE):
-            some = rows[start : start + AT_ONCE]
-            yield _prepared(images[some], flags.size), () if names is None else [names[i] for i in some]
-
-    sides = (flags.size, flags.size) if flags.size else (int(images.shape[1]), int(images.shape[2]))
-    return _Pictures(what, sides, len(rows), pictures())
-
-
-def _of_source(text: str, source: Source, flags: Flags, say: Say) -> _Pictures:
-    import numpy as np
-
-    from generative.data.captions import SIZE, open_captions
-    from generative.data.settings import CaptionConfig, DataConfig
-    from generative.data.sources import Mixture, Pictures, open_data
-
-    if source.kind == "captions":
-        data = open_captions(CaptionConfig(text), say).train
-        rows = _spread(data.rows.tolist(), flags.n)
-
-        def captioned() -> Iterator[Batch]:
-            for start in range(0, len(rows), AT_ONCE):
-                yield _prepared(data.read(np.array(rows[start : start + AT_ONCE]))[0], flags.size), ()
-
-        side = flags.size or SIZE
-        return _Pictures(data.protocol, (side, side), len(rows), captioned())
-    found = open_data(DataConfig(text, size=flags.size), say)
-    if isinstance(found, Mixture):
-        raise UsageError(f"{text} has points, no pictures; name a source of pictures")
-    digits = found.digits == 1
-    if not isinstance(found, Pictures):
-        images = found.reference(flags.n or DRAWN)
-        return _Pictures(found.protocol, _sides(images), len(images), iter([(images, ())]), lambda: digits)
-    positions = _spread(range(len(found)), flags.n)
-    labels = found.labels
-
-    def pictures() -> Iterator[Batch]:
-        for start in range(0, len(positions), AT_ONCE):
-            some = np.array(positions[start : start + AT_ONCE])
-            yield found.rows_at(some), () if labels is None else [str(label) for label in labels[some].tolist()]
-
-    sides = (int(found.shape[0]), int(found.shape[1]))
-    return _Pictures(found.protocol, sides, len(positions), pictures(), lambda: digits)
-
-
-def _spread(items: Sequence[T], n: int) -> list[T]:
-    """Return n items at equal distances, all for 0 or where there are fewer."""
-    n = min(n or len(items), len(items))
-    return [items[i * len(items) // n] for i in range(n)]
-
-
-def _prepared(images: Any, size: int) -> Any:
-    from generative.data.pictures import prepare_all
-
-    return prepare_all(images, size, 0)
-
-
-def _sides(images: Any) -> tuple[int, int]:
-    return int(images.shape[1]), int(images.shape[2])
-
-
-def _sized(sides: tuple[int, int]) -> str:
-    return f"{sides[0]}x{sides[1]}"
-
-
-def _default(a: _Pictures, b: _Pictures) -> str:
+def _default(a: PictureSet, b: PictureSet) -> str:
     """Return the extractor where none is named."""
     require(
         b.digits() or a.digits(),
@@ -380,7 +238,7 @@ class _Features:
         return {name: n for name, n in Counter(self.labels.tolist()).items() if name}
 
 
-def _features(pictures: _Pictures, extractor: Extractor, advance: Callable[[int], object]) -> _Features:
+def _features(pictures: PictureSet, extractor: Extractor, advance: Callable[[int], object]) -> _Features:
     import numpy as np
 
     features, logits, names = [], [], list[str]()
