@@ -253,7 +253,10 @@ def _checked_flags(
         if key in renamed and key not in known:
             raise UsageError(f"the flag {name!r} is now called {_as_name(renamed[key])!r}")
         if key not in known and re.sub(r"(^|\.)no_(\w+)$", r"\1\2", key) not in known:
-            close = nearest(key.replace("_", "-"), [other.replace("_", "-") for other in known])
+            names = [other.replace("_", "-") for other in known]
+            last = key.replace("_", "-").rsplit(".", 1)[-1]
+            moved = [other for other in names if other.rsplit(".", 1)[-1] == last]  # agent.lr is agent.optimizer.lr
+            close = nearest(key.replace("_", "-"), moved or names)
             raise UsageError(f"there is no flag {name!r}; {close}".replace("did you mean '", "did you mean '--"))
         if key in bare and not equals and (not tokens or tokens[0].startswith("-") or Path(tokens[0]).is_dir()):
             result.append(f"{_as_name(key)}={bare[key]}")

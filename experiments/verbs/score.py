@@ -77,6 +77,10 @@ def score(flags: Flags, say: Say = lambda line: None) -> dict[str, Any]:
     from rich.console import Console
     from rich.progress import Progress
 
+    from core.runtime import configure
+
+    configure(training=False)  # before TensorFlow is imported: it is quiet then
+
     from core.metrics import feature_sets
     from core.metrics.features import Extractor
     from core.seeds import child

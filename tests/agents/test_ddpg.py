@@ -29,6 +29,7 @@ def agent(seed: int = 0, **flags: Any) -> DDPG:
     return DDPG(DDPGConfig(**SMALL | flags), Context(seed=seed, folder=Path(".")))
 
 
+@pytest.mark.slow  # needs the extra peers
 def test_updates_are_those_of_an_independent_program() -> None:
     """Two updates of Algorithm 1 in PyTorch, with the paper's weight decay, which PyTorch adds to the gradient too."""
     torch = pytest.importorskip("torch")

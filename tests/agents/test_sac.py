@@ -50,6 +50,7 @@ def test_the_entropy_target_is_minus_the_number_of_action_components() -> None:
     assert agent().entropy_target == -1.0 and agent(entropy_target=0.5).entropy_target == 0.5
 
 
+@pytest.mark.slow  # needs the extra peers
 def test_updates_are_those_of_an_independent_program() -> None:
     """Two updates of Algorithm 1 in PyTorch, with its autograd, its normal and its tanh."""
     torch = pytest.importorskip("torch")

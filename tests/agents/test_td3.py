@@ -39,6 +39,7 @@ def test_target_smoothing_by_hand() -> None:
     np.testing.assert_allclose(smoothed, [[0.2], [0.5], [1.0], [-0.7]], rtol=1e-6)
 
 
+@pytest.mark.slow  # needs the extra peers
 def test_updates_are_those_of_an_independent_program() -> None:
     """Four updates of Algorithm 1 in PyTorch: the policy and the targets move at the second and the fourth."""
     torch = pytest.importorskip("torch")

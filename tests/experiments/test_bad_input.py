@@ -31,6 +31,7 @@ BEFORE_A_RUN = {
     "unknown flag": (["run", "policy-gradient", "--agent.learning-rate", "1"], "no flag '--agent.learning-rate'"),
     "misspelt flag": (["run", "policy-gradient", "--agent.gama", "1"], "did you mean '--agent.gamma'"),
     "misspelt flag of two words": (["run", "dqn", "--run.time-limt", "1"], "did you mean '--run.time-limit'"),
+    "flag of a group, named alone": (["run", "sac", "--agent.lr", "1"], "did you mean '--agent.optimizer.lr'"),
     "flag of another kind": (
         ["run", "policy-gradient", "--model.optimizer.lr", "1"],
         "did you mean '--agent.optimizer.lr'",

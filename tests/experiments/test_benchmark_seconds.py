@@ -205,6 +205,7 @@ def test_bad_words_are_one_sentence(calls: list[Any]) -> None:
     assert not calls
 
 
+@pytest.mark.slow  # needs the extra peers
 def test_ppo_in_torch_tells_the_episodes_and_stops() -> None:
     pytest.importorskip("torch")
     from experiments.benchmarks.ppo_in_torch import train

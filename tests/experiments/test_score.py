@@ -18,7 +18,7 @@ from core.metrics.features import Extractor
 from experiments.verbs.score import Flags, score
 from generative.data.settings import DataConfig
 from generative.data.sources import open_data
-from tests.conftest import only_run
+from tests.conftest import ROOT, only_run
 
 SIDE = 8
 
@@ -234,6 +234,12 @@ def test_flags_that_cannot_work(cli, tmp_path: Path, flags: list[str], words: st
     fill(tmp_path / "a", images(0, 6))
     code, _, err = cli("score", tmp_path / "a", tmp_path / "a", *flags)
     assert code == 2 and words in " ".join(err.split())
+
+
+def test_what_is_refused_is_one_sentence_and_nothing_of_tensorflow(launch_afresh, tmp_path: Path) -> None:
+    process = launch_afresh("score", "nowhere", "digits", cwd=tmp_path, path=ROOT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2 and err.startswith("error: 'nowhere' is no folder") and err.count("\n") == 1
 
 
 def test_an_agents_run_is_no_set_of_pictures(cli, tmp_path: Path) -> None:
