@@ -11,9 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from core.layers.recurrent import RecurrentCell
 from core.layers.torsos import Standardize
 
-__all__ = ["Chain", "Mirror"]
+__all__ = ["Cell", "Chain", "Mirror"]
 
 
 class Chain:
@@ -62,10 +63,27 @@ class Chain:
         return x
 
 
-class Mirror:
-    """Chains of layers and other variables, whose weights come as one vector theta [P].
+class Cell:
+    """One step of a recurrent cell."""
 
-    Where a chain cannot be mirrored, `chains` is empty and the caller asks TensorFlow.
+    def __init__(self, cell: RecurrentCell):
+        self._formula = cell.formula
+        self.variables: list[keras.Variable] = [cell.kernel, cell.recurrent_kernel, cell.bias]
+        self.take([v.numpy() for v in self.variables])
+
+    def take(self, values: Sequence[np.ndarray]) -> None:
+        """Take over these values of `variables`."""
+        self._kernel, self._recurrent_kernel, self._bias = values
+
+    def __call__(self, x: np.ndarray, state: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        """Return the next state for x [B, inputs] and the state before, arrays [B, units] float32; its first is the output."""
+        return self._formula(x @ self._kernel, state, self._recurrent_kernel, self._bias, _sigmoid, np.tanh)
+
+
+class Mirror:
+    """Chains of layers, recurrent cells and other variables, whose weights come as one vector theta [P].
+
+    Where a chain cannot be mirrored, `chains` and `cells` are empty and the caller asks TensorFlow.
 
     Each array that leaves TensorFlow costs 0.05 ms, so a traced update returns `theta()` beside its result, and `take` brings
     the mirror up to date; after any other change of the weights, `copy` does. `order` lists the variables of a theta that is
@@ -75,14 +93,18 @@ class Mirror:
     def __init__(
         self,
         *chains: Sequence[keras.layers.Layer],
+        cells: Sequence[RecurrentCell] = (),
         others: Sequence[keras.Variable] = (),
         order: Sequence[keras.Variable] | None = None,
     ):
         self.chains: list[Chain] = []
         """One for each of `chains`, x [B, inputs] -> [B, units], or none."""
+        self.cells: list[Cell] = []
+        """One for each of `cells`, or none."""
         with contextlib.suppress(ValueError):
             self.chains = [Chain(*chain) for chain in chains]
-        self.variables = [*(v for chain in self.chains for v in chain.variables), *others]
+            self.cells = [Cell(cell) for cell in cells]
+        self.variables = [*(v for part in (*self.chains, *self.cells) for v in part.variables), *others]
         self.others = [v.numpy() for v in others]
         """The values of the other variables."""
         places, end = {}, 0
@@ -106,9 +128,9 @@ class Mirror:
 
     def _take(self, values: list[np.ndarray]) -> None:
         start = 0
-        for chain in self.chains:
-            chain.take(values[start : start + len(chain.variables)])
-            start += len(chain.variables)
+        for part in (*self.chains, *self.cells):
+            part.take(values[start : start + len(part.variables)])
+            start += len(part.variables)
         self.others = values[start:]
 
 
@@ -122,6 +144,10 @@ def _elu(x: np.ndarray) -> np.ndarray:
 
 def _tanh(x: np.ndarray) -> np.ndarray:
     return np.tanh(x, out=x)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 0.5 * np.tanh(0.5 * x) + 0.5
 
 
 def _linear(x: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from agents.rl.settings import check_memory
 from core.errors import require
 from core.plugin import register
 from envs.config import EnvConfig
@@ -77,6 +78,11 @@ class A3CConfig:
     network: str = ""
     """cnn: the convolutions of the DQN paper, also where pictures are int8 like pong80; or a network of your own,
     module:function: from an observation's shape to a Keras model with output [B, units]."""
+    memory: Literal["none", "lstm", "gru"] = "none"
+    """A recurrent cell between the hidden layers, then one network for policy and value, and the two heads: lstm is the paper's
+    A3C-LSTM. Its state goes on from rollout to rollout until the episode ends; the gradient goes back through n_steps."""
+    memory_size: int = 128
+    """Units of the recurrent cell; 256 in the paper."""
     log_std: float = 0.0
     """Initial logarithm of the standard deviation of continuous actions, which is learned and the same in every state."""
     turn: int = 50
@@ -97,5 +103,6 @@ class A3CConfig:
         require(0 <= self.gamma <= 1, f"gamma is {self.gamma}; a discount lies between 0 and 1")
         require(0 <= self.gae_lambda <= 1, f"gae_lambda is {self.gae_lambda}; it must lie between 0 and 1")
         require(0 <= self.decay < 1, f"decay is {self.decay}; it must lie in [0, 1)")
+        check_memory(self.memory, self.memory_size, self.n_steps)
         for name in ("max_gradient_norm", "value_weight", "entropy"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")

@@ -9,6 +9,9 @@ One update, in the notation of the papers:
     for each epoch, each minibatch B:
         L = mean_B [ -A log pi(a|s) + c_v (R - V)^2 / 2 - c_e H(pi) ]        or the clipped surrogate for the first term
         theta <- optimiser(theta, clip(grad L))
+
+With a memory, pi and V are functions of s_t and of the state h_{t-1} that the steps before have left, and B are the rollouts of
+whole environments: each goes again through its T steps, from the state in which it began.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import tensorflow as tf
 
 from agents.actor_critic.config import ActorCriticConfig
 from agents.rl.episodes import Episodes
+from agents.rl.memory import Memory, forget, starts
 from agents.rl.networks import input_of, torso
 from agents.rl.observations import Observations
 from agents.rl.policies import Gaussian, policy_for
@@ -76,6 +80,8 @@ class ActorCritic(Agent, Exports):
         self.row = 0  # minibatches of the rollout that have been learned from
         self.rollout = self._empty_rollout()  # arrays [T, N, ...], written anew step by step
         self.batch: dict[str, Any] | None = None  # x, a, log_pi, A, R [B, ...] and order [E * M, B / M] while learning
+        self.h = self.memory(N)  # state of the memory before the next step, arrays [N, H]; () without one
+        self.h_0 = self.h  # before the rollout's first
         D = self.observations.shape if config.normalize_observations else ()
         self.moments: dict[str, Any] = {  # running statistics: count, mean and variance
             "obs": [0, np.zeros(D), np.ones(D)],
@@ -99,15 +105,18 @@ class ActorCritic(Agent, Exports):
         """Take `steps` steps in each environment and write them into the rollout."""
         o = self.rollout
         for t in range(self.t, self.t + steps):
+            if t == 0:
+                self.h_0 = self.h
             x = self.observations.encode(self.env.obs)
-            parameters, o["v"][t] = self._forward(x)
+            parameters, o["v"][t], h = self._forward(x, self.h)
             a, o["log_pi"][t] = self.policy.sample_with_log_prob(parameters, self.rng)
             o["x"][t], o["a"][t] = x, a
             step = self.env.step(self.policy.to_env(a))
             o["r"][t] = np.sign(step.reward) if self.clip_rewards else step.reward
             o["terminated"][t], o["done"][t] = step.terminated, step.done
             if step.truncated.any():  # a time limit is no end: the value of the last observation goes on
-                o["v_final"][t] = self._forward(self.observations.encode(step.final_obs))[1]
+                o["v_final"][t] = self._forward(self.observations.encode(step.final_obs), h)[1]
+            self.h = forget(h, step.done)
             self.episodes.add(step.reward, step.done)
         self.t += steps
         self.clock += steps * self.config.envs
@@ -116,20 +125,26 @@ class ActorCritic(Agent, Exports):
     def _estimate(self) -> dict[str, Any]:
         """Turn the rollout into a batch: advantages, returns, and the order in which minibatches take its rows."""
         config, o = self.config, self.rollout
-        last = self._forward(self.observations.encode(self.env.obs))[1]  # [N]
+        last = self._forward(self.observations.encode(self.env.obs), self.h)[1]  # [N]
         following = np.concatenate([o["v"][1:], last[None]])  # [T, N]
         following = np.where(o["done"], o["v_final"], following)
         r = self._normalized(o["r"], o["done"]) if config.normalize_returns else o["r"]
         A = generalized_advantage(r, o["v"], following, o["terminated"], o["done"], config.gamma, config.gae_lambda)
         R = A + o["v"]
-        B = R.size
+        B = config.envs if self.rnn else R.size  # what is dealt into minibatches: environments, or single steps
         parts = config.minibatches
         orders = [self.rng.permutation(B) if parts > 1 else np.arange(B) for _ in range(config.epochs)]
-        flat = {name: o[name].reshape(B, *o[name].shape[2:]) for name in ("x", "a", "log_pi")}
-        self.batch = {**flat, "A": A.ravel(), "R": R.ravel(), "order": np.reshape(orders, (-1, B // parts))}
+        self.batch = {name: self._rows(o[name]) for name in ("x", "a", "log_pi")}
+        self.batch |= {"A": self._rows(A), "R": self._rows(R), "order": np.reshape(orders, (-1, B // parts))}
+        if self.rnn:
+            self.batch["memory"] = [self._rows(starts(o["done"])), *self.h_0]
         self.row = 0
         spread = R.var()
         return {"value/mean": o["v"].mean(), "value/explained_variance": 1 - A.var() / spread if spread > 0 else 0.0}
+
+    def _rows(self, values: np.ndarray) -> np.ndarray:
+        """Return what is dealt into minibatches, [T N, ...], or with a memory [N, T, ...], for an array [T, N, ...]."""
+        return values.swapaxes(0, 1) if self.rnn else values.reshape(-1, *values.shape[2:])
 
     def _learn(self) -> dict[str, Any]:
         """Learn from the next minibatches of the batch, a few in one call of the update."""
@@ -137,15 +152,16 @@ class ActorCritic(Agent, Exports):
         assert batch is not None
         order = batch["order"][self.row : self.row + (CHUNK if self.small else 1)]  # [K, M]
         rest = np.stack([batch["log_pi"][order], batch["A"][order], batch["R"][order]], axis=-1)  # one array: [K, M, 3]
+        memory = [array[order] for array in batch.get("memory", ())]
         losses, theta = self._update(
-            *map(tf.constant, (batch["x"][order], batch["a"][order], rest, np.int64(self.clock)))
+            *map(tf.constant, (batch["x"][order], batch["a"][order], rest, np.int64(self.clock), *memory))
         )
         self.row += len(order)
         self.updates += len(order)
         self.mirror.take(theta.numpy())
         if self.row == len(batch["order"]):
             if config.normalize_observations:
-                self._observe(batch["x"])
+                self._observe(batch["x"].reshape(-1, *self.observations.shape))
                 self.mirror.copy()
             self.batch, self.t = None, 0
         return dict(zip(self.tags, losses.numpy().tolist(), strict=True))
@@ -154,38 +170,51 @@ class ActorCritic(Agent, Exports):
     def _update(self) -> Callable[..., Sequence[tf.Tensor]]:
         """`_minibatches`, traced; as a concrete function it looks for no fitting trace in every call, which saves 0.2 ms, and
         `direct` saves another 0.1."""
-        M = self.config.n_steps * self.config.envs // self.config.minibatches
-        x, a = (tf.TensorSpec((None, M, *o.shape[2:]), o.dtype) for o in (self.rollout["x"], self.rollout["a"]))
-        rest, clock = tf.TensorSpec((None, M, 3), tf.float32), tf.TensorSpec((), tf.int64)
+        N, T, parts = self.config.envs, self.config.n_steps, self.config.minibatches
+        M = (N // parts, T) if self.rnn else (N * T // parts,)  # below, M T stands for M with a memory
+        x, a = (tf.TensorSpec((None, *M, *o.shape[2:]), o.dtype) for o in (self.rollout["x"], self.rollout["a"]))
+        rest, clock = tf.TensorSpec((None, *M, 3), tf.float32), tf.TensorSpec((), tf.int64)
+        memory = [tf.TensorSpec((None, M[0], self.config.memory_size), tf.float32) for _ in self.h]
+        memory = [tf.TensorSpec((None, *M), tf.bool), *memory] if memory else []
         return direct(
             tf.function(  # XLA: less than half the time on vectors
-                self._minibatches, input_signature=[x, a, rest, clock], jit_compile=self.small
+                self._minibatches, input_signature=[x, a, rest, clock, *memory], jit_compile=self.small
             ).get_concrete_function()
         )
 
     def _minibatches(
-        self, x: tf.Tensor, a: tf.Tensor, rest: tf.Tensor, clock: tf.Tensor
+        self, x: tf.Tensor, a: tf.Tensor, rest: tf.Tensor, clock: tf.Tensor, *memory: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """One optimiser step for each of K minibatches: x [K, M, ...], a [K, M, ...], rest (log pi, A, R) [K, M, 3].
+        """One optimiser step for each of K minibatches: x [K, M, ...], a [K, M, ...], rest (log pi, A, R) [K, M, 3]; with a
+        memory M stands for M, T, and beside them are start [K, M, T] and the state [K, M, H].
 
         Return the means of `tags` [L] and, as one vector, the new weights for the mirror.
         """
         K, total = tf.shape(x)[0], tf.zeros(len(self.tags))
         for k in tf.range(K):
             log_pi, A, R = tf.unstack(rest[k], axis=-1)
-            losses = self._minibatch(x[k], a[k], log_pi, A, R, clock)
+            losses = self._minibatch(x[k], a[k], log_pi, A, R, clock, *[m[k] for m in memory])
             total += tf.stack([losses[tag] for tag in self.tags])
         return total / tf.cast(K, tf.float32), self.mirror.theta()
 
     @tf.autograph.experimental.do_not_convert  # its branches are Python's: converting them is most of the time of tracing
     def _minibatch(
-        self, s: tf.Tensor, a: tf.Tensor, log_pi_old: tf.Tensor, A: tf.Tensor, R: tf.Tensor, clock: tf.Tensor
+        self,
+        s: tf.Tensor,
+        a: tf.Tensor,
+        log_pi_old: tf.Tensor,
+        A: tf.Tensor,
+        R: tf.Tensor,
+        clock: tf.Tensor,
+        *memory: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         config = self.config
+        if memory:
+            a, log_pi_old, A, R = (tf.reshape(o, [-1, *o.shape[2:]]) for o in (a, log_pi_old, A, R))  # [M T, ...]
         if config.normalize_advantages:
             A = (A - tf.reduce_mean(A)) / (tf.math.reduce_std(A) + 1e-8)
         with tf.GradientTape() as tape:
-            parameters, V = self._networks(s)
+            parameters, V = self._networks(s, *memory)
             log_pi, H = self.policy.log_prob(parameters, a), tf.reduce_mean(self.policy.entropy(parameters))  # [M], []
             surrogate = (
                 clipped_surrogate(log_pi, log_pi_old, A, config.clip) if config.clip else policy_gradient(log_pi, A)
@@ -205,7 +234,7 @@ class ActorCritic(Agent, Exports):
     # --- policy and value -----------------------------------------------------------------------------------------------
 
     def _build_networks(self) -> None:
-        """Pixels: one torso with two heads. Vectors: a network for the policy and another for the value."""
+        """Pixels, and all with a memory: one torso with two heads. Vectors: a network for the policy and another for the value."""
         config, observations = self.config, self.observations
         seed = child(self.context.seed, "network")
         policy, value = dense(self.policy.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
@@ -215,24 +244,35 @@ class ActorCritic(Agent, Exports):
         def network(name: str) -> keras.Model:
             return torso(observations, config.hidden, config.activation, seed, name, config.network)
 
-        actor = network("torso" if self.pixels else "actor")
-        critic = actor if self.pixels else network("critic")
+        shared = self.pixels or config.memory != "none"
+        actor = network("torso" if shared else "actor")
+        critic = actor if shared else network("critic")
         x = h = input_of(observations)
-        for layer in front:
-            h = layer(h)
-        below = [actor(h)] * 2 if self.pixels else [actor(h), critic(h)]
-        self.model = keras.Model(x, {"policy": policy(below[0]), "value": value(below[1])}, name="actor_critic")
+        chains, cells, others = ([*front, actor, policy], [*front, critic, value]), [], []
+        self.rnn: Memory | None = None
+        if config.memory == "none":
+            for layer in front:
+                h = layer(h)
+            below = [actor(h)] * 2 if shared else [actor(h), critic(h)]
+            self.model = keras.Model(x, {"policy": policy(below[0]), "value": value(below[1])}, name="actor_critic")
+        else:
+            self.rnn = Memory(config.memory, config.memory_size, x, [*front, actor], policy, value, seed, "actor_critic")
+            self.model, chains, cells = self.rnn.model, self.rnn.chains, [self.rnn.cell]
         self.weights = list(self.model.trainable_variables)
         self.log_std = None
         if isinstance(self.policy, Gaussian):
             self.log_std = keras.Variable(np.full(self.policy.num_actions, config.log_std, np.float32), name="log_std")
             self.weights.append(self.log_std)
-        chains = [*front, actor, policy], [*front, critic, value]
-        self.mirror = Mirror(*chains, others=[] if self.log_std is None else [self.log_std])
+            others = [self.log_std]
+        self.mirror = Mirror(*chains, cells=cells, others=others)
         self.small = bool(self.mirror.chains)  # dense layers alone: they act in numpy and learn under XLA
 
-    def _networks(self, x: tf.Tensor) -> tuple[Any, tf.Tensor]:
-        """Return the policy's parameters and the values [B] for inputs [B, ...]."""
+    def _networks(self, x: tf.Tensor, *memory: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        """Return the policy's parameters and the values [B] for inputs [B, ...]; with a memory [M T] for sequences [M, T, ...],
+        of which start [M, T] and the state [M, H] tell."""
+        if self.rnn:
+            policy, V = self.rnn.over_time(x, *memory)
+            return self._parameters(policy), V
         outputs = self.model(x, training=True)
         return self._parameters(outputs["policy"]), outputs["value"][:, 0]
 
@@ -241,24 +281,30 @@ class ActorCritic(Agent, Exports):
         return policy if self.log_std is None else (policy, tf.convert_to_tensor(self.log_std))
 
     @cached_property
-    def _networks_to_act(self) -> Callable[[tf.Tensor], Sequence[tf.Tensor]]:
-        """What the network says of the policy and the values [N], for inputs [N, ...]; traced."""
+    def _networks_to_act(self) -> Callable[..., Sequence[tf.Tensor]]:
+        """What the network says of the policy, the values [N] and the next state of the memory, for inputs [N, ...] and the state
+        before; traced."""
+        x = tf.TensorSpec((None, *self.observations.shape), self.observations.dtype)
 
-        @tf.function(input_signature=[tf.TensorSpec((None, *self.observations.shape), self.observations.dtype)])
-        def networks(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            outputs = self.model(x, training=False)
-            return outputs["policy"], outputs["value"][:, 0]
+        @tf.function(input_signature=[x, *(self.rnn.specs if self.rnn else ())])
+        def networks(x: tf.Tensor, *h: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            outputs = self.model([x, *h] if h else x, training=False)
+            following = self.rnn.following(outputs).values() if self.rnn else ()
+            return outputs["policy"], outputs["value"][:, 0], *following
 
         return direct(networks.get_concrete_function())
 
-    def _forward(self, x: np.ndarray) -> tuple[Any, np.ndarray]:
-        """Return the policy's parameters and the values [N] as numpy arrays, small networks by their mirror."""
-        if self.small:
+    def _forward(self, x: np.ndarray, h: Sequence[np.ndarray] = ()) -> tuple[Any, np.ndarray, Sequence[np.ndarray]]:
+        """Return the policy's parameters, the values [N] and the next state of the memory as numpy arrays, small networks by
+        their mirror."""
+        if self.small and self.rnn:
+            policy, v, h = self.rnn.mirrored(self.mirror, x, h)
+        elif self.small:
             actor, critic = self.mirror.chains
             policy, v = actor(x), critic(x)[:, 0]
         else:
-            policy, v = (output.numpy() for output in self._networks_to_act(tf.constant(x)))
-        return policy if self.log_std is None else (policy, self.mirror.others[0]), v
+            policy, v, *h = (output.numpy() for output in self._networks_to_act(*map(tf.constant, (x, *h))))
+        return policy if self.log_std is None else (policy, self.mirror.others[0]), v, h
 
     # --- running statistics ---------------------------------------------------------------------------------------------
 
@@ -292,22 +338,31 @@ class ActorCritic(Agent, Exports):
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
+    def memory(self, n: int) -> tuple[np.ndarray, ...]:
+        """Return the state of n fresh episodes: h and c [n, H] of an LSTM, h of a GRU, () without a memory."""
+        return self.rnn.fresh(n) if self.rnn else ()
+
     def act(
         self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool
     ) -> tuple[np.ndarray, Any]:
         """Return actions [N] or [N, A] for observations [N, ...], drawn from the policy or its likeliest."""
-        parameters, _ = self._forward(self.observations.encode(observations))
+        parameters, _, memory = self._forward(self.observations.encode(observations), memory)
         a = self.policy.greedy(parameters) if greedy else self.policy.sample(parameters, rng)
         return self.policy.to_env(a), memory
 
     def exportable(self) -> Mapping[str, Any]:
-        def parameters(observation: tf.Tensor) -> Any:
-            return self._parameters(self.model(self.observations.traced(observation), training=False)["policy"])
+        def parameters(observation: tf.Tensor, *h: tf.Tensor) -> Any:
+            x = self.observations.traced(observation)
+            outputs = self.model([x, *h] if h else x, training=False)
+            policy = self._parameters(outputs["policy"])
+            return (policy, self.rnn.following(outputs)) if self.rnn else policy
 
-        return {"act": self.policy.export(self.env, parameters)}
+        return {"act": self.policy.export(self.env, parameters, self.rnn.specs if self.rnn else ())}
 
     def state(self) -> dict[str, Any]:
-        extra = {} if self.log_std is None else {"log_std": self.log_std}
+        extra: dict[str, Any] = {} if self.log_std is None else {"log_std": self.log_std}
+        if self.rnn:
+            extra |= {"h": self.h, "h_0": self.h_0}
         return {
             "model": self.model,
             **extra,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from agents.rl.settings import check_memory
 from core.errors import require
 from core.optim.config import OptimizerConfig
 from core.plugin import register
@@ -79,7 +80,7 @@ class ActorCriticConfig:
     epochs: int = 1
     """Passes over each rollout; more than 1 needs clip above 0."""
     minibatches: int = 1
-    """Parts a rollout is dealt into, at random, for one update each."""
+    """Parts a rollout is dealt into, at random, for one update each; with memory by whole environments."""
     clip: float = 0.0
     """Bound of the surrogate objective's ratio, 0.1 or 0.2 in PPO; 0 is the plain policy gradient."""
     normalize_advantages: bool = False
@@ -97,6 +98,11 @@ class ActorCriticConfig:
     network: str = ""
     """cnn: the convolutions of the DQN paper, also where pictures are int8 like pong80; or a network of your own,
     module:function: from an observation's shape to a Keras model with output [B, units]."""
+    memory: Literal["none", "lstm", "gru"] = "none"
+    """A recurrent cell between the hidden layers, then one network for policy and value, and the two heads. Its state goes on from
+    rollout to rollout until the episode ends; the gradient goes back through one rollout, n_steps."""
+    memory_size: int = 128
+    """Units of the recurrent cell."""
     log_std: float = 0.0
     """Initial logarithm of the standard deviation of continuous actions, which is learned and the same in every state."""
     turn: int = 32
@@ -122,6 +128,12 @@ class ActorCriticConfig:
             not self.normalize_advantages or batch // self.minibatches > 1,
             "normalize_advantages takes away the mean of a minibatch, and minibatches of one example would be nothing but that; "
             "raise envs or n_steps, or leave it out",
+        )
+        check_memory(self.memory, self.memory_size, self.n_steps)
+        require(
+            self.memory == "none" or self.envs % self.minibatches == 0,
+            f"minibatches is {self.minibatches} with memory {self.memory}; it must divide envs = {self.envs}, since a minibatch "
+            "is made of whole environments' sequences",
         )
         for name in ("value_weight", "entropy"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")

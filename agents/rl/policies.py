@@ -8,8 +8,9 @@ numpy, where a small network has its mirror; what gradients go through is Tensor
 from __future__ import annotations
 
 import functools
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -82,14 +83,18 @@ class Categorical:
         log_pi = tf.nn.log_softmax(logits)
         return -tf.reduce_sum(tf.exp(log_pi) * log_pi, axis=-1)
 
-    def export(self, env: VectorEnv, parameters: Callable[[tf.Tensor], tf.Tensor]) -> Any:
-        """Return the function to export, for `parameters` from a batch of observations to logits [N, A]."""
+    def export(self, env: VectorEnv, parameters: Callable[..., Any], memory: Sequence[tf.TensorSpec] = ()) -> Any:
+        """Return the function to export, for `parameters` from a batch of observations to logits [N, A].
 
-        @takes_observations(env)
-        def act(observation: tf.Tensor) -> dict[str, tf.Tensor]:
+        With `memory`, the specs of a state, `parameters(observation, *state)` returns the next state beside them, by name.
+        """
+
+        @takes_observations(env, memory)
+        def act(observation: tf.Tensor, *state: tf.Tensor) -> dict[str, tf.Tensor]:
             """The likeliest action [N], by the environment's number, and the probability [N, A] of each in turn to draw from."""
-            probability = tf.nn.softmax(tf.cast(parameters(observation), tf.float32))
-            return {"action": named(env, tf.argmax(probability, axis=-1)), "probability": probability}
+            logits, following = _asked(parameters, observation, state)
+            probability = tf.nn.softmax(tf.cast(logits, tf.float32))
+            return {"action": named(env, tf.argmax(probability, axis=-1)), "probability": probability} | following
 
         return act
 
@@ -155,15 +160,18 @@ class Gaussian:
         _, log_std = parameters
         return tf.reduce_sum(log_std + 0.5 * math.log(2 * math.pi * math.e), axis=-1)
 
-    def export(self, env: VectorEnv, parameters: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> Any:
-        """Return the function to export, for `parameters` from a batch of observations to (mean, log std)."""
+    def export(self, env: VectorEnv, parameters: Callable[..., Any], memory: Sequence[tf.TensorSpec] = ()) -> Any:
+        """Return the function to export, for `parameters` from a batch of observations to (mean, log std).
 
-        @takes_observations(env)
-        def act(observation: tf.Tensor) -> dict[str, tf.Tensor]:
+        With `memory`, the specs of a state, `parameters(observation, *state)` returns the next state beside them, by name.
+        """
+
+        @takes_observations(env, memory)
+        def act(observation: tf.Tensor, *state: tf.Tensor) -> dict[str, tf.Tensor]:
             """The likeliest action [N, A] within its bounds; mean [N, A] and std [N, A] of the policy it is the middle of."""
-            mean, log_std = parameters(observation)
+            (mean, log_std), following = _asked(parameters, observation, state)
             std = tf.broadcast_to(tf.exp(tf.convert_to_tensor(log_std)), tf.shape(mean))
-            return {"action": tf.clip_by_value(mean, self.low, self.high), "mean": mean, "std": std}
+            return {"action": tf.clip_by_value(mean, self.low, self.high), "mean": mean, "std": std} | following
 
         return act
 
@@ -299,19 +307,26 @@ def policy_for(actions: Any, who: str, env_id: str) -> Policy:
     raise UsageError(f"{who} needs discrete actions or a vector of them; those of {env_id} are {actions}")
 
 
-def takes_observations(env: VectorEnv) -> Callable[[Callable[..., Any]], Any]:
+def takes_observations(env: VectorEnv, memory: Sequence[tf.TensorSpec] = ()) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator: `function(observation)` becomes a `tf.function` over batches of what the environment shows.
 
-    Numbers of states reach `function` counted from 0, whatever the environment calls the first.
+    Numbers of states reach `function` counted from 0, whatever the environment calls the first. `memory` has the specs of a
+    recurrent state, which is given behind the observation, and of which the docstring then tells.
     """
     space = env.observation_space
 
     def decorate(function: Callable[..., Any]) -> Any:
         @functools.wraps(function)
-        def of_the_environment(observation: tf.Tensor) -> Any:
-            return function(observation - env.first_state if env.first_state else observation)
+        def of_the_environment(observation: tf.Tensor, *state: tf.Tensor) -> Any:
+            return function(observation - env.first_state if env.first_state else observation, *state)
 
-        signature = [tf.TensorSpec((None, *space.shape), space.dtype, "observation")]
+        if memory:
+            parts, after = ", ".join(spec.name for spec in memory), ", ".join(f"next_{spec.name}" for spec in memory)
+            of_the_environment.__doc__ = (
+                f"{inspect.getdoc(function)} It remembers: {parts} [N, {memory[0].shape[-1]}] are zeros at the first step of "
+                f"an episode, and {after} of the step before at every other."
+            )
+        signature = [tf.TensorSpec((None, *space.shape), space.dtype, "observation"), *memory]
         return tf.function(of_the_environment, input_signature=signature)
 
     return decorate
@@ -320,6 +335,11 @@ def takes_observations(env: VectorEnv) -> Callable[[Callable[..., Any]], Any]:
 def named(env: VectorEnv, action: tf.Tensor) -> tf.Tensor:
     """Return what the environment calls the actions [N], which count from 0."""
     return tf.gather(tf.constant(env.actions, tf.int64), action)
+
+
+def _asked(parameters: Callable[..., Any], observation: tf.Tensor, state: Sequence[tf.Tensor]) -> tuple[Any, Mapping[str, Any]]:
+    """Return the parameters of a policy and, where there is a state, the next one by name."""
+    return parameters(observation, *state) if state else (parameters(observation), {})
 
 
 def _is_vector(actions: Any) -> bool:

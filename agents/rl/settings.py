@@ -1,4 +1,5 @@
-"""The flags that `ddpg`, `td3` and `sac` share. No TensorFlow here: `list` and `--help` answer at once."""
+"""What agents share of their flags: those of `ddpg`, `td3` and `sac`, and the rules of `memory`. No TensorFlow here: `list` and
+`--help` answer at once."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Any, Literal
 from core.errors import require
 from envs.config import EnvConfig
 
-__all__ = ["TINY", "OffPolicyConfig"]
+__all__ = ["TINY", "OffPolicyConfig", "check_memory"]
 
 TINY: dict[str, Any] = {
     "env.id": "pongan/Walk-v0",
@@ -79,3 +80,13 @@ class OffPolicyConfig:
             self.learning_starts >= least,
             f"learning_starts is {self.learning_starts}; it must be at least {least}, when the first transitions are complete",
         )
+
+
+def check_memory(memory: str, size: int, n_steps: int) -> None:
+    """Raise UsageError for flags `memory` and `memory_size` that do not fit each other or rollouts of `n_steps`."""
+    require(size >= 1, f"memory_size is {size}; a recurrent cell has at least 1 unit")
+    require(
+        memory == "none" or n_steps > 1,
+        f"n_steps is 1 with memory {memory}; the gradient goes back through a rollout, and one step has no past: "
+        "give at least 2, usually 16 or more",
+    )
