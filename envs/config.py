@@ -31,6 +31,9 @@ class EnvConfig:
     actions: tuple[int, ...] = ()
     """Discrete actions the agent may use, as the environment numbers them (from its space's start, which may be below 0);
     empty for all."""
+    hide: tuple[int, ...] = ()
+    """Components of a vector observation that the agent does not see, counted from 0: 1 3 are the velocities of CartPole-v1, 2 that
+    of Pendulum-v1. Such a task needs an agent with a memory."""
     frame_skip: int = 4
     """Emulator frames an action lasts (Atari only; frames84 and frames42 show the maximum of the last two)."""
     sticky_actions: float = 0.0
@@ -65,6 +68,7 @@ class EnvConfig:
             0 <= self.time_limit < 2**63,
             f"time_limit is {self.time_limit}; it must be 0 (the environment's own) or more steps, at most {2**63 - 1:,}",
         )
+        require(len(set(self.hide)) == len(self.hide), f"hide {list(self.hide)} names one component twice")
         require(len(set(self.actions)) == len(self.actions), f"actions {list(self.actions)} name one action twice")
 
     @property

@@ -14,11 +14,12 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from core.errors import UsageError, foreign, nearest
-from envs import fakes
+from envs import fakes, toys
 from envs.atari import AtariBank
 from envs.classic import ClassicBank
 from envs.config import FRAME_LIMIT, EnvConfig
 from envs.film import film
+from envs.hidden import Hidden
 from envs.mujoco import no_display, take_over_warnings
 from envs.vector import Bank, VectorEnv
 
@@ -126,6 +127,7 @@ def _is_atari(spec: EnvSpec) -> bool:
 def _spec(config: EnvConfig) -> EnvSpec:
     gymnasium.register_envs(ale_py)
     fakes.register()
+    toys.register()
     module, _, name = config.id.rpartition(":")
     if module:
         try:
@@ -163,7 +165,8 @@ def _instance(config: EnvConfig, spec: EnvSpec, **kwargs: str) -> Callable[[], g
         try:
             _creator(spec)  # imports what it needs, before a model file is read
             take_over_warnings()
-            return gymnasium.make(spec, disable_env_checker=True, **kwargs)
+            env = gymnasium.make(spec, disable_env_checker=True, **kwargs)
+            return Hidden(env, config.hide, config.id) if config.hide else env
         except gymnasium.error.DependencyNotInstalled as error:
             raise UsageError(
                 f"environment {config.id!r} needs a package: {error} (the extras pongan[box2d] and pongan[mujoco] have Box2D "
@@ -185,7 +188,8 @@ def _classic(config: EnvConfig, spec: EnvSpec) -> tuple[Callable[[], Bank], str]
             f"frame_stack is {config.frame_stack}, but only Atari games are seen in stacks; {config.id} is none"
         )
     limit = config.time_limit or spec.max_episode_steps
-    protocol = f"{config.id}, " + (f"time limit {limit} steps" if limit else "no time limit")
+    hidden = f"without components {', '.join(map(str, config.hide))}, " if config.hide else ""
+    protocol = f"{config.id}, {hidden}" + (f"time limit {limit} steps" if limit else "no time limit")
     reuse = str(spec.entry_point).startswith("gymnasium.envs.toy_text.") and not spec.additional_wrappers
     return lambda: ClassicBank(_instance(config, spec), config.id, config.actions, reuse=reuse), protocol
 
@@ -242,6 +246,8 @@ def _atari(config: EnvConfig, game: dict[str, Any]) -> tuple[str, str]:
         raise UsageError(
             f"observation {observation!r} knows the colours of Pong only; {config.id} needs 'frames84' or 'raw'"
         )
+    if config.hide:
+        raise UsageError(f"hide {list(config.hide)} is for vectors of numbers; {config.id} is seen as pictures")
     probe = AtariBank(replace(config, actions=()), observation=observation, **game)
     names, count = probe.action_names, probe.num_native_actions
     probe.close()
