@@ -77,23 +77,29 @@ class A3C(Agent, Exports):
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
+    def memory(self, n: int) -> tuple[np.ndarray, ...]:
+        """Return the state of n fresh episodes: h and c [n, H] of an LSTM, h of a GRU, () without a memory."""
+        return self.network.memory(n)
+
     def act(
         self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool
     ) -> tuple[np.ndarray, Any]:
         """Return actions [N] or [N, A] for observations [N, ...], drawn from the policy or its likeliest."""
         network, policy = self.network, self.network.policy
         network.use(self.theta.numpy())
-        parameters, _ = network.forward(network.observations.encode(observations))
+        parameters, _, memory = network.forward(network.observations.encode(observations), memory)
         a = policy.greedy(parameters) if greedy else policy.sample(parameters, rng)
         return policy.to_env(a), memory
 
     def exportable(self) -> Mapping[str, Any]:
         network = self.network
 
-        def parameters(observation: tf.Tensor) -> Any:
-            return network.networks(tf.convert_to_tensor(self.theta), network.observations.traced(observation))[0]
+        def parameters(observation: tf.Tensor, *h: tf.Tensor) -> Any:
+            x = network.observations.traced(observation)
+            policy, _, following = network.networks(tf.convert_to_tensor(self.theta), x, *h)
+            return (policy, following) if h else policy
 
-        return {"act": network.policy.export(self.env, parameters)}
+        return {"act": network.policy.export(self.env, parameters, network.rnn.specs if network.rnn else ())}
 
     def state(self) -> dict[str, Any]:
         names = ("theta", "g", "episodes", "worker_states", "clock", "updates")

@@ -8,10 +8,14 @@ One update, in the notation of the paper:
     d theta = grad mean_t [ -(R_t - V_t) log pi(a_t|s_t) + c_v (R_t - V_t)^2 / 2 - c_e H(pi) ]
     g <- alpha g + (1 - alpha) d theta^2                   shared by all workers, without a lock
     theta <- theta - eta d theta / sqrt(g + epsilon)
+
+With a memory (A3C-LSTM), pi and V are functions of s_t and of the state h_{t-1} that the steps before have left; the gradient goes
+back through the t_max steps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +25,7 @@ import tensorflow as tf
 from gymnasium.spaces import Space
 
 from agents.a3c.config import A3CConfig
+from agents.rl.memory import Memory, forget, starts
 from agents.rl.networks import input_of, torso
 from agents.rl.observations import Observations
 from agents.rl.policies import Gaussian, policy_for
@@ -64,7 +69,7 @@ def rmsprop(theta: np.ndarray, g: np.ndarray, gradient: np.ndarray, lr: float, d
 class Network:
     """Policy and value as functions of one flat vector theta [P] of weights: small to send, and one array to update.
 
-    Vectors have a network for the policy and another for the value; pixels have one torso with two heads.
+    Vectors have a network for the policy and another for the value; pixels, and all with a memory, have one torso with two heads.
     """
 
     def __init__(self, config: A3CConfig, space: Space, actions: Space, seed: int):
@@ -75,25 +80,33 @@ class Network:
         self.policy = policy_for(actions, "a3c", config.env.id)
         self.gaussian = isinstance(self.policy, Gaussian)
         policy, value = dense(self.policy.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
-        name = "torso" if self.pixels else "actor"
+        shared = self.pixels or config.memory != "none"
+        name = "torso" if shared else "actor"
         if self.pixels and small and not config.network:
             actor: keras.Model = a3c_cnn(self.observations.seen, seed)
         else:
             actor = torso(self.observations, config.hidden, config.activation, seed, name, config.network)
         critic = actor
-        if not self.pixels:
+        if not shared:
             critic = torso(self.observations, config.hidden, config.activation, seed, "critic", config.network)
         x = input_of(self.observations)
-        below = [actor(x)] * 2 if self.pixels else [actor(x), critic(x)]
-        self.model = keras.Model(x, {"policy": policy(below[0]), "value": value(below[1])}, name="a3c")
+        chains: Sequence[Any] = ([actor, policy], [critic, value])
+        self.rnn: Memory | None = None
+        if config.memory == "none":
+            below = [actor(x)] * 2 if shared else [actor(x), critic(x)]
+            self.model = keras.Model(x, {"policy": policy(below[0]), "value": value(below[1])}, name="a3c")
+        else:
+            self.rnn = Memory(config.memory, config.memory_size, x, [actor], policy, value, seed, "a3c")
+            self.model, chains = self.rnn.model, self.rnn.chains
         if self.model.non_trainable_variables:
             raise UsageError(
                 f"network {config.network!r} has weights that no gradient changes, for instance statistics or a dropout's "
                 "generator; a3c's workers share trainable weights alone"
             )
         variables = list(self.model.trainable_variables)
-        self._mirror = Mirror([actor, policy], [critic, value], order=variables)
+        self._mirror = Mirror(*chains, cells=[self.rnn.cell] if self.rnn else [], order=variables)
         self.small = bool(self._mirror.chains)  # dense layers alone: they act in numpy and learn under XLA
+        self._variables = variables
         self._shapes = [tuple(v.shape) for v in variables]
         self.initial = np.concatenate([v.numpy().ravel() for v in variables])
         if self.gaussian:  # log std [A], the last weights of theta
@@ -111,27 +124,36 @@ class Network:
         if self.gaussian:
             self.log_std = theta[-self.policy.num_actions :]  # [A]
 
-    def forward(self, x: np.ndarray) -> tuple[Any, np.ndarray]:
-        """Return the policy's parameters and the values [N] for network inputs x [N, ...]."""
-        if self.small:
+    def memory(self, n: int) -> tuple[np.ndarray, ...]:
+        """Return the state of n fresh episodes: h and c [n, H] of an LSTM, h of a GRU, () without a memory."""
+        return self.rnn.fresh(n) if self.rnn else ()
+
+    def forward(self, x: np.ndarray, h: Sequence[np.ndarray] = ()) -> tuple[Any, np.ndarray, Sequence[np.ndarray]]:
+        """Return the policy's parameters, the values [N] and the next state of the memory for network inputs x [N, ...]."""
+        if self.small and self.rnn:
+            policy, v, h = self.rnn.mirrored(self._mirror, x, h)
+        elif self.small:
             actor, critic = self._mirror.chains
             policy, v = actor(x), critic(x)[:, 0]
         else:
-            policy, v = (output.numpy() for output in self._networks_to_act(self.theta, tf.constant(x)))
-        return (policy, self.log_std) if self.gaussian else policy, v
+            policy, v, *h = (out.numpy() for out in self._networks_to_act(self.theta, *map(tf.constant, (x, *h))))
+        return (policy, self.log_std) if self.gaussian else policy, v, h
 
-    def gradient(self, x: np.ndarray, a: np.ndarray, A: np.ndarray, R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return d theta [P] and LOSSES for a rollout x [T, ...], a, A, R [T] under the weights in use."""
-        gradient, losses = self._gradient(self.theta, *(tf.constant(array) for array in (x, a, A, R)))
+    def gradient(
+        self, x: np.ndarray, a: np.ndarray, A: np.ndarray, R: np.ndarray, *memory: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return d theta [P] and LOSSES for a rollout x [T, ...], a, A, R [T] under the weights in use; with a memory, for which
+        steps begin an episode, start [T] bool, and the state [1, H] before the first."""
+        gradient, losses = self._gradient(self.theta, *(tf.constant(array) for array in (x, a, A, R, *memory)))
         return gradient.numpy(), losses.numpy()
 
     def _loss_gradient(
-        self, theta: tf.Tensor, s: tf.Tensor, a: tf.Tensor, A: tf.Tensor, R: tf.Tensor
+        self, theta: tf.Tensor, s: tf.Tensor, a: tf.Tensor, A: tf.Tensor, R: tf.Tensor, *memory: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         config = self.config
         with tf.GradientTape() as tape:
             tape.watch(theta)
-            parameters, V = self.networks(theta, s)
+            parameters, V = self._over_time(theta, s, *memory) if memory else self.networks(theta, s)[:2]
             log_pi, H = self.policy.log_prob(parameters, a), tf.reduce_mean(self.policy.entropy(parameters))  # [T], []
             L_policy = tf.reduce_mean(policy_gradient(log_pi, A))
             L_value = tf.reduce_mean(squared_error(V, R))
@@ -142,18 +164,32 @@ class Network:
             gradient *= tf.minimum(1.0, config.max_gradient_norm / (norm + 1e-12))
         return gradient, tf.stack([L_policy, L_value, H, norm])
 
-    def networks(self, theta: tf.Tensor, x: tf.Tensor) -> tuple[Any, tf.Tensor]:
-        """Return the policy's parameters and the values [N]; differentiable in theta."""
+    def networks(self, theta: tf.Tensor, x: tf.Tensor, *h: tf.Tensor) -> tuple[Any, tf.Tensor, dict[str, tf.Tensor]]:
+        """Return the policy's parameters, the values [N] and the next state of the memory by name; differentiable in theta."""
+        weights, log_std = self._weights(theta)
+        outputs, _ = self.model.stateless_call(weights, [], [x, *h] if h else x, training=True)
+        policy = outputs["policy"]
+        following = self.rnn.following(outputs) if self.rnn else {}
+        return (policy, log_std) if self.gaussian else policy, outputs["value"][:, 0], following
+
+    def _over_time(self, theta: tf.Tensor, x: tf.Tensor, start: tf.Tensor, *h: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        """Return the policy's parameters and the values [T] for one sequence x [T, ...]; differentiable in theta."""
+        assert self.rnn is not None
+        weights, log_std = self._weights(theta)
+        with keras.StatelessScope(state_mapping=list(zip(self._variables, weights, strict=True))):
+            policy, value = self.rnn.over_time(x[None], start[None], *h)
+        return (policy, log_std) if self.gaussian else policy, value
+
+    def _weights(self, theta: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor | None]:
+        """Return the weights of the model and the log std, cut out of theta [P]."""
         weights = [tf.reshape(w, s) for w, s in zip(tf.split(theta, self._sizes), self._shapes, strict=True)]
         log_std = weights.pop() if self.gaussian else None
-        outputs, _ = self.model.stateless_call(weights, [], x, training=True)
-        policy = outputs["policy"]
-        return (policy, log_std) if self.gaussian else policy, outputs["value"][:, 0]
+        return weights, log_std
 
     @tf.function(reduce_retracing=True)
-    def _networks_to_act(self, theta: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        parameters, value = self.networks(theta, x)
-        return parameters[0] if self.gaussian else parameters, value
+    def _networks_to_act(self, theta: tf.Tensor, x: tf.Tensor, *h: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        parameters, value, following = self.networks(theta, x, *h)
+        return parameters[0] if self.gaussian else parameters, value, *following.values()
 
 
 class Worker:
@@ -165,6 +201,7 @@ class Worker:
         self.env.reset()
         self.network = Network(config, self.env.observation_space, self.env.action_space, seed)
         self.rng = np.random.default_rng(child(seed, "worker", number, "actions"))
+        self.h = self.network.memory(1)  # state of the memory before the next step, arrays [1, H]; () without one
         self.score, self.length = 0.0, 0
         clip = config.clip_rewards
         self.clip_rewards = self.network.pixels if clip == "auto" else clip == "yes"
@@ -174,9 +211,9 @@ class Worker:
         config, network, policy, T = self.config, self.network, self.network.policy, self.config.n_steps
         network.use(theta)
         rollout: dict[str, list[Any]] = {key: [] for key in ("x", "a", "r", "v", "v_final", "terminated", "done")}
-        x = network.observations.encode(self.env.obs)  # [1, ...]
+        x, h_0 = network.observations.encode(self.env.obs), self.h  # [1, ...]
         for _ in range(T):
-            parameters, v = network.forward(x)
+            parameters, v, h = network.forward(x, self.h)
             a = policy.sample(parameters, self.rng)
             step = self.env.step(policy.to_env(a))
             self.score += float(step.reward[0])
@@ -184,7 +221,8 @@ class Worker:
             r = np.sign(step.reward) if self.clip_rewards else np.maximum(step.reward, config.reward_floor)
             v_final = np.zeros(1, np.float32)
             if step.truncated[0]:  # a time limit is no end: the value of the last observation goes on
-                v_final = network.forward(network.observations.encode(step.final_obs))[1]
+                v_final = network.forward(network.observations.encode(step.final_obs), h)[1]
+            self.h = forget(h, step.done)
             for key, value in zip(rollout, (x, a, r, v, v_final, step.terminated, step.done), strict=True):
                 rollout[key].append(value)
             if step.done[0]:
@@ -193,13 +231,14 @@ class Worker:
                 self.score, self.length = 0.0, 0
             x = network.observations.encode(step.obs)
         o = {key: np.stack(values) for key, values in rollout.items()}  # [T, 1, ...]
-        following = np.concatenate([o["v"][1:], network.forward(x)[1][None]])
+        following = np.concatenate([o["v"][1:], network.forward(x, self.h)[1][None]])
         following = np.where(o["done"], o["v_final"], following)
         A = generalized_advantage(
             o["r"], o["v"], following, o["terminated"], o["done"], config.gamma, config.gae_lambda
         )
         a = o["a"][:, 0].astype(policy.dtype)
-        gradient, losses = network.gradient(o["x"][:, 0], a, A[:, 0], (A + o["v"])[:, 0])
+        memory = (starts(o["done"])[:, 0], *h_0) if network.rnn else ()
+        gradient, losses = network.gradient(o["x"][:, 0], a, A[:, 0], (A + o["v"])[:, 0], *memory)
         report.losses.append(losses)
         report.updates += 1
         return gradient
@@ -214,6 +253,7 @@ class Worker:
             "rng": self.rng.bit_generator.state,
             "score": self.score,
             "length": self.length,
+            **({"h": self.h} if self.h else {}),
         }
 
     def load_state(self, tree: dict[str, Any]) -> None:
@@ -221,7 +261,7 @@ class Worker:
             rng.bit_generator.state = state
         self.rng.bit_generator.state = tree["rng"]
         self.env.load_state(tree["env"])
-        self.score, self.length = tree["score"], tree["length"]
+        self.score, self.length, self.h = tree["score"], tree["length"], tree.get("h", ())
 
     def close(self) -> None:
         self.env.close()

@@ -77,7 +77,7 @@ def test_the_flat_gradient_is_that_of_the_model(env: EnvConfig) -> None:
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(losses, [*map(float, parts), np.linalg.norm(expected)], rtol=1e-4)
 
-    acts, v = network.forward(x)  # by the numpy mirror
+    acts, v, _ = network.forward(x)  # by the numpy mirror
     np.testing.assert_allclose(acts if env is CATCH else acts[0], policy, atol=1e-5)
     np.testing.assert_allclose(v, value, atol=1e-5)
     if env is not CATCH:
