@@ -29,14 +29,22 @@ class Memory:
 
     def __init__(self, kind: str, units: int, x: Any, torso: Sequence[Any], policy: Any, value: Any, seed: int, name: str):
         self.cell = RecurrentCell(kind, units, seed)
-        self.chains = (torso, [policy], [value])
-        """What a mirror takes, beside `cell`."""
+        features = x
+        for layer in torso:
+            features = layer(features)
+        self._torso = [layer.name for layer in torso]
         self.specs = tuple(tf.TensorSpec((None, units), tf.float32, part) for part in self.cell.parts)
         """Of a state, with the names of its arrays."""
         state = [keras.Input((units,), name=part) for part in self.cell.parts]
-        after = self.cell(self._features(x), *state)
+        after = self.cell(features, *state)
         following = {f"next_{part}": s for part, s in zip(self.cell.parts, after, strict=True)}
         self.model = keras.Model([x, *state], {"policy": policy(after[0]), "value": value(after[0])} | following, name=name)
+
+    @property
+    def chains(self) -> tuple[list[Any], list[Any], list[Any]]:
+        """torso, policy and value: what a mirror takes, beside `cell`."""
+        layer = self.model.get_layer
+        return [layer(name) for name in self._torso], [layer("policy")], [layer("value")]
 
     def fresh(self, n: int) -> tuple[np.ndarray, ...]:
         """Return the state of n episodes that begin."""
@@ -53,10 +61,12 @@ class Memory:
         back to the beginning of an episode or of the sequence.
         """
         M, T = start.shape
-        features = self._features(tf.reshape(x, [M * T, *x.shape[2:]]))
+        torso, [policy], [value] = self.chains
+        features = tf.reshape(x, [M * T, *x.shape[2:]])
+        for layer in torso:
+            features = layer(features, training=True)
         in_time = [tf.transpose(tf.reshape(features, [M, T, -1]), [1, 0, 2]), tf.transpose(start)]
         h = tf.reshape(tf.transpose(self.cell.over_time(*in_time, *state), [1, 0, 2]), [M * T, self.cell.units])
-        _, [policy], [value] = self.chains
         return policy(h), value(h)[:, 0]
 
     def mirrored(self, mirror: Mirror, x: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray, State]:
@@ -65,11 +75,6 @@ class Memory:
         (cell,) = mirror.cells
         state = cell(torso(x), state)
         return policy(state[0]), value(state[0])[:, 0], state
-
-    def _features(self, x: Any) -> Any:
-        for layer in self.chains[0]:
-            x = layer(x)
-        return x
 
 
 def forget(state: State, done: np.ndarray) -> tuple[np.ndarray, ...]:
