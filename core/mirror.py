@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from core.layers.recurrent import RecurrentCell
+from core.layers.recurrent import RecurrentCell, products
 from core.layers.torsos import Standardize
 
 __all__ = ["Cell", "Chain", "Mirror"]
@@ -73,11 +73,11 @@ class Cell:
 
     def take(self, values: Sequence[np.ndarray]) -> None:
         """Take over these values of `variables`."""
-        self._kernel, self._recurrent_kernel, self._bias = values
+        self._weights = values
 
     def __call__(self, x: np.ndarray, state: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """Return the next state for x [B, inputs] and the state before, arrays [B, units] float32; its first is the output."""
-        return self._formula(x @ self._kernel, state, self._recurrent_kernel, self._bias, _sigmoid, np.tanh)
+        return self._formula(*products(x, state[0], *self._weights), state, _sigmoid, np.tanh)
 
 
 class Mirror:

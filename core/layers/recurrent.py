@@ -14,29 +14,30 @@ import tensorflow as tf
 
 from core.layers.torsos import orthogonal
 
-__all__ = ["RecurrentCell", "gru", "lstm"]
+__all__ = ["RecurrentCell", "products"]
 
 Function = Callable[[Any], Any]
 
 
-def lstm(
-    xW: Any, state: Sequence[Any], U: Any, b: Any, sigmoid: Function = tf.sigmoid, tanh: Function = tf.tanh
-) -> tuple[Any, Any]:
-    """Return (h_t, c_t) [N, H] for x_t W [N, 4H], (h_{t-1}, c_{t-1}) [N, H], U [H, 4H] and b [4H]."""
-    h, c = state
-    i, f, g, o = _gates(xW + h @ U + b, 4)
+def lstm(xW: Any, hU: Any, state: Sequence[Any], sigmoid: Function = tf.sigmoid, tanh: Function = tf.tanh) -> tuple[Any, Any]:
+    """Return (h_t, c_t) [N, H] for x_t W and h_{t-1} U with their bias [N, 4H], and (h_{t-1}, c_{t-1}) [N, H]."""
+    _, c = state
+    i, f, g, o = _gates(xW + hU, 4)
     c = sigmoid(f) * c + sigmoid(i) * tanh(g)
     return sigmoid(o) * tanh(c), c
 
 
-def gru(
-    xW: Any, state: Sequence[Any], U: Any, b: Any, sigmoid: Function = tf.sigmoid, tanh: Function = tf.tanh
-) -> tuple[Any]:
-    """Return (h_t,) [N, H] for x_t W [N, 3H], (h_{t-1},) [N, H], U [H, 3H] and b [2, 3H], of the input and of the state."""
+def gru(xW: Any, hU: Any, state: Sequence[Any], sigmoid: Function = tf.sigmoid, tanh: Function = tf.tanh) -> tuple[Any]:
+    """Return (h_t,) [N, H] for x_t W and h_{t-1} U, each with its bias [N, 3H], and (h_{t-1},) [N, H]."""
     (h,) = state
-    (z_x, r_x, n_x), (z_h, r_h, n_h) = _gates(xW + b[0], 3), _gates(h @ U + b[1], 3)
+    (z_x, r_x, n_x), (z_h, r_h, n_h) = _gates(xW, 3), _gates(hU, 3)
     z, r = sigmoid(z_x + z_h), sigmoid(r_x + r_h)
     return (z * h + (1 - z) * tanh(n_x + r * n_h),)
+
+
+def products(x: Any, h: Any, W: Any, U: Any, b: Any) -> tuple[Any, Any]:
+    """Return x W [N, G H] and h U [N, G H] with their biases: b [G H] is the first's, b [2, G H] those of both."""
+    return (x @ W + b, h @ U) if len(b.shape) == 1 else (x @ W + b[0], h @ U + b[1])
 
 
 def _gates(z: Any, number: int) -> list[Any]:
@@ -78,19 +79,36 @@ class RecurrentCell(keras.layers.Layer):
             self.bias.assign([0.0] * H + [1.0] * H + [0.0] * 2 * H)
 
     def call(self, x: Any, *state: Any) -> tuple[Any, ...]:
-        kernel, recurrent_kernel, bias = (keras.ops.convert_to_tensor(v) for v in self.weights)
-        return self.formula(x @ kernel, state, recurrent_kernel, bias)
+        W, U, b = (tf.convert_to_tensor(v) for v in self.weights)
+        return self.formula(*products(x, state[0], W, U, b), state)
 
     def over_time(self, x: Any, start: Any, *state: Any) -> Any:
         """Return the outputs h [T, N, H] for x [T, N, D]; where `start` [T, N] is true, the state is zeros before the step.
 
-        `state` [N, H] stands before the first step. The products with x are one for all steps.
+        `state` [N, H] stands before the first step. The products with x are one for all steps, and so is the gradient of U, a sum
+        over steps: half the time of an update.
         """
-        kernel, recurrent_kernel, bias = (keras.ops.convert_to_tensor(v) for v in self.weights)
+        W, U, b = (tf.convert_to_tensor(v) for v in self.weights)
+        x_bias, h_bias = (b, tf.zeros_like(b)) if len(b.shape) == 1 else (b[0], b[1])
         keep = tf.cast(~start, tf.float32)[..., None]  # [T, N, 1]
 
-        def step(before: tuple[Any, ...], now: tuple[Any, Any]) -> tuple[Any, ...]:
-            xW, kept = now
-            return self.formula(xW, [kept * s for s in before], recurrent_kernel, bias)
+        @tf.custom_gradient
+        def outputs(xW: Any, U: Any, offset: Any, *state: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+            def step(before: tuple[Any, ...], now: tuple[Any, Any, Any]) -> tuple[Any, ...]:
+                xW, kept, offset = now
+                before = tuple(kept * s for s in before)
+                return self.formula(xW, before[0] @ U + offset, before)
 
-        return tf.scan(step, (tf.tensordot(tf.cast(x, tf.float32), kernel, 1), keep), state)[0]
+            with tf.GradientTape() as tape:
+                tape.watch([xW, offset, *state])
+                h = tf.scan(step, (xW, keep, offset), state)[0]  # [T, N, H]
+
+            def gradient(dh: Any) -> tuple[Any, ...]:
+                dxW, dhU, *dstate = tape.gradient(h, [xW, offset, *state], dh)
+                h_before = keep * tf.concat([state[0][None], h[:-1]], axis=0)
+                return dxW, tf.einsum("tnh,tng->hg", h_before, dhU), dhU, *dstate
+
+            return h, gradient
+
+        xW = tf.tensordot(tf.cast(x, tf.float32), W, 1) + x_bias  # [T, N, G H]
+        return outputs(xW, U, tf.zeros_like(xW) + h_bias, *map(tf.convert_to_tensor, state))

@@ -37,6 +37,16 @@ SLOW = {
         500,
     ),
     "a3c": experiment("a3c-cartpole", f"{SHORT} --agent.workers 1 --agent.turn 10", 30_000, 1_000, 10_000, 500),
+    "actor-critic-lstm": experiment(  # in the middle of rollouts, of episodes and of epochs
+        "actor-critic-cartpole-positions",
+        f"{SHORT} --agent.n-steps 40 --agent.turn 16 --agent.memory-size 8",
+        *(10_000, 450, 4_000, 200),
+    ),
+    "a3c-gru": experiment(
+        "a3c-cartpole",
+        f"{SHORT} --agent.workers 1 --agent.turn 10 --agent.memory gru --agent.memory-size 8 --agent.env.hide 1 3",
+        *(10_000, 450, 4_000, 200),
+    ),
     "sac": experiment("sac", f"{SMALL} --agent.prioritised --agent.n-step 3", 9_000, 500, 4_000, 250),
     "td3": experiment("td3", f"{SMALL} --agent.envs 2 --agent.replay-on-disk yes", 9_000, 500, 4_000, 250),
     "ddpg": experiment("ddpg", SMALL, 9_000, 500, 4_000, 250),
