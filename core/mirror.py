@@ -104,7 +104,8 @@ class Mirror:
         with contextlib.suppress(ValueError):
             self.chains = [Chain(*chain) for chain in chains]
             self.cells = [Cell(cell) for cell in cells]
-        self.variables = [*(v for part in (*self.chains, *self.cells) for v in part.variables), *others]
+        self._parts: list[Chain | Cell] = [*self.chains, *self.cells]
+        self.variables = [*(v for part in self._parts for v in part.variables), *others]
         self.others = [v.numpy() for v in others]
         """The values of the other variables."""
         places, end = {}, 0
@@ -128,7 +129,7 @@ class Mirror:
 
     def _take(self, values: list[np.ndarray]) -> None:
         start = 0
-        for part in (*self.chains, *self.cells):
+        for part in self._parts:
             part.take(values[start : start + len(part.variables)])
             start += len(part.variables)
         self.others = values[start:]

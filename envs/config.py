@@ -32,8 +32,8 @@ class EnvConfig:
     """Discrete actions the agent may use, as the environment numbers them (from its space's start, which may be below 0);
     empty for all."""
     hide: tuple[int, ...] = ()
-    """Components of a vector observation that the agent does not see, counted from 0: 1 3 are the velocities of CartPole-v1, 2 that
-    of Pendulum-v1. Such a task needs an agent with a memory."""
+    """Components of a vector observation that the agent does not see, counted from 0: 1 3 are the velocities of CartPole-v1, 2
+    that of Pendulum-v1. Such a task needs an agent with a memory."""
     frame_skip: int = 4
     """Emulator frames an action lasts (Atari only; frames84 and frames42 show the maximum of the last two)."""
     sticky_actions: float = 0.0

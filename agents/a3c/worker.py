@@ -9,8 +9,8 @@ One update, in the notation of the paper:
     g <- alpha g + (1 - alpha) d theta^2                   shared by all workers, without a lock
     theta <- theta - eta d theta / sqrt(g + epsilon)
 
-With a memory (A3C-LSTM), pi and V are functions of s_t and of the state h_{t-1} that the steps before have left; the gradient goes
-back through the t_max steps.
+With a memory (A3C-LSTM), pi and V are functions of s_t and of the state h_{t-1} that the steps before have left; the gradient
+goes back through the t_max steps.
 """
 
 from __future__ import annotations

@@ -234,7 +234,7 @@ class ActorCritic(Agent, Exports):
     # --- policy and value -----------------------------------------------------------------------------------------------
 
     def _build_networks(self) -> None:
-        """Pixels, and all with a memory: one torso with two heads. Vectors: a network for the policy and another for the value."""
+        """Pixels, and all with a memory: one torso, two heads. Vectors: a network for the policy and another for the value."""
         config, observations = self.config, self.observations
         seed = child(self.context.seed, "network")
         policy, value = dense(self.policy.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
@@ -248,7 +248,8 @@ class ActorCritic(Agent, Exports):
         actor = network("torso" if shared else "actor")
         critic = actor if shared else network("critic")
         x = h = input_of(observations)
-        chains, cells, others = ([*front, actor, policy], [*front, critic, value]), [], []
+        chains: Sequence[list[Any]] = ([*front, actor, policy], [*front, critic, value])
+        others: list[keras.Variable] = []
         self.rnn: Memory | None = None
         if config.memory == "none":
             for layer in front:
@@ -256,15 +257,17 @@ class ActorCritic(Agent, Exports):
             below = [actor(h)] * 2 if shared else [actor(h), critic(h)]
             self.model = keras.Model(x, {"policy": policy(below[0]), "value": value(below[1])}, name="actor_critic")
         else:
-            self.rnn = Memory(config.memory, config.memory_size, x, [*front, actor], policy, value, seed, "actor_critic")
-            self.model, chains, cells = self.rnn.model, self.rnn.chains, [self.rnn.cell]
+            self.rnn = Memory(
+                config.memory, config.memory_size, x, [*front, actor], policy, value, seed, "actor_critic"
+            )
+            self.model, chains = self.rnn.model, self.rnn.chains
         self.weights = list(self.model.trainable_variables)
         self.log_std = None
         if isinstance(self.policy, Gaussian):
             self.log_std = keras.Variable(np.full(self.policy.num_actions, config.log_std, np.float32), name="log_std")
             self.weights.append(self.log_std)
             others = [self.log_std]
-        self.mirror = Mirror(*chains, cells=cells, others=others)
+        self.mirror = Mirror(*chains, cells=[self.rnn.cell] if self.rnn else [], others=others)
         self.small = bool(self.mirror.chains)  # dense layers alone: they act in numpy and learn under XLA
 
     def _networks(self, x: tf.Tensor, *memory: tf.Tensor) -> tuple[Any, tf.Tensor]:

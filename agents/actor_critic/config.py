@@ -99,8 +99,8 @@ class ActorCriticConfig:
     """cnn: the convolutions of the DQN paper, also where pictures are int8 like pong80; or a network of your own,
     module:function: from an observation's shape to a Keras model with output [B, units]."""
     memory: Literal["none", "lstm", "gru"] = "none"
-    """A recurrent cell between the hidden layers, then one network for policy and value, and the two heads. Its state goes on from
-    rollout to rollout until the episode ends; the gradient goes back through one rollout, n_steps."""
+    """A recurrent cell between the hidden layers, then one network for policy and value, and the two heads. Its state goes on
+    from rollout to rollout until the episode ends; the gradient goes back through one rollout, n_steps."""
     memory_size: int = 128
     """Units of the recurrent cell."""
     log_std: float = 0.0

@@ -1,6 +1,6 @@
 """Memory for agents: a recurrent cell between the torso and the heads, and what acting, learning and exporting need of it.
 
-The state of N episodes is a tuple of arrays [N, units] float32, (h, c) of an LSTM and (h,) of a GRU. An episode begins with zeros.
+The state of N episodes is a tuple of arrays [N, units] float32, (h, c) of an LSTM, (h,) of a GRU. An episode begins with zeros.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class Memory:
     over sequences. `torso` are layers from x [B, ...] to [B, F].
     """
 
-    def __init__(self, kind: str, units: int, x: Any, torso: Sequence[Any], policy: Any, value: Any, seed: int, name: str):
+    def __init__(
+        self, kind: str, units: int, x: Any, torso: Sequence[Any], policy: Any, value: Any, seed: int, name: str
+    ):
         self.cell = RecurrentCell(kind, units, seed)
         features = x
         for layer in torso:
@@ -38,7 +40,9 @@ class Memory:
         state = [keras.Input((units,), name=part) for part in self.cell.parts]
         after = self.cell(features, *state)
         following = {f"next_{part}": s for part, s in zip(self.cell.parts, after, strict=True)}
-        self.model = keras.Model([x, *state], {"policy": policy(after[0]), "value": value(after[0])} | following, name=name)
+        self.model = keras.Model(
+            [x, *state], {"policy": policy(after[0]), "value": value(after[0])} | following, name=name
+        )
 
     @property
     def chains(self) -> tuple[list[Any], list[Any], list[Any]]:
@@ -83,5 +87,5 @@ def forget(state: State, done: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def starts(done: np.ndarray) -> np.ndarray:
-    """Return which steps [T, N] of a rollout begin an episode, by those that ended one: the first has the state that is carried."""
+    """Return which steps [T, N] of a rollout begin an episode, by which end one; the first of all has the state it is given."""
     return np.concatenate([np.zeros_like(done[:1]), done[:-1]])

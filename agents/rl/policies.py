@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -337,7 +337,9 @@ def named(env: VectorEnv, action: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.constant(env.actions, tf.int64), action)
 
 
-def _asked(parameters: Callable[..., Any], observation: tf.Tensor, state: Sequence[tf.Tensor]) -> tuple[Any, Mapping[str, Any]]:
+def _asked(
+    parameters: Callable[..., Any], observation: tf.Tensor, state: Sequence[tf.Tensor]
+) -> tuple[Any, dict[str, Any]]:
     """Return the parameters of a policy and, where there is a state, the next one by name."""
     return parameters(observation, *state) if state else (parameters(observation), {})
 

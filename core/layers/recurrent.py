@@ -1,7 +1,7 @@
 """Recurrent cells with one formula for TensorFlow and numpy, and their way through sequences in which episodes end.
 
-LSTM: Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000); GRU: Cho et al. (2014), its reset gate behind the
-product, as cuDNN has it. Weights lie as in Keras: gates i, f, g, o of an LSTM, z, r, n of a GRU, side by side.
+LSTM: Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000); GRU: Cho et al. (2014), its reset gate behind
+the product, as cuDNN has it. Weights lie as in Keras: gates i, f, g, o of an LSTM, z, r, n of a GRU, side by side.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ __all__ = ["RecurrentCell", "products"]
 Function = Callable[[Any], Any]
 
 
-def lstm(xW: Any, hU: Any, state: Sequence[Any], sigmoid: Function = tf.sigmoid, tanh: Function = tf.tanh) -> tuple[Any, Any]:
+def lstm(
+    xW: Any, hU: Any, state: Sequence[Any], sigmoid: Function = tf.sigmoid, tanh: Function = tf.tanh
+) -> tuple[Any, Any]:
     """Return (h_t, c_t) [N, H] for x_t W and h_{t-1} U with their bias [N, 4H], and (h_{t-1}, c_{t-1}) [N, H]."""
     _, c = state
     i, f, g, o = _gates(xW + hU, 4)

@@ -88,7 +88,9 @@ def test_a_sequence_is_what_acting_computed_step_by_step(
         parameters, V = a._networks(batch["x"], *batch["memory"])
         np.testing.assert_allclose(np.reshape(V, (4, 12)), a.rollout["v"].T, atol=1e-5)
         actions = batch["a"].reshape(48, *a.policy.shape)
-        np.testing.assert_allclose(a.policy.log_prob(parameters, actions), batch["log_pi"].ravel(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            a.policy.log_prob(parameters, actions), batch["log_pi"].ravel(), rtol=1e-4, atol=1e-5
+        )
         assert 4 <= a.rollout["done"].sum() < 16 and any(np.any(h) for h in batch["memory"][1:]) == bool(number)
         forgetful, _ = a._networks(batch["x"], tf.ones_like(batch["memory"][0]), *batch["memory"][1:])
         assert not np.allclose(a.policy.log_prob(forgetful, actions), batch["log_pi"].ravel(), atol=1e-2)
@@ -178,7 +180,9 @@ def test_one_update_follows_the_gradient_through_the_whole_rollout(kind: str) ->
     if kind == "gru":
         a._learn()
     else:
-        a._minibatch(*map(tf.constant, (*(batch[key] for key in ("x", "a", "log_pi", "A", "R")), np.int64(0))), *batch["memory"])
+        a._minibatch(
+            *map(tf.constant, (*(batch[key] for key in ("x", "a", "log_pi", "A", "R")), np.int64(0))), *batch["memory"]
+        )
     gradient = {v.path: before[v.path] - v.numpy() for v in a.model.trainable_variables}
     assert_gradient(gradient, before, lambda w: loss(w, kind, batch, 0.7, 0.1))
 
@@ -344,7 +348,13 @@ def test_it_learns_what_only_a_memory_can(memory: str) -> None:
     """A T-maze of 20 steps within 150,000 steps; an agent without a memory takes the right turn half of the time."""
     optimizer = OptimizerConfig("adam", lr=1e-3, max_grad_norm=0.5)
     fields = {"n_steps": 64, "envs": 16, "gamma": 0.98, "gae_lambda": 0.95, "epochs": 4, "minibatches": 4, "clip": 0.2}
-    fields |= {"normalize_advantages": True, "entropy": 0.01, "hidden": (32,), "memory_size": 32, "optimizer": optimizer}
+    fields |= {
+        "normalize_advantages": True,
+        "entropy": 0.01,
+        "hidden": (32,),
+        "memory_size": 32,
+        "optimizer": optimizer,
+    }
     a = agent(env=EnvConfig("pongan/TMaze-v0"), memory=memory, **fields)
     while a.clock < 150_000:
         a.step()

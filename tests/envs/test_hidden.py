@@ -40,7 +40,10 @@ def test_hidden_components_are_left_out_and_nothing_else_changes() -> None:
         ({"id": "CartPole-v1", "hide": (-1,)}, "hide names component -1"),
         ({"id": "CartPole-v1", "hide": (0, 1, 2, 3)}, "leaves nothing of the observations of CartPole-v1"),
         ({"id": "CartPole-v1", "hide": (1, 1)}, "names one component twice"),
-        ({"id": "FrozenLake-v1", "hide": (1,)}, "is for vectors of numbers; observations of FrozenLake-v1 are Discrete"),
+        (
+            {"id": "FrozenLake-v1", "hide": (1,)},
+            "is for vectors of numbers; observations of FrozenLake-v1 are Discrete",
+        ),
         ({"id": "pongan/Catch-v0", "hide": (1,)}, "is for vectors of numbers; observations of pongan/Catch-v0 are Box"),
         ({"id": "ALE/Pong-v5", "hide": (1,)}, "ALE/Pong-v5 is seen as pictures"),
     ],

@@ -106,8 +106,9 @@ def check_agent(plugin: Any, act: Any) -> None:
     space = env.observation_space
     space.seed(0)
     observations = np.stack([space.sample() for _ in range(100)])
-    memory = plugin.memory(len(observations)) if hasattr(plugin, "config") and hasattr(plugin.config, "memory") else ()
-    given = {key: tf.constant(np.random.default_rng(4).normal(size=part.shape), tf.float32) for key, part in zip("hc", memory, strict=False)}
+    fresh = plugin.memory(len(observations)) if hasattr(plugin.config, "memory") else ()
+    states = np.random.default_rng(4).normal(size=(len(fresh), *np.shape(fresh)[1:]))
+    given = {key: tf.constant(part, tf.float32) for key, part in zip("hc", states, strict=False)}
     memory = tuple(part.numpy() for part in given.values())
     outputs = {key: value.numpy() for key, value in act(observation=tf.constant(observations), **given).items()}
     if hasattr(plugin, "method"):  # a table: every state has one value, and one action
@@ -124,10 +125,14 @@ def check_agent(plugin: Any, act: Any) -> None:
         np.testing.assert_allclose(outputs["action"], greedy, rtol=1e-4, atol=1e-4)
         if "mean" not in outputs:
             return
-    for key, part in zip("hc", plugin.act(observations, memory, np.random.default_rng(2), greedy=True)[1], strict=False):
+    for key, part in zip(
+        "hc", plugin.act(observations, memory, np.random.default_rng(2), greedy=True)[1], strict=False
+    ):
         np.testing.assert_allclose(outputs[f"next_{key}"], part, atol=1e-5)
     rng = np.random.default_rng(2)
-    drawn = np.stack([plugin.act(observations, memory, rng, greedy=False)[0] for _ in range(DRAWS)])  # [DRAWS, 100, ...]
+    drawn = np.stack(
+        [plugin.act(observations, memory, rng, greedy=False)[0] for _ in range(DRAWS)]
+    )  # [DRAWS, 100, ...]
     if "probability" in outputs:
         A = outputs["probability"].shape[1]
         frequency = (drawn[..., None] == np.arange(A)).mean(axis=0)  # [100, A], each with deviation <= 0.03
