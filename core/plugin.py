@@ -100,6 +100,9 @@ class Agent(Plugin):
         """Return the state of N fresh episodes, arrays [N, ...] in a tuple: an LSTM's h and c; () where there is none."""
         return ()
 
+    def watch(self, env: Any) -> None:
+        """Told before `act` plays in `env`, an `envs.VectorEnv`: one that plans plays its episodes on from where they stand."""
+
     def measures(self) -> Mapping[str, Any]:
         """Return `eval/*` scalars that episodes cannot tell, e.g. the exact values of a table, and `samples/*` images
         [N, H, W, C] uint8."""

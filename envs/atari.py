@@ -113,6 +113,9 @@ class AtariBank:
             return self._pong(np.zeros_like(self._pictures[:, -1]))[i]
         return native[i, 0]
 
+    def reseed(self, seed: int) -> None:
+        """Nothing: the emulator draws sticky actions from the seed of its start alone."""
+
     def send(self, actions: np.ndarray) -> None:
         """Start a step of all games; actions [size]."""
         self._env.ale.send(self._actions[actions], self._full_strength)

@@ -102,6 +102,10 @@ class ClassicBank:
             )
         return self._seen(result[0])
 
+    def reseed(self, seed: int) -> None:
+        """Draw what happens from here on from another seed."""
+        self._env.unwrapped.np_random = np.random.Generator(np.random.PCG64(seed))
+
     def send(self, actions: np.ndarray) -> None:
         """Take the step; actions [1]."""
         number = actions[0]

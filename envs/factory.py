@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from core.errors import UsageError, foreign, nearest
-from envs import fakes, toys
+from envs import fakes, games, toys
 from envs.atari import AtariBank
 from envs.classic import ClassicBank
 from envs.config import FRAME_LIMIT, EnvConfig
@@ -128,6 +128,7 @@ def _spec(config: EnvConfig) -> EnvSpec:
     gymnasium.register_envs(ale_py)
     fakes.register()
     toys.register()
+    games.register()
     module, _, name = config.id.rpartition(":")
     if module:
         try:

@@ -46,6 +46,10 @@ class Bank(Protocol):
 
     def recv(self) -> Received: ...
 
+    def reseed(self, seed: int) -> None:
+        """Draw what happens from here on from another seed, where chance is the environment's own."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -76,18 +80,18 @@ class VectorEnv:
     """
 
     def __init__(self, banks: Sequence[Bank], seed: int, protocol: str):
-        self._banks = list(banks)
-        ends = np.cumsum([bank.size for bank in self._banks]).tolist()
-        self._rows = [slice(end - bank.size, end) for bank, end in zip(self._banks, ends, strict=True)]
+        self.banks = list(banks)
+        ends = np.cumsum([bank.size for bank in self.banks]).tolist()
+        self._rows = [slice(end - bank.size, end) for bank, end in zip(self.banks, ends, strict=True)]
         self._place = [
-            (bank, i) for bank in self._banks for i in range(bank.size)
+            (bank, i) for bank in self.banks for i in range(bank.size)
         ]  # environment -> bank and number in it
         self.num_envs = len(self._place)
-        self.observation_space = self._banks[0].observation_space
-        self.action_space = self._banks[0].action_space
-        self.frame_stack = self._banks[0].frame_stack
-        self.actions, self.first_state = self._banks[0].actions, self._banks[0].first_state
-        self.state_shape = self._banks[0].state_shape
+        self.observation_space = self.banks[0].observation_space
+        self.action_space = self.banks[0].action_space
+        self.frame_stack = self.banks[0].frame_stack
+        self.actions, self.first_state = self.banks[0].actions, self.banks[0].first_state
+        self.state_shape = self.banks[0].state_shape
         self.protocol = protocol
         """One line that says everything a score depends on."""
         self._rngs = [np.random.default_rng(child(seed, "game", i)) for i in range(self.num_envs)]
@@ -128,7 +132,7 @@ class VectorEnv:
         if self._on_its_way is not None:
             raise UsageError("a step is on its way; call recv() before the next send()")
         actions = self._checked(actions)
-        running = list(zip(self._banks, self._rows, strict=True))
+        running = list(zip(self.banks, self._rows, strict=True))
         if active is not None and not active.all():
             running = [(bank, rows) for bank, rows in running if active[rows].any()]
             if not all(active[rows].all() for _, rows in running):
@@ -145,7 +149,7 @@ class VectorEnv:
             raise UsageError("no step is on its way; call send() first")
         actions, running = self._on_its_way
         self._on_its_way = None
-        obs = self._empty() if len(running) == len(self._banks) else self._obs.copy()
+        obs = self._empty() if len(running) == len(self.banks) else self._obs.copy()
         reward = np.zeros(self.num_envs)
         terminated = np.zeros(self.num_envs, bool)
         truncated = np.zeros(self.num_envs, bool)
@@ -165,6 +169,10 @@ class VectorEnv:
                 obs[i] = self._start(i)
         self._obs = obs
         return Step(obs, reward, terminated, truncated, final_obs)
+
+    def episode(self, i: int) -> tuple[int, Sequence[Any]]:
+        """Return the seed of the episode in progress in slot i, and its actions so far."""
+        return self._seeds[i], self._actions[i]
 
     def state(self) -> dict[str, Any]:
         """Return what started each episode, the actions since, and a hash of what is seen now: a few kilobytes."""
@@ -186,7 +194,7 @@ class VectorEnv:
         for i, episode in enumerate(episodes):
             self._seeds[i] = episode["seed"]
             self._actions[i] = list(episode["actions"])
-        for bank, rows in zip(self._banks, self._rows, strict=True):
+        for bank, rows in zip(self.banks, self._rows, strict=True):
             self._replay(bank, rows)
         for i, episode in enumerate(episodes):
             if self._fingerprint(i) != episode["sees"]:
@@ -197,7 +205,7 @@ class VectorEnv:
 
     def close(self) -> None:
         self._settle()
-        for bank in self._banks:
+        for bank in self.banks:
             bank.close()
 
     def _settle(self) -> None:

@@ -46,6 +46,7 @@ def evaluate(agent: Agent, episodes: int, seed: int, *, greedy: bool = False, fi
     acting = "greedy" if greedy else agent.acting
     rng = np.random.default_rng(child(seed, "act", agent.clock))
     start = memory = agent.memory(slots)
+    agent.watch(env)
     try:
         obs = env.reset()
         while (active := quota > 0).any():

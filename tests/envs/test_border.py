@@ -235,7 +235,7 @@ def test_close_costs_one_warning(raised: BaseException, told_env, capsys: pytest
 def test_actions_are_numpy_numbers_by_their_own_name(space: Discrete, wanted: tuple, actions: list, told_env) -> None:
     env = begun(EnvConfig(told_env(actions=space).id, actions=wanted))
     names = wanted or tuple(range(int(space.start), int(space.start + space.n)))
-    instances = [bank._env.unwrapped for bank in env._banks]
+    instances = [bank._env.unwrapped for bank in env.banks]
     for row in actions:
         env.step(np.array(row))
     for i, instance in enumerate(instances):

@@ -61,7 +61,7 @@ def test_mujocos_warnings_are_ours_and_leave_no_file(
     monkeypatch.setattr(errors, "_WARNED", set())
     env = make(EnvConfig("Hopper-v5"), 1, seed=0)
     env.reset()
-    instance: Any = env._banks[0]._env  # type: ignore[attr-defined]
+    instance: Any = env.banks[0]._env  # type: ignore[attr-defined]
     instance.unwrapped.data.qvel[:] = 1e15
     env.step(np.zeros((1, 3), np.float32))
     env.close()
