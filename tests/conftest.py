@@ -14,6 +14,7 @@ import pytest
 from tests.processes import ROOT, Fork
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # compiling is most of a small network's test
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("COLUMNS", "120")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which the shell ignores for jobs in the background

@@ -84,6 +84,7 @@ def _run(code: str, argv: list[str], cwd: str, path: str, env: dict[str, str], o
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT, 0o644), stream)
     sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1) for stream in (1, 2))
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # ignored where a3c has started the server
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)

@@ -141,7 +141,7 @@ class Processes:
         precision: str,
         say: Callable[[str], None],
     ):
-        context = multiprocessing.get_context("spawn")  # a forked TensorFlow hangs
+        context = _processes()
         self._shared = Shared(lambda kind, size: context.RawArray(kind, size), len(initial), workers)
         self._shared.theta[:] = initial
         self._say = say
@@ -227,6 +227,18 @@ class Processes:
             process.join(10)
             if process.is_alive():
                 process.kill()
+
+
+def _processes() -> Any:
+    """Return where workers come from: forks of a server that imports TensorFlow once for all of them and computes nothing.
+
+    A fork of this process, whose TensorFlow has threads, would hang.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["agents.a3c.worker"])
+    return context
 
 
 @contextlib.contextmanager

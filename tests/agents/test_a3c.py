@@ -139,6 +139,7 @@ def test_several_workers_share_the_weights_and_their_delay_is_seen() -> None:
         assert a.clock == a.updates * 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_it_learns_to_catch(workers: int) -> None:
     fields = {"lr": 0.004, "n_steps": 20, "hidden": (32,), "turn": 50}

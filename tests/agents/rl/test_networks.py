@@ -74,6 +74,7 @@ def no_row(shape):
 FOUR = Observations.of(Box(-1, 1, (4,), np.float32), "x", in_blocks=False)
 PICTURES = Observations.of(Box(0, 255, (4, 84, 84), np.uint8), "x", in_blocks=False)
 AGENTS = ("a3c", "actor-critic", "dqn")
+QUICK = (("actor-critic", "pong80"), ("dqn", "pong80frames"))  # of the agents that see signed pictures
 
 
 @pytest.fixture(autouse=True)
@@ -95,8 +96,10 @@ def test_first_weights_follow_from_seed_and_name() -> None:
     assert not np.allclose(kernel(), kernel(seed=2)) and not np.allclose(kernel(), kernel(where="critic"))
 
 
-@pytest.mark.parametrize("agent", AGENTS)
-@pytest.mark.parametrize(("name", "mirrored"), [("dense", True), ("normed", False)])
+@pytest.mark.parametrize(
+    ("agent", "name", "mirrored"),
+    [("a3c", "dense", True), ("actor-critic", "normed", False), ("dqn", "dense", True)],
+)
 def test_every_agent_learns_saves_and_goes_on_with_a_network_of_ones_own(
     agent: str, name: str, mirrored: bool, tmp_path: Path
 ) -> None:
@@ -112,15 +115,14 @@ def test_every_agent_learns_saves_and_goes_on_with_a_network_of_ones_own(
 @pytest.mark.parametrize("agent", AGENTS)
 def test_the_exported_function_acts_as_the_agent_does(agent: str, tmp_path: Path) -> None:
     spec = catalogue().plugins[agent]
-    for name in ("functional", "residual"):
-        chosen = dataclasses.replace(spec, tiny={**spec.tiny, "network": f"own_networks:{name}"})
-        plugin = build(chosen, tiny(chosen), Context(seed=3, folder=tmp_path))
-        for _ in range(6):
-            plugin.step()
-        seen = np.random.default_rng(0).random((32, *plugin.env.observation_space.shape), np.float32)
-        actions, _ = plugin.act(seen, (), np.random.default_rng(0), greedy=True)
-        np.testing.assert_array_equal(plugin.exportable()["act"](seen)["action"], actions)
-        plugin.close()
+    chosen = dataclasses.replace(spec, tiny={**spec.tiny, "network": "own_networks:residual"})
+    plugin = build(chosen, tiny(chosen), Context(seed=3, folder=tmp_path))
+    for _ in range(6):
+        plugin.step()
+    seen = np.random.default_rng(0).random((32, *plugin.env.observation_space.shape), np.float32)
+    actions, _ = plugin.act(seen, (), np.random.default_rng(0), greedy=True)
+    np.testing.assert_array_equal(plugin.exportable()["act"](seen)["action"], actions)
+    plugin.close()
 
 
 @pytest.mark.parametrize(
@@ -146,8 +148,14 @@ def test_pictures_reach_it_as_the_environment_gives_them(tmp_path: Path) -> None
     plugin.close()
 
 
-@pytest.mark.parametrize("agent", AGENTS)
-@pytest.mark.parametrize("observation", ["pong80", "pong80frames"])
+@pytest.mark.parametrize(
+    ("agent", "observation"),
+    [
+        pytest.param(agent, observation, marks=[] if (agent, observation) in QUICK else pytest.mark.slow)
+        for agent in AGENTS
+        for observation in ("pong80", "pong80frames")
+    ],
+)
 def test_every_agent_sees_signed_pictures_through_cnn(agent: str, observation: str, tmp_path: Path) -> None:
     spec = catalogue().plugins[agent]
     env = {"env.id": "ALE/Pong-v5", "env.observation": observation, "env.time_limit": 9}
