@@ -1,6 +1,6 @@
 """The networks of SRGAN (Ledig et al., 2017) and ESRGAN (Wang et al., 2018). Pictures are [B, H, W, 3] in [-1, 1].
 
-Generators are fully convolutional: any size in, `SCALE` times that out. Outputs are float32 whatever the precision of the run.
+Generators are fully convolutional: any size in, `scale` times that out. Outputs are float32 whatever the precision of the run.
 """
 
 from __future__ import annotations
@@ -14,24 +14,35 @@ import keras
 from core.layers.batch_norm import make_batch_norm
 from core.layers.leaky_relu import LeakyReLU
 from core.layers.prelu import ChannelPReLU
-from core.layers.upsampling import SubpixelConv2D
+from core.layers.upsampling import BicubicUpsampling, SubpixelConv2D
 from core.seeds import child
 
-__all__ = ["SCALE", "discriminator", "fold_batch_norm", "radius", "rrdb", "srresnet"]
+__all__ = ["SCALES", "discriminator", "fold_batch_norm", "radius", "rrdb", "srresnet"]
 
-SCALE = 4
+SCALES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
+"""How many times larger a generator can make pictures, and the factors of its sub-pixel convolutions."""
 ALPHA = 0.2  # slope of leaky ReLU, and ESRGAN's residual scaling
 SMALL = 0.01  # of the variance of first weights: 0.1 of their standard deviation
 
 
 def srresnet(
-    blocks: int = 16, width: int = 64, seed: int = 0, *, ends: int = 9, batch_norm: bool = True
+    blocks: int = 16,
+    width: int = 64,
+    seed: int = 0,
+    *,
+    scale: int = 4,
+    ends: int = 9,
+    batch_norm: bool = True,
+    over_bicubic: bool = False,
 ) -> keras.Model:
-    """Return G: [B, H, W, 3] -> [B, 4H, 4W, 3], SRResNet (figure 4 of SRGAN) with tanh.
+    """Return G: [B, H, W, 3] -> [B, scale H, scale W, 3], SRResNet (figure 4 of SRGAN) with tanh.
 
-    `blocks` residual blocks of `width` channels, 3x3 convolutions, parametric ReLU, a skip around all of them, two sub-pixel
-    convolutions that double the size; the first and the last kernel have `ends` pixels a side. Kernels start as He et al. (2015),
-    those that end a residual or the network ten times smaller: otherwise the tanh is saturated before training begins.
+    `blocks` residual blocks of `width` channels, 3x3 convolutions, parametric ReLU, a skip around all of them, sub-pixel
+    convolutions by the factors of SCALES; the first and the last kernel have `ends` pixels a side. Kernels start as He et al.
+    (2015), those that end a residual or the network ten times smaller: otherwise the tanh is saturated before training begins.
+
+    With `over_bicubic` the last convolution is added to bicubic interpolation of the input, without tanh, so that the network
+    begins as that and makes only what it lacks (Kim et al., 2016).
     """
     conv = _convolutions(seed)
 
@@ -44,17 +55,25 @@ def srresnet(
     for _ in range(blocks):
         h = keras.layers.Add()([h, normed(ChannelPReLU()(normed(h, width)), width, SMALL)])
     h = keras.layers.Add()([first, normed(h, width, SMALL)])
-    for _ in range(2):
-        h = ChannelPReLU()(conv(width, 3, layer=SubpixelConv2D)(h))
+    for factor in SCALES[scale]:
+        h = ChannelPReLU()(conv(width, 3, layer=SubpixelConv2D, factor=factor)(h))
     h = conv(3, ends, scale=SMALL)(h)
-    return keras.Model(x, keras.layers.Activation("tanh", dtype="float32")(h), name="srresnet")
+    return keras.Model(x, _ended(x, h, "tanh", scale, over_bicubic), name="srresnet")
 
 
-def rrdb(blocks: int = 23, width: int = 64, seed: int = 0, *, growth: int = 32) -> keras.Model:
-    """Return G: [B, H, W, 3] -> [B, 4H, 4W, 3], ESRGAN's generator without batch norm, linear at the end.
+def rrdb(
+    blocks: int = 23,
+    width: int = 64,
+    seed: int = 0,
+    *,
+    scale: int = 4,
+    growth: int = 32,
+    over_bicubic: bool = False,
+) -> keras.Model:
+    """Return G: [B, H, W, 3] -> [B, scale H, scale W, 3], ESRGAN's generator without batch norm, linear at the end.
 
     `blocks` residual-in-residual dense blocks: three dense blocks of five 3x3 convolutions that add `growth` channels each,
-    every residual scaled by 0.2. Kernels start as He et al. (2015), ten times smaller.
+    every residual scaled by 0.2. Kernels start as He et al. (2015), ten times smaller. `over_bicubic` as in `srresnet`.
     """
     conv = partial(_convolutions(seed), scale=SMALL)
 
@@ -73,10 +92,10 @@ def rrdb(blocks: int = 23, width: int = 64, seed: int = 0, *, growth: int = 32) 
     for _ in range(blocks):
         h = scaled(h, dense_block(dense_block(dense_block(h))))
     h = keras.layers.Add()([first, conv(width, 3)(h)])
-    for _ in range(2):
-        h = LeakyReLU(ALPHA)(conv(width, 3, layer=SubpixelConv2D)(h))
+    for factor in SCALES[scale]:
+        h = LeakyReLU(ALPHA)(conv(width, 3, layer=SubpixelConv2D, factor=factor)(h))
     h = conv(3, 3)(LeakyReLU(ALPHA)(conv(width, 3)(h)))
-    return keras.Model(x, keras.layers.Activation("linear", dtype="float32")(h), name="rrdb")
+    return keras.Model(x, _ended(x, h, "linear", scale, over_bicubic), name="rrdb")
 
 
 def discriminator(size: int, width: int = 64, seed: int = 0) -> keras.Model:
@@ -116,7 +135,7 @@ def radius(model: keras.Model) -> int:
         if isinstance(layer, keras.layers.Conv2D):
             reach += (layer.kernel_size[0] - 1) / 2 / grid
             grid *= layer.scale if isinstance(layer, SubpixelConv2D) else 1
-    return int(-(-reach // 1)) + 1  # an output pixel's own input pixel is a quarter of a pixel off at most
+    return int(-(-reach // 1)) + 1  # an output pixel's own input pixel is less than one off
 
 
 def fold_batch_norm(model: keras.Model, plain: keras.Model) -> keras.Model:
@@ -140,6 +159,14 @@ def fold_batch_norm(model: keras.Model, plain: keras.Model) -> keras.Model:
     return plain
 
 
+def _ended(
+    x: keras.KerasTensor, h: keras.KerasTensor, activation: str, scale: int, over_bicubic: bool
+) -> keras.KerasTensor:
+    """Return a generator's output, float32: h activated, or h over what bicubic interpolation makes of the input x."""
+    h = keras.layers.Activation("linear" if over_bicubic else activation, dtype="float32")(h)
+    return keras.layers.Add(dtype="float32")([h, BicubicUpsampling(scale)(x)]) if over_bicubic else h
+
+
 class _Repeated(keras.initializers.Initializer):
     """The same kernel for every pixel of a sub-pixel block: no checkerboard at first (Aitken et al., 2017)."""
 
@@ -161,12 +188,13 @@ def _convolutions(seed: int) -> Callable[..., keras.layers.Layer]:
         *,
         scale: float = 1.0,
         layer: type[keras.layers.Layer] = keras.layers.Conv2D,
+        factor: int = 2,
         **kwargs: object,
     ) -> keras.layers.Layer:
         own = child(seed, "convolution", next(numbers))
         start = keras.initializers.VarianceScaling(2.0 * scale, "fan_in", "truncated_normal", seed=own)
         if layer is SubpixelConv2D:
-            return layer(filters, kernel, kernel_initializer=_Repeated(start, 4), **kwargs)
+            return layer(filters, kernel, factor, kernel_initializer=_Repeated(start, factor**2), **kwargs)
         return layer(filters, kernel, kernel_initializer=start, padding="same", **kwargs)
 
     return make

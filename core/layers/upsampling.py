@@ -1,13 +1,16 @@
-"""Three ways to make pictures larger: sub-pixel convolution, resize and convolve, transposed convolution of any size."""
+"""Ways to make pictures larger: sub-pixel convolution, resize and convolve, transposed convolution of any size, bicubic."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-__all__ = ["CroppedConv2DTranspose", "ResizeConv2D", "SubpixelConv2D"]
+from core.layers.resampling import bicubic_matrix
+
+__all__ = ["BicubicUpsampling", "CroppedConv2DTranspose", "ResizeConv2D", "SubpixelConv2D"]
 
 
 @keras.saving.register_keras_serializable("pongan")
@@ -86,3 +89,32 @@ class CroppedConv2DTranspose(keras.layers.Conv2DTranspose):
         config = super().get_config()
         config.pop("padding")
         return {**config, "size": self.size}
+
+
+@keras.saving.register_keras_serializable("pongan")
+class BicubicUpsampling(keras.layers.Layer):
+    """[B, H, W, C] -> [B, rH, rW, C] float32: bicubic interpolation as Pillow does it (Keys, 1981), for any size in a graph.
+
+    Every pixel becomes r x r, each a weighted mean of the 5x5 pixels around; beyond the border weights are left out and the
+    others scaled to sum 1. A convolution whose r^2 filters are fixed does that, on any device.
+    """
+
+    def __init__(self, scale: int, **kwargs: Any):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.scale = scale
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        r, channels = self.scale, inputs.shape[-1]
+        weights = bicubic_matrix(5, 5 * r)[2 * r : 3 * r]  # [r, 5]: the pixels that the middle one of five becomes
+        window = np.einsum("ia,jb->abij", weights, weights).reshape(5, 5, 1, r * r)
+        each = np.einsum("abxk,cd->abckd", window, np.eye(channels, dtype=np.float32)).reshape(5, 5, channels, -1)
+        x = tf.nn.conv2d(tf.cast(inputs, tf.float32), each, 1, "SAME")
+        inside = tf.nn.conv2d(tf.ones_like(x[:1, ..., :1]), window, 1, "SAME")  # how much of the filter lies inside
+        return tf.nn.depth_to_space(x, r) / tf.nn.depth_to_space(inside, r)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
+        batch, *sides, channels = input_shape
+        return (batch, *(side and side * self.scale for side in sides), channels)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "scale": self.scale}

@@ -5,15 +5,19 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import correlate1d
 
-__all__ = ["PROTOCOL", "luma", "psnr", "quality", "ssim"]
+__all__ = ["TAPS", "luma", "protocol", "psnr", "quality", "ssim"]
 
-BORDER = 4  # pixels cut off on each side, the scale of the usual comparisons
 TAPS, SIGMA = 11, 1.5  # the Gaussian window of SSIM
 K1, K2 = 0.01, 0.03
-PROTOCOL = (
-    f"PSNR in dB and SSIM (Gaussian window {TAPS}x{TAPS}, sigma {SIGMA:g}) of pictures rounded to 8 bits, range 255, {BORDER} "
-    "pixels cut off at each border; Y is BT.601 luma from 16 to 235, RGB the mean squared error or SSIM over all three channels"
-)
+
+
+def protocol(border: int) -> str:
+    """Return how `quality` measures, for the protocol line."""
+    return (
+        f"PSNR in dB and SSIM (Gaussian window {TAPS}x{TAPS}, sigma {SIGMA:g}) of pictures rounded to 8 bits, range 255, "
+        f"{border} pixels cut off at each border; Y is BT.601 luma from 16 to 235, RGB the mean squared error or SSIM over all "
+        "three channels"
+    )
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
@@ -60,8 +64,9 @@ def ssim(x: np.ndarray, y: np.ndarray, data_range: float = 255.0) -> float:
     return float(similar.mean())
 
 
-def quality(x: np.ndarray, y: np.ndarray, border: int = BORDER) -> dict[str, float]:
-    """Return psnr_y, ssim_y, psnr_rgb, ssim_rgb of two pictures [H, W, 3] uint8 by PROTOCOL, with `border` pixels cut off."""
+def quality(x: np.ndarray, y: np.ndarray, border: int) -> dict[str, float]:
+    """Return psnr_y, ssim_y, psnr_rgb, ssim_rgb of two pictures [H, W, 3] uint8 by `protocol`, with `border` pixels cut off:
+    as many as the scale in the usual comparisons."""
     _check(x, y)
     if x.dtype != np.uint8 or y.dtype != np.uint8 or x.ndim != 3 or x.shape[2] != 3:
         raise ValueError(f"pictures are {x.dtype} {list(x.shape)}, {y.dtype}; uint8 [H, W, 3] is needed")

@@ -2,7 +2,8 @@
 
     python -m experiments.benchmarks.srgan runs/srgan-cpu/photos/* [--name srgan] [--test FOLDER]
 
-Every run contributes two rows: its best weights by Y-PSNR, which are those of stage one, and its newest, those of stage two.
+Every run contributes two rows: its best weights by Y-PSNR on strips that the training set keeps, which are those of stage one,
+and its newest, those of stage two.
 Several runs are seeds of one configuration: means +- standard deviations. The pictures are those of the first run.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,23 @@ import numpy as np
 from PIL import Image
 
 from core.errors import require
-from core.metrics.image_quality import PROTOCOL, quality
+from core.metrics.image_quality import protocol
+from core.metrics.spectrum import PATTERN
 from experiments.benchmarks.report import Part, Report, Table, spread
 from experiments.launcher.events import read_scalars
 
 __all__ = ["layout", "main"]
 
-COLUMNS = {"psnr_y": "PSNR Y", "ssim_y": "SSIM Y", "psnr_rgb": "PSNR RGB", "ssim_rgb": "SSIM RGB"}
+COLUMNS = {
+    "psnr_y": "PSNR Y",
+    "ssim_y": "SSIM Y",
+    "psnr_rgb": "PSNR RGB",
+    "ssim_rgb": "SSIM RGB",
+    "pattern_red": "pattern R",
+    "pattern_green": "pattern G",
+    "pattern_blue": "pattern B",
+    "high_energy": "energy / truth's",
+}
 CROPS = {"coffee": (168, 230), "chelsea": (92, 150), "flower": (150, 250)}  # (top, left) of what is shown
 SHOWN = 120  # pixels a side, drawn twice as large
 
@@ -44,8 +56,9 @@ def main() -> None:
     from core.runtime import configure
 
     configure(device="cpu")
-    from generative.srgan.data import open_photos, shrink
+    from generative.srgan.data import enlarge, measured_part, open_photos, shrink
     from generative.srgan.generator import load_generator
+    from generative.srgan.measures import measures
     from generative.srgan.upscale import Upscaler
 
     _, config, newest = load_generator(arguments.runs[0])
@@ -56,20 +69,18 @@ def main() -> None:
             f"{run} stands at {int(its):,} updates, {arguments.runs[0]} at {int(newest):,}; seeds of one configuration are "
             "compared at the same update, so resume the one that is behind",
         )
+    scale = config.scale
     report = Report(__spec__.name, arguments.name, layout)
-    _, _, photos = open_photos(config.source, arguments.test, 1_000 if arguments.test else config.held_out, print)
+    _, _, photos = open_photos(
+        config.source, arguments.test, 1_000 if arguments.test else config.held_out, print, scale=scale
+    )
     pairs = {}
     for photo in photos:
-        whole = photo.read()
-        whole = whole[: whole.shape[0] // 4 * 4, : whole.shape[1] // 4 * 4]
-        pairs[photo.name] = (whole, shrink(whole))
-
-    def pillow(kind: Image.Resampling) -> Upscale:
-        return lambda small: np.asarray(Image.fromarray(small).resize((4 * small.shape[1], 4 * small.shape[0]), kind))
-
+        whole = measured_part(photo.read(), scale)
+        pairs[photo.name] = (whole, shrink(whole, scale))
     methods: dict[str, list[Upscale]] = {
-        "bicubic": [pillow(Image.Resampling.BICUBIC)],
-        "Lanczos": [pillow(Image.Resampling.LANCZOS)],
+        "bicubic": [partial(enlarge, scale=scale)],
+        "Lanczos": [partial(enlarge, scale=scale, kind=Image.Resampling.LANCZOS)],
     }
     stages = ["stage one", "stage two"] if int(newest) > config.stage_one else ["stage one"]
     for stage in stages:
@@ -77,11 +88,11 @@ def main() -> None:
         methods[stage] = [Upscaler.of_run(run, weights=weights) for run in arguments.runs]
     large = {m: {p: [up(small) for up in ups] for p, (_, small) in pairs.items()} for m, ups in methods.items()}
     measured = {
-        m: {p: [quality(pairs[p][0], image) for image in images] for p, images in by_photo.items()}
+        m: {p: [measures(pairs[p][0], image, scale) for image in images] for p, images in by_photo.items()}
         for m, by_photo in large.items()
     }
     minutes = [_minutes(run, config.stage_one) for run in arguments.runs]
-    report.keep({"measured": measured, "minutes": minutes, "protocol": PROTOCOL})
+    report.keep({"measured": measured, "minutes": minutes, "protocol": f"{protocol(scale)}; {PATTERN}"})
     report.write()
     if not arguments.test:
         rows = []
@@ -97,14 +108,16 @@ def main() -> None:
 def layout(numbers: dict[str, Any]) -> list[Part]:
     """Return the table, a row a method: every photograph's PSNR, and means over photographs of every measure."""
     measured = numbers["measured"]
+    first = next(iter(next(iter(measured.values())).values()))[0]
+    columns = {column: name for column, name in COLUMNS.items() if column in first}
     rows = []
     for method, photos in measured.items():
         cells = [spread([seed["psnr_y"] for seed in seeds], ".2f") for seeds in photos.values()]
-        for column in COLUMNS:
+        for column in columns:
             means = [
                 statistics.mean(seed[column] for seed in by_seed) for by_seed in zip(*photos.values(), strict=True)
             ]
-            cells.append(spread(means, ".2f" if column.startswith("psnr") else ".4f"))
+            cells.append(spread(means, ".4f" if column.startswith("ssim") else ".2f"))
         rows.append([method, *cells])
     seeds = range(len(numbers["minutes"]))
     gains = [
@@ -119,7 +132,7 @@ def layout(numbers: dict[str, Any]) -> list[Part]:
         f"{spread([m[1] for m in numbers['minutes']], '.1f')}. {len(seeds)} seed{'s' * (len(seeds) > 1)}. {numbers['protocol']}."
     )
     photos = [f"{photo}, PSNR Y" for photo in measured["bicubic"]]
-    return [Table(["what", *photos, *(f"mean {column}" for column in COLUMNS.values())], rows), note]
+    return [Table(["what", *photos, *(f"mean {column}" for column in columns.values())], rows), note]
 
 
 def _minutes(run: Path, stage_one: int) -> tuple[float, float]:

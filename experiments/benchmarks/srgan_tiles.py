@@ -133,8 +133,8 @@ def _seams(run: Path) -> list[dict[str, float | str]]:
     wholes: dict[int, np.ndarray] = {}
     for name, network, overlap in cases:
         if id(network) not in wholes:
-            wholes[id(network)] = Upscaler(network, window=0)(picture)
-        tiled = Upscaler(network, window=max(112, 2 * overlap + 16), overlap=overlap)(picture)
+            wholes[id(network)] = Upscaler(network, 4, window=0)(picture)
+        tiled = Upscaler(network, 4, window=max(112, 2 * overlap + 16), overlap=overlap)(picture)
         difference = np.abs(tiled.astype(int) - wholes[id(network)])
         rows.append(
             {

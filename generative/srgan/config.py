@@ -27,10 +27,10 @@ LAYERS = tuple(f"conv{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in
     "srgan",
     kind="generative",
     build="generative.srgan.model:SRGAN",
-    headline="eval/psnr_y",
+    headline="eval/validation_psnr_y",
     goal="max",
     clock="updates",
-    summary="Pictures four times larger: SRResNet and SRGAN, with ESRGAN's steps as options",
+    summary="Pictures 2, 3, 4 or 8 times larger: SRResNet and SRGAN, with ESRGAN's steps as options",
     description="Stage one fits the generator to pixels alone; stage two adds the distance of VGG19 features and a "
     "discriminator. `upscale` enlarges any photo with what a run has learned.",
     paper="https://arxiv.org/abs/1609.04802",
@@ -69,8 +69,12 @@ class SRGANConfig:
     """Folder of pictures to measure on, e.g. Set5 or Set14; empty for those that the source holds out."""
     held_out: int = 5
     """Pictures that a folder holds out, and the most of a validation set that are measured on."""
+    validation: int = 8
+    """Photographs to train on whose right eighth is kept to choose the best checkpoint by; 0: those measured on choose it."""
+    scale: Literal[2, 3, 4, 8] = 4
+    """How many times larger pictures become."""
     crop: int = 384
-    """Side of the large crops in pixels, a multiple of 4; the small ones have a quarter of it."""
+    """Side of the large crops in pixels, a multiple of the scale."""
     augment: bool = True
     """Mirror crops and turn them by quarter turns, at random."""
     recolour: bool = False
@@ -87,8 +91,12 @@ class SRGANConfig:
     """Side of SRResNet's first and last kernel."""
     batch_norm: bool = True
     """Batch norm in SRResNet."""
+    over_bicubic: bool = False
+    """Let G make what bicubic interpolation lacks, without tanh, in place of whole pictures."""
     d_width: int = 64
     """Filters of D's first layer; the others have up to 32 times as many."""
+    roll: bool = False
+    """Move what D sees round by random offsets, real and made crops alike: its strides leave no pattern in G then."""
     stage_one: int = 100_000
     """Updates with the pixel loss alone."""
     stage_two: int = 100_000
@@ -125,7 +133,11 @@ class SRGANConfig:
         require(known, f"source is {self.source!r}; {hint}")
         for name in ("batch", "blocks", "width", "d_width", "held_out"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
-        require(self.crop >= 16 and self.crop % 4 == 0, f"crop is {self.crop}; it must be a multiple of 4, at least 16")
+        require(
+            self.crop >= 16 and self.crop % self.scale == 0,
+            f"crop is {self.crop}; it must be a multiple of the scale, {self.scale}, at least 16",
+        )
+        require(self.validation >= 0, f"validation is {self.validation}; it must be 0 or more")
         require(self.ends >= 1 and self.ends % 2 == 1, f"ends is {self.ends}; a kernel's side must be odd")
         require(
             self.batch > 1 or self.crop > 64 or not self.stage_two,

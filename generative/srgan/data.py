@@ -13,19 +13,28 @@ from PIL import Image
 from core.errors import UsageError
 from core.iterate import Order
 from core.layers.resampling import support
-from core.layers.srgan import SCALE
-from core.metrics.image_quality import BORDER, TAPS, quality
+from core.metrics.image_quality import TAPS, quality
 from core.seeds import child
 from generative.data.found import Header, listed, pictures_below
 from generative.data.pictures import BROKEN, reason, upright
 from generative.data.record import Known, Record, place_of, split_order
 
-__all__ = ["Crops", "Photo", "as_rgb", "enlarge", "measured_part", "open_photos", "pictures_in", "shrink"]
+__all__ = [
+    "Crops",
+    "Photo",
+    "as_rgb",
+    "enlarge",
+    "keep_strips",
+    "measured_part",
+    "open_photos",
+    "pictures_in",
+    "shrink",
+    "strips_of",
+]
 
 Say = Callable[[str], None]
 MOST_IN_MEMORY = 2**30  # bytes of decoded pictures
-MEASURABLE = -(-(TAPS + 2 * BORDER) // SCALE) * SCALE
-"""Pixels a side that a picture must have for SSIM, once its sides are multiples of SCALE and its border is cut off."""
+STRIP = 8  # the share of a photograph to train on that is kept to choose the checkpoint by: one eighth
 VERSIONS = ("LR", "bicubic", "nearest", "A+", "glasner", "kim", "ScSR", "SelfExSR", "SRCNN")
 """How copies of Set5 and Set14 name what methods made of a picture NAME_HR."""
 HELD_OUT = ("coffee", "chelsea", "flower")
@@ -46,14 +55,22 @@ class Photo:
 class Crops:
     """Random square windows of photographs; batch number `position` is a function of (seed, position) alone.
 
-    A window is `crop` pixels wide and has a margin of `support(SCALE)` around, so that the small crop made of it is exactly
+    A window is `crop` pixels wide and has a margin of `support(scale)` around, so that the small crop made of it is exactly
     the one that a whole small picture would give. The pictures of a batch follow core.iterate.Order.
     """
 
     def __init__(
-        self, name: str, photos: Sequence[Photo], crop: int, augment: bool, say: Say, *, recolour: bool = False
+        self,
+        name: str,
+        photos: Sequence[Photo],
+        crop: int,
+        augment: bool,
+        say: Say,
+        *,
+        scale: int = 4,
+        recolour: bool = False,
     ):
-        self.window = crop + 2 * support(SCALE)
+        self.window = crop + 2 * support(scale)
         self.name, self.augment, self.recolour, self._say = name, augment, recolour, say
         self.shape: tuple[int, ...] = (self.window, self.window, 3)
         small = [photo for photo in photos if min(photo.size) < self.window]
@@ -63,10 +80,8 @@ class Crops:
             say(f"{len(small)} of {len(photos)} pictures are smaller than {self.window} pixels and left out: {named}")
         if not self.photos:
             largest = max((min(photo.size) for photo in photos), default=0)
-            fits = (largest - 2 * support(SCALE)) // SCALE * SCALE
-            raise UsageError(
-                f"crop is {crop}, for which no picture of {name} is large enough; choose {max(fits, 16)} or less"
-            )
+            fits = max((largest - 2 * support(scale)) // scale, -(-16 // scale)) * scale
+            raise UsageError(f"crop is {crop}, for which no picture of {name} is large enough; choose {fits} or less")
         turned = ", mirrored and turned at random" if augment else ""
         turned += ", colour channels exchanged at random" if recolour else ""
         self.protocol = f"crops of {crop} pixels from {len(self.photos):,} photographs of {name}{turned}"
@@ -122,7 +137,14 @@ class Crops:
 
 
 def open_photos(
-    source: str, test: str, held_out: int, say: Say, *, eval_side: int = 0, folder: Path | None = None
+    source: str,
+    test: str,
+    held_out: int,
+    say: Say,
+    *,
+    scale: int = 4,
+    eval_side: int = 0,
+    folder: Path | None = None,
 ) -> tuple[str, list[Photo], list[Photo]]:
     """Return (what they are, photographs to train on, photographs to measure on).
 
@@ -145,7 +167,7 @@ def open_photos(
         name = f"the folder {place_of(record.part('train'), source).name!r}"
         kept_train = Known.again(record, "train", source, "source", say)
     elif not test:
-        return name, train, _measurable(_bundled(HELD_OUT), held_out, eval_side, say)
+        return name, train, _measurable(_bundled(HELD_OUT), held_out, scale, eval_side, say)
     kept_tests = Known.again(record, "test", apart, what, say)
     if kept_tests and (kept_train or source == "photos"):
         return name, _photos(kept_train) if kept_train else train, _photos(kept_tests)
@@ -169,7 +191,7 @@ def open_photos(
         held, others = _large_in(place_of(None, apart), say, "test")
     root = place_of(None, apart) / below
     tests = [_photo(path.relative_to(root).as_posix(), header, path) for path, header in held.items()]
-    tests = _measurable(tests, len(tests) if test else held_out, eval_side, say)
+    tests = _measurable(tests, len(tests) if test else held_out, scale, eval_side, say)
     chosen = {root / photo.name: held[root / photo.name] for photo in tests}
     others += [path for path in held if path not in chosen]
     Known.first(record, "test", apart, what, say, chosen, others, below=below)
@@ -203,13 +225,48 @@ def _split(
     return {path: header for path, header in good.items() if path not in held}, held
 
 
-def _measurable(photos: Sequence[Photo], most: int, eval_side: int, say: Say) -> list[Photo]:
+def strips_of(folder: Path | None, count: int) -> int:
+    """Return from how many photographs a run keeps a strip: `count`, recorded in `folder`, or none if the run is from before.
+
+    To be asked before `open_photos` records what it finds.
+    """
+    record = Record(folder)
+    kept = record.part("strips")
+    if kept is None:
+        before = record.older or record.part("train") is not None or record.part("test") is not None
+        kept = {"count": 0 if before else count}
+        record.keep("strips", kept)
+    return int(kept["count"])
+
+
+def keep_strips(photos: Sequence[Photo], count: int, scale: int, window: int) -> tuple[list[Photo], list[Photo]]:
+    """Return (photographs to train on, strips to choose the checkpoint by): the right eighth of the first `count` photographs.
+
+    A photograph keeps none where the strip could not be measured or no window of `window` pixels would be left.
+    """
+    rest, strips = list(photos), []
+    for i, photo in enumerate(photos[:count]):
+        wide = min(photo.size) // STRIP  # the same whichever side an EXIF orientation makes the width
+        if wide < _least(scale) or min(photo.size) - wide < window:
+            continue
+        left = (photo.size[0] - wide, photo.size[1] - wide)
+        rest[i] = Photo(photo.name, left, partial(_columns, photo, slice(None, -wide)))
+        strips.append(Photo(photo.name, (photo.size[0], wide), partial(_columns, photo, slice(-wide, None))))
+    return rest, strips
+
+
+def _columns(photo: Photo, columns: slice) -> np.ndarray:
+    return photo.read()[:, columns]
+
+
+def _measurable(photos: Sequence[Photo], most: int, scale: int, eval_side: int, say: Say) -> list[Photo]:
     """Return the first `most` photographs that can be decoded and measured; the others before them are named.
 
     One that bicubic interpolation restores without an error, e.g. of one colour, has no finite PSNR.
     """
     good: list[Photo] = []
     bad: list[str] = []
+    least = _least(scale)
     for photo in photos:
         if len(good) == most:
             break
@@ -219,10 +276,10 @@ def _measurable(photos: Sequence[Photo], most: int, eval_side: int, say: Say) ->
             bad.append(f"{photo.name} ({reason(error)})")
             continue
         height, width = picture.shape[:2]
-        part = measured_part(picture, eval_side)
-        if min(height, width) < MEASURABLE:
-            bad.append(f"{photo.name} ({width}x{height}, at least {MEASURABLE} pixels a side are needed)")
-        elif np.isinf(quality(part, enlarge(shrink(part), Image.Resampling.BICUBIC))["psnr_y"]):
+        part = measured_part(picture, scale, eval_side)
+        if min(height, width) < least:
+            bad.append(f"{photo.name} ({width}x{height}, at least {least} pixels a side are needed)")
+        elif np.isinf(quality(part, enlarge(shrink(part, scale), scale), scale)["psnr_y"]):
             bad.append(f"{photo.name} (bicubic interpolation restores it without an error)")
         else:
             good.append(photo)
@@ -266,22 +323,27 @@ def as_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGBA").convert("RGB") if "transparency" in picture.info else picture.convert("RGB")
 
 
-def shrink(picture: np.ndarray) -> np.ndarray:
-    """Return a picture [H, W, 3] uint8 SCALE times smaller, Pillow's bicubic filter; H and W are multiples of SCALE."""
+def shrink(picture: np.ndarray, scale: int) -> np.ndarray:
+    """Return a picture [H, W, 3] uint8 `scale` times smaller, Pillow's bicubic filter; H and W are multiples of it."""
     height, width = picture.shape[:2]
-    return np.asarray(Image.fromarray(picture).resize((width // SCALE, height // SCALE), Image.Resampling.BICUBIC))
+    return np.asarray(Image.fromarray(picture).resize((width // scale, height // scale), Image.Resampling.BICUBIC))
 
 
-def enlarge(picture: np.ndarray, kind: Image.Resampling) -> np.ndarray:
-    """Return a picture [H, W, 3] uint8 SCALE times larger by one of Pillow's filters."""
-    return np.asarray(Image.fromarray(picture).resize((picture.shape[1] * SCALE, picture.shape[0] * SCALE), kind))
+def enlarge(picture: np.ndarray, scale: int, kind: Image.Resampling = Image.Resampling.BICUBIC) -> np.ndarray:
+    """Return a picture [H, W, 3] uint8 `scale` times larger by one of Pillow's filters."""
+    return np.asarray(Image.fromarray(picture).resize((picture.shape[1] * scale, picture.shape[0] * scale), kind))
 
 
-def measured_part(picture: np.ndarray, side: int) -> np.ndarray:
-    """Return the middle of a picture, at most `side` pixels a side (0: all of it), sides cut to multiples of SCALE."""
-    sides = [min(n, side or n) // SCALE * SCALE for n in picture.shape[:2]]
+def measured_part(picture: np.ndarray, scale: int, side: int = 0) -> np.ndarray:
+    """Return the middle of a picture, at most `side` pixels a side (0: all of it), sides cut to multiples of `scale`."""
+    sides = [min(n, side or n) // scale * scale for n in picture.shape[:2]]
     top, left = ((n - m) // 2 for n, m in zip(picture.shape[:2], sides, strict=True))
     return np.ascontiguousarray(picture[top : top + sides[0], left : left + sides[1]])
+
+
+def _least(scale: int) -> int:
+    """Return the pixels a side that a picture must have for SSIM, once its sides are multiples of `scale`, its border cut off."""
+    return -(-(TAPS + 2 * scale) // scale) * scale
 
 
 def _decode(path: Path) -> np.ndarray:

@@ -18,39 +18,52 @@ __all__ = ["blend", "load_generator", "make_generator", "read_config"]
 
 
 def make_generator(config: SRGANConfig, seed: int = 0, *, batch_norm: bool | None = None) -> keras.Model:
-    """Return the generator that a configuration describes: [B, H, W, 3] -> [B, 4H, 4W, 3], pictures in [-1, 1]."""
+    """Return the generator that a configuration describes: [B, H, W, 3] -> [B, scale H, scale W, 3], pictures in [-1, 1]."""
     if config.generator == "rrdb":
-        return rrdb(config.blocks, config.width, seed, growth=max(config.width // 2, 1))
-    normed = config.batch_norm if batch_norm is None else batch_norm
-    return srresnet(config.blocks, config.width, seed, ends=config.ends, batch_norm=normed)
+        growth = max(config.width // 2, 1)
+        return rrdb(
+            config.blocks, config.width, seed, scale=config.scale, growth=growth, over_bicubic=config.over_bicubic
+        )
+    return srresnet(
+        config.blocks,
+        config.width,
+        seed,
+        scale=config.scale,
+        ends=config.ends,
+        batch_norm=config.batch_norm if batch_norm is None else batch_norm,
+        over_bicubic=config.over_bicubic,
+    )
 
 
 def load_generator(path: Path, weights: str = "newest") -> tuple[keras.Model, SRGANConfig, str]:
     """Return (generator, its configuration, the checkpoint's name) of a run's folder or of one of its checkpoints.
 
-    `weights` chooses in a run's folder: newest, or best by Y-PSNR, which stage one usually has. Raises UsageError where there is
-    no run of `srgan` or no checkpoint.
+    `weights` chooses in a run's folder: newest, or best by Y-PSNR on strips of the photographs, which stage one usually has.
+    Raises UsageError where there is no run of `srgan` or no checkpoint.
     """
     if weights not in ("newest", "best"):
         raise UsageError(f"--weights is {weights!r}; {nearest(weights, ['newest', 'best'])}")
-    chosen: Path | None
-    if (path / "tree.json").is_file():
-        run, chosen = path.parent.parent, path
-    else:
-        run, whole = path, checkpoint.numbered(path)
+    config = read_config(path)
+    chosen: Path | None = path
+    if not _is_checkpoint(path):
+        whole = checkpoint.numbered(path)
         chosen = (checkpoint.best(path) if weights == "best" else None) or (whole[0] if whole else None)
-    config = read_config(run)
     if chosen is None:
-        raise UsageError(f"{run} has no checkpoint yet")
+        raise UsageError(f"{path} has no checkpoint yet")
     G = make_generator(config)
     checkpoint.load(chosen, {"plugin": {"G": G}}, weights_only=True)
     return G, config, chosen.name
 
 
-def read_config(run: Path) -> SRGANConfig:
-    """Return the configuration in a run's folder."""
+def _is_checkpoint(path: Path) -> bool:
+    return (path / "tree.json").is_file()
+
+
+def read_config(path: Path) -> SRGANConfig:
+    """Return the configuration of a run's folder or of one of its checkpoints."""
     import yaml
 
+    run = path.parent.parent if _is_checkpoint(path) else path
     file = run / "config.yaml"
     try:
         values: Any = yaml.safe_load(file.read_text(encoding="utf-8"))

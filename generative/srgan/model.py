@@ -1,6 +1,6 @@
 """SRGAN (Ledig et al., 2017) in two stages, with the steps of ESRGAN (Wang et al., 2018) as options.
 
-One update, with I_HR a crop, I_LR the same made four times smaller, phi the features of VGG19, and I_SR = G(I_LR):
+One update, with I_HR a crop, I_LR the same made `scale` times smaller, phi the features of VGG19, and I_SR = G(I_LR):
 
     stage one:  theta_G <- Adam(theta_G, grad mean (I_HR - I_SR)^2)
     stage two:  theta_D <- Adam(theta_D, grad -[log D(I_HR) + log(1 - D(I_SR))])
@@ -23,11 +23,12 @@ from PIL import Image
 from core.distributed import check_batch, on_replicas, share, share_of_mean
 from core.errors import UsageError
 from core.layers.resampling import downscale, support
-from core.layers.srgan import SCALE, discriminator
+from core.layers.srgan import discriminator
 from core.losses.adversarial import nonsaturating_generator, standard_discriminator
 from core.losses.perceptual import Features
 from core.losses.relativistic import rasgan
-from core.metrics.image_quality import PROTOCOL, quality
+from core.metrics.image_quality import protocol, quality
+from core.metrics.spectrum import PATTERN
 from core.optim.config import lr_at
 from core.optim.optimizer import Optimizer, make_optimizer
 from core.plugin import Context, Draws, Exports, Generator
@@ -37,8 +38,9 @@ from generative.data.pictures import BROKEN, reason
 from generative.data.pixels import as_input, scaled
 from generative.data.sources import Stream
 from generative.srgan.config import SRGANConfig
-from generative.srgan.data import Crops, enlarge, measured_part, open_photos, shrink
+from generative.srgan.data import Crops, Photo, enlarge, keep_strips, measured_part, open_photos, shrink, strips_of
 from generative.srgan.generator import make_generator
+from generative.srgan.measures import measures
 from generative.srgan.upscale import Upscaler
 
 __all__ = ["SRGAN", "pixel_step"]
@@ -54,11 +56,13 @@ TWO = (
     "critic/fake",
 )
 SHOWN = 96  # pixels a side of the crops that samples show
+Pair = tuple[np.ndarray, np.ndarray]
+"""A picture and the same made smaller."""
 Upscale = Callable[[np.ndarray], np.ndarray]
 
 
 def pixel_step(G: keras.Model, optimizer: Optimizer, hr: tf.Tensor, lr: tf.Tensor) -> tf.Tensor:
-    """Run one update of stage one on hr [B, H, W, 3] and lr [B, H/4, W/4, 3]; returns the loss mean (I_HR - G(I_LR))^2."""
+    """Run one update of stage one on hr [B, H, W, 3] and lr [B, H/scale, W/scale, 3]; returns mean (I_HR - G(I_LR))^2."""
     tf.debugging.assert_shapes([(hr, ("B", "H", "W", 3)), (lr, ("B", "h", "w", 3))])
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(tf.square(hr - G(lr, training=True)))
@@ -74,10 +78,21 @@ class SRGAN(Generator, Draws, Exports):
     def __init__(self, config: SRGANConfig, context: Context):
         self.config, self.context = config, context
         check_batch(config.batch, context.strategy)
+        strips = strips_of(context.folder, config.validation)
         name, train, self.tests = open_photos(
-            config.source, config.test, config.held_out, context.say, eval_side=config.eval_side, folder=context.folder
+            config.source,
+            config.test,
+            config.held_out,
+            context.say,
+            scale=config.scale,
+            eval_side=config.eval_side,
+            folder=context.folder,
         )
-        self.crops = Crops(name, train, config.crop, config.augment, context.say, recolour=config.recolour)
+        window = config.crop + 2 * support(config.scale)
+        train, self.strips = keep_strips(train, strips, config.scale, window)
+        self.crops = Crops(
+            name, train, config.crop, config.augment, context.say, scale=config.scale, recolour=config.recolour
+        )
         self.G = make_generator(config, child(context.seed, "generator"))
         self.D = discriminator(config.crop, config.d_width, child(context.seed, "discriminator"))
         if not config.features and config.stage_two and config.feature_weight:
@@ -90,12 +105,14 @@ class SRGAN(Generator, Draws, Exports):
         self.D_optimizer = make_optimizer(config.optimizer, self.D.trainable_variables)
         self.stream = Stream(self.crops, config.batch, child(context.seed, "batches"))
         self.clock = 0
+        self._rolls = child(context.seed, "rolls")
         self._stage_one, self._stage_two = (
             tf.function(partial(on_replicas, update)) for update in (self._update_pixels, self._update_both)
         )
-        self._pairs: list[tuple[np.ndarray, np.ndarray]] | None = None
+        self._pairs: list[Pair] | None = None
+        self._strips: list[Pair] | None = None
         self._beside: dict[str, float] = {}
-        self._upscale = Upscaler(self.G)
+        self._upscale = Upscaler(self.G, config.scale)
 
     @cached_property
     def phi(self) -> Features | None:
@@ -119,35 +136,40 @@ class SRGAN(Generator, Draws, Exports):
             tags, update, lr = ONE, self._stage_one, lr_at(config.pixel_optimizer, self.clock)
         else:
             tags, update, lr = TWO, self._stage_two, lr_at(config.optimizer, self.clock - config.stage_one)
-        values = update(windows)
+        values = update(windows, tf.constant(self.clock))
         self.clock += 1
         return dict(zip(tags, tf.unstack(values), strict=True)) | {"optim/lr": lr}
 
-    def _update_pixels(self, windows: tf.Tensor) -> tf.Tensor:
+    def _update_pixels(self, windows: tf.Tensor, clock: tf.Tensor) -> tf.Tensor:
         """Stage one."""
         hr, lr = self._pair(windows)
         loss = pixel_step(self.G, self.pixel_optimizer, hr, lr)
         return loss[None]
 
-    def _update_both(self, windows: tf.Tensor) -> tf.Tensor:
+    def _update_both(self, windows: tf.Tensor, clock: tf.Tensor) -> tf.Tensor:
         """Stage two: one step of D, then one of G, whose forward pass serves both, since G does not move in between."""
         config = self.config
         d_loss = rasgan if config.adversarial == "relativistic" else standard_discriminator
         hr, lr = self._pair(windows)
+        offsets = tf.random.stateless_uniform([2], [self._rolls, clock], 0, config.crop * config.roll or 1, tf.int32)
+
+        def D(x: tf.Tensor) -> tf.Tensor:  # [B, crop, crop, 3] -> [B]
+            return self.D(tf.roll(x, offsets, [1, 2]) if config.roll else x, training=True)
+
         with tf.GradientTape() as G_tape:
             sr = self.G(lr, training=True)  # [B, crop, crop, 3]
             with G_tape.stop_recording():
                 with tf.GradientTape() as D_tape:  # critical: real and fake apart, each with its own batch statistics
-                    real, fake = self.D(hr, training=True), self.D(sr, training=True)  # [B]
+                    real, fake = D(hr), D(sr)  # [B]
                     D_loss = d_loss(real, fake)
                     D_part = share_of_mean(D_loss)
                 gradient = D_tape.gradient(D_part, self.D.trainable_variables)
                 self.D_optimizer.apply(gradient, self.D.trainable_variables)
             pixel = self._distance(hr, sr)
             feature = self._distance(self.phi(hr), self.phi(sr)) if self.phi else tf.constant(0.0)
-            judged = self.D(sr, training=True)
+            judged = D(sr)
             if config.adversarial == "relativistic":
-                adversarial = rasgan(judged, self.D(hr, training=True))  # the sides exchanged
+                adversarial = rasgan(judged, D(hr))  # the sides exchanged
             else:
                 adversarial = nonsaturating_generator(judged)
             loss = (
@@ -163,36 +185,46 @@ class SRGAN(Generator, Draws, Exports):
 
     def _pair(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return crops [B, crop, crop, 3] and the same made smaller, rounded to 8 bits as a file of them would be."""
-        margin, windows = support(SCALE), share(windows)
-        small = downscale(tf.cast(windows, tf.float32), SCALE, margin, eight_bit=True)
+        scale = self.config.scale
+        margin, windows = support(scale), share(windows)
+        small = downscale(tf.cast(windows, tf.float32), scale, margin, eight_bit=True)
         return as_input(windows[:, margin:-margin, margin:-margin]), scaled(small)
 
     # --- samples --------------------------------------------------------------------------------------------------------
 
-    def _test_pairs(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return (picture, the same SCALE times smaller) of every photograph to measure on."""
+    def _test_pairs(self) -> list[Pair]:
+        """Return (picture, the same made smaller) of every photograph to measure on."""
         if self._pairs is None:
-            pairs = []
-            for photo in self.tests:
-                try:
-                    whole = measured_part(photo.read(), self.config.eval_side)
-                except BROKEN as error:
-                    raise UsageError(
-                        f"the picture {photo.name} to measure on cannot be read: {reason(error)}"
-                    ) from error
-                pairs.append((whole, shrink(whole)))
-            self._pairs = pairs  # only now: what an error leaves behind must not be measured on
+            self._pairs = self._pairs_of(self.tests)  # only now: what an error leaves behind must not be measured on
         return self._pairs
+
+    def _strip_pairs(self) -> list[Pair]:
+        """Return the same of what photographs to train on keep, without those that bicubic interpolation restores."""
+        if self._strips is None:
+            scale = self.config.scale
+            pairs = self._pairs_of(self.strips)
+            self._strips = [(x, y) for x, y in pairs if np.isfinite(quality(x, enlarge(y, scale), scale)["psnr_y"])]
+        return self._strips
+
+    def _pairs_of(self, photos: list[Photo]) -> list[Pair]:
+        pairs, scale = [], self.config.scale
+        for photo in photos:
+            try:
+                whole = measured_part(photo.read(), scale, self.config.eval_side)
+            except BROKEN as error:
+                raise UsageError(f"the picture {photo.name} to measure on cannot be read: {reason(error)}") from error
+            pairs.append((whole, shrink(whole, scale)))
+        return pairs
 
     def _methods(self) -> dict[str, Upscale]:
         return {
-            "bicubic": partial(enlarge, kind=Image.Resampling.BICUBIC),
-            "lanczos": partial(enlarge, kind=Image.Resampling.LANCZOS),
+            "bicubic": partial(enlarge, scale=self.config.scale),
+            "lanczos": partial(enlarge, scale=self.config.scale, kind=Image.Resampling.LANCZOS),
             "srgan": self._upscale,
         }
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
-        """Return n crops [n, 96, 96, 3] uint8 of held-out photographs, enlarged."""
+        """Return n crops [n, 96, 96, 3] uint8 of held-out photographs, enlarged; smaller ones where a photograph is."""
         return self._crops_of(n, seed, ["srgan"])[0]
 
     @property
@@ -207,40 +239,52 @@ class SRGAN(Generator, Draws, Exports):
 
     def _crops_of(self, n: int, seed: int, columns: list[str]) -> list[np.ndarray]:
         rng = np.random.default_rng(seed)
-        pairs, methods = self._test_pairs(), self._methods()
-        side = min(SHOWN, *(min(whole.shape[:2]) for whole, _ in pairs))
+        pairs, methods, scale = self._test_pairs(), self._methods(), self.config.scale
+        side = min(SHOWN, *(min(whole.shape[:2]) for whole, _ in pairs)) // scale * scale
         shown: dict[str, list[np.ndarray]] = {name: [] for name in columns}
         for i in range(n):
             whole, small = pairs[i % len(pairs)]
-            top, left = (int(rng.integers((m - side) // SCALE + 1)) * SCALE for m in whole.shape[:2])
-            crop = small[top // SCALE : (top + side) // SCALE, left // SCALE : (left + side) // SCALE]
+            top, left = (int(rng.integers((m - side) // scale + 1)) * scale for m in whole.shape[:2])
+            crop = small[top // scale : (top + side) // scale, left // scale : (left + side) // scale]
             for name in columns:
                 truth = whole[top : top + side, left : left + side]
                 shown[name].append(truth if name == "truth" else methods[name](crop))
         return [np.stack(shown[name]) for name in columns]
 
     def exportable(self) -> Mapping[str, Any]:
-        """Return the function that `export` saves: pictures as bytes [N, H, W, 3] -> [N, 4H, 4W, 3], whole, without windows."""
+        """Return the function that `export` saves: pictures as bytes [N, H, W, 3] -> [N, scale H, scale W, 3], whole."""
         return {"upscale": self._upscale.function}
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
     def evaluate(self) -> Mapping[str, Any]:
-        """Return means over the held-out photographs, of G and, beside it, of bicubic and Lanczos interpolation."""
-        pairs, methods = self._test_pairs(), self._methods()
+        """Return means over the held-out photographs, of G and, beside it, of bicubic and Lanczos interpolation.
+
+        The headline is over the strips that photographs to train on keep."""
+        pairs, methods, config = self._test_pairs(), self._methods(), self.config
         if not self._beside:
             for name in ("bicubic", "lanczos"):
-                self._beside |= {f"eval/{name}_{k}": v for k, v in _mean_quality(pairs, methods[name]).items()}
-        measured: dict[str, Any] = {f"eval/{k}": v for k, v in _mean_quality(pairs, methods["srgan"]).items()}
+                means = _mean_quality(pairs, methods[name], config.scale)
+                self._beside |= {f"eval/{name}_{k}": v for k, v in means.items()}
+        measured: dict[str, Any] = {
+            f"eval/{k}": v for k, v in _mean_quality(pairs, methods["srgan"], config.scale).items()
+        }
+        if strips := self._strip_pairs():
+            chosen = _mean_quality(strips, methods["srgan"], config.scale)["psnr_y"]
+            by = f"strips of {len(strips)} photographs of the training set, which is not trained on them"
+        else:
+            chosen, by = measured["eval/psnr_y"], "the photographs that are measured on"
         named = ", ".join(photo.name for photo in self.tests)
-        part = f", the middle {self.config.eval_side} pixels" if self.config.eval_side else ""
+        part = f", the middle {config.eval_side} pixels" if config.eval_side else ""
         return {
             **measured,
+            "eval/validation_psnr_y": chosen,
             "eval/gain_y": measured["eval/psnr_y"] - self._beside["eval/bicubic_psnr_y"],
             **self._beside,
             "samples/compare": self.compare(6, seed=1),
-            "eval/protocol": f"means over {len(pairs)} photographs ({named}{part}), made {SCALE} times smaller by Pillow's "
-            f"bicubic filter; {PROTOCOL}; trained on {self.crops.protocol}",
+            "eval/protocol": f"means over {len(pairs)} photographs ({named}{part}), made {config.scale} times smaller by "
+            f"Pillow's bicubic filter; {protocol(config.scale)}; {PATTERN}; the best checkpoint is chosen by Y-PSNR on {by}; "
+            f"trained on {self.crops.protocol}",
         }
 
     def state(self) -> dict[str, Any]:
@@ -258,6 +302,8 @@ class SRGAN(Generator, Draws, Exports):
         self.stream.close()
 
 
-def _mean_quality(pairs: list[tuple[np.ndarray, np.ndarray]], upscale: Upscale) -> dict[str, float]:
-    rows = [quality(whole, upscale(small)) for whole, small in pairs]
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+def _mean_quality(pairs: list[Pair], upscale: Upscale, scale: int) -> dict[str, float]:
+    """Return the means of each measure over the pictures that are large enough for it."""
+    rows = [measures(whole, upscale(small), scale) for whole, small in pairs]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}

@@ -1,9 +1,9 @@
-"""Pictures four times larger: `pongan upscale RUN photo.jpg -o big.png`.
+"""Larger pictures: `pongan upscale RUN photo.jpg -o big.png`.
 
 From Python:
 
     from generative.srgan.upscale import Upscaler
-    big = Upscaler.of_run("runs/srgan/...")(photo)  # [H, W, 3] uint8 -> [4H, 4W, 3] uint8
+    big = Upscaler.of_run("runs/srgan/...")(photo)  # [H, W, 3] uint8 -> [scale H, scale W, 3] uint8
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tensorflow as tf
 from PIL import Image
 
 from core.errors import UsageError
-from core.layers.srgan import SCALE, fold_batch_norm, radius
+from core.layers.srgan import fold_batch_norm, radius
 from core.picture_files import check_picture, format_of, save_picture
 from generative.data.found import ANIMATED, picture_files, user_path
 from generative.data.pictures import BROKEN, check_pixels, reason, upright
@@ -36,24 +36,24 @@ TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 
 
 class Upscaler:
-    """[H, W, 3] uint8 -> [4H, 4W, 3] uint8, in windows that overlap, so that memory does not depend on the size.
+    """[H, W, 3] uint8 -> [scale H, scale W, 3] uint8, in windows that overlap, so that memory does not depend on the size.
 
     A window has `window` pixels a side, of which `overlap` on each side, where it does not lie on the picture's border, are
     context only. With the generator's reach (the default, where that is at most 48) the result is that of the whole picture
     at once, up to rounding. `window` 0 takes the whole picture.
     """
 
-    def __init__(self, G: keras.Model, window: int = WINDOW, overlap: int | None = None):
+    def __init__(self, G: keras.Model, scale: int, window: int = WINDOW, overlap: int | None = None):
         self.overlap = min(radius(G), MOST_OVERLAP) if overlap is None else overlap
         if self.overlap < 0 or (window and window <= 2 * self.overlap):
             raise UsageError(
                 f"the window is {window} and the overlap {self.overlap} pixels; a window must be more than twice its overlap"
             )
-        self.window = window
+        self.scale, self.window = scale, window
 
         @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, "image")])
         def upscale(image: tf.Tensor) -> dict[str, tf.Tensor]:
-            """Pictures [N, H, W, 3] as bytes become SCALE times larger."""
+            """Pictures [N, H, W, 3] as bytes become larger."""
             y = G(as_input(image), training=False)
             return {"upscaled": as_bytes(y)}
 
@@ -86,26 +86,27 @@ class Upscaler:
         """Return the upscaler of a copy of G as it is now, batch norm folded into the convolutions before it."""
         if config.generator == "srresnet" and config.batch_norm:
             G = fold_batch_norm(G, make_generator(config, batch_norm=False))
-        return cls(G, window, overlap)
+        return cls(G, config.scale, window, overlap)
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
             raise ValueError(f"the picture is {picture.dtype} {list(picture.shape)}; uint8 [H, W, 3] is needed")
         height, width = picture.shape[:2]
-        whole = np.empty((SCALE * height, SCALE * width, 3), np.uint8)
+        whole = np.empty((self.scale * height, self.scale * width, 3), np.uint8)
         for top, left, part in self.parts(picture):
             whole[top : top + part.shape[0], left : left + part.shape[1]] = part
         return whole
 
     def parts(self, picture: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
         """Yield (top, left, part [h, w, 3] uint8) of the large picture until it is covered."""
+        scale = self.scale
         for top, bottom, above, below in self._spans(picture.shape[0]):
             for left, right, before, after in self._spans(picture.shape[1]):
                 window = tf.constant(picture[None, above:below, before:after])
                 large = self.function(window)["upscaled"][0].numpy()
-                rows = slice(SCALE * (top - above), SCALE * (bottom - above))
-                columns = slice(SCALE * (left - before), SCALE * (right - before))
-                yield SCALE * top, SCALE * left, large[rows, columns]
+                rows = slice(scale * (top - above), scale * (bottom - above))
+                columns = slice(scale * (left - before), scale * (right - before))
+                yield scale * top, scale * left, large[rows, columns]
 
     def count(self, height: int, width: int) -> int:
         """Return how many parts a picture of this size has."""
@@ -130,7 +131,7 @@ class Upscaler:
 def upscale_picture(
     upscaler: Upscaler, picture: Image.Image, progress: Callable[[float], None] = lambda share: None
 ) -> Image.Image:
-    """Return a picture SCALE times larger: grey stays grey, alpha is enlarged bicubically, EXIF orientation applied.
+    """Return a larger picture: grey stays grey, alpha is enlarged bicubically, EXIF orientation applied.
 
     A colour profile is kept where it describes RGB or grey, also that of a palette's colours. `progress` is called with the
     share that is done.
@@ -139,7 +140,7 @@ def upscale_picture(
     alpha = turned.convert("RGBA").getchannel("A") if _has_alpha(turned) else None
     mode = _large_mode(turned)
     rgb = np.asarray(as_rgb(picture))
-    large = Image.new(mode, (SCALE * rgb.shape[1], SCALE * rgb.shape[0]))
+    large = Image.new(mode, (upscaler.scale * rgb.shape[1], upscaler.scale * rgb.shape[0]))
     parts = upscaler.count(*rgb.shape[:2])
     for done, (top, left, part) in enumerate(upscaler.parts(rgb), start=1):
         large.paste(Image.fromarray(part).convert(mode), (left, top))
@@ -151,8 +152,8 @@ def upscale_picture(
     return large
 
 
-def enlarge(given: str, wanted: str, upscaler: Callable[[], Upscaler]) -> None:
-    """Enlarge the picture `given`, or all in that folder, into the file or folder `wanted`.
+def enlarge(given: str, wanted: str, scale: int, upscaler: Callable[[], Upscaler]) -> None:
+    """Enlarge the picture `given`, or all in that folder, `scale` times into the file or folder `wanted`.
 
     `upscaler` is made when the names have been checked. Raises UsageError for what cannot be read or written, before any work
     is done where that can be known, and where not one picture could be enlarged.
@@ -161,7 +162,7 @@ def enlarge(given: str, wanted: str, upscaler: Callable[[], Upscaler]) -> None:
     said: list[str] = []
     jobs = jobs_of(source, target, said.append)
     if not source.is_dir():
-        said += _check(*jobs[0])
+        said += _check(*jobs[0], scale)
     upscale = upscaler()
     from rich.console import Console
     from rich.progress import Progress
@@ -173,7 +174,7 @@ def enlarge(given: str, wanted: str, upscaler: Callable[[], Upscaler]) -> None:
         for path, out in jobs:
             task = bar.add_task(path.name, total=1.0)
             try:
-                said = _check(path, out) if source.is_dir() else []
+                said = _check(path, out, scale) if source.is_dir() else []
                 with Image.open(path) as picture:
                     large = upscale_picture(upscale, picture, partial(_advance, bar, task))
                 out.parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +204,7 @@ def _large_mode(picture: Image.Image) -> str:
     return ("L" if grey else "RGB") + ("A" if _has_alpha(picture) else "")
 
 
-def _check(path: Path, out: Path) -> list[str]:
+def _check(path: Path, out: Path, scale: int) -> list[str]:
     """Return what of a picture will be lost, as lines for the user.
 
     Raises UsageError where the large one cannot be written; one that cannot be opened is left to the work itself.
@@ -214,7 +215,7 @@ def _check(path: Path, out: Path) -> list[str]:
             width, height = picture.size[::-1] if picture.getexif().get(0x0112) in TURNED else picture.size
             profile = "icc_profile" in picture.info and picture.mode not in INKS
             out.parent.mkdir(parents=True, exist_ok=True)
-            lines = check_picture(out, (SCALE * width, SCALE * height), _large_mode(picture), profile=profile)
+            lines = check_picture(out, (scale * width, scale * height), _large_mode(picture), profile=profile)
             frames = getattr(picture, "n_frames", 1) if picture.format in ANIMATED else 1
     except BROKEN:
         return []

@@ -1,4 +1,4 @@
-"""Pictures four times larger."""
+"""Larger pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Flags", "main"]
 
 @dataclass(frozen=True)
 class Flags:
-    """Make pictures four times larger with what a run has learned."""
+    """Make pictures larger with what a run has learned, as many times as it was trained for."""
 
     run: Annotated[Positional[str], tyro.conf.arg(metavar="RUN")]
     """A run's folder, or one of its checkpoints."""
@@ -24,7 +24,7 @@ class Flags:
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])]
     """File to write; for a folder the folder to write to."""
     weights: Literal["newest", "best"] = "newest"
-    """The newest, or the best by Y-PSNR, which stage one usually has."""
+    """The newest, or the best by Y-PSNR on strips of the photographs, which stage one usually has."""
     toward: str = ""
     """Another run or checkpoint: blend the two networks weight by weight."""
     alpha: float = 0.5
@@ -43,6 +43,8 @@ class Flags:
 
 def main(flags: Flags) -> None:
     from core.runtime import configure  # and TensorFlow with it: --help answers without
+    from generative.data.found import user_path
+    from generative.srgan.generator import read_config
     from generative.srgan.upscale import Upscaler, enlarge
 
     def upscaler() -> Upscaler:
@@ -56,4 +58,4 @@ def main(flags: Flags) -> None:
             overlap=flags.overlap,
         )
 
-    enlarge(flags.picture, flags.out, upscaler)
+    enlarge(flags.picture, flags.out, read_config(user_path(flags.run)).scale, upscaler)

@@ -44,7 +44,7 @@ def test_quality_states_channel_and_border(pair) -> None:
     x, y = pair
     y = y.copy()
     y[:4], y[-4:], y[:, :4], y[:, -4:] = 0, 0, 0, 0  # what is cut off counts for nothing
-    measured = quality(x, y)
+    measured = quality(x, y, border=4)
     inner = (slice(4, -4), slice(4, -4))
     assert measured["psnr_y"] == pytest.approx(peak_signal_noise_ratio(luma(x[inner]), luma(y[inner]), data_range=255))
     assert measured["psnr_rgb"] == pytest.approx(peak_signal_noise_ratio(x[inner], y[inner], data_range=255))
@@ -58,6 +58,6 @@ def test_pictures_that_cannot_be_compared(pair) -> None:
     with pytest.raises(ValueError, match="must be the same"):
         psnr(x, y[:-1])
     with pytest.raises(ValueError, match="uint8"):
-        quality(x / 255, y / 255)
+        quality(x / 255, y / 255, 4)
     with pytest.raises(ValueError, match="at least 11"):
         ssim(x[:8], y[:8])

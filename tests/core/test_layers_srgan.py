@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from core.layers.srgan import discriminator, fold_batch_norm, radius, rrdb, srresnet
-from core.layers.upsampling import SubpixelConv2D
+from core.layers.srgan import SCALES, discriminator, fold_batch_norm, radius, rrdb, srresnet
+from core.layers.upsampling import BicubicUpsampling, SubpixelConv2D
 
 
 def random(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    "make", [lambda: srresnet(1, 4, ends=5), lambda: rrdb(1, 4, growth=2)], ids=["srresnet", "rrdb"]
-)
-def test_any_size_becomes_four_times_larger(make) -> None:
-    G = make()
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("over_bicubic", [False, True])
+@pytest.mark.parametrize("make", [partial(srresnet, 1, 4, ends=5), partial(rrdb, 1, 4, growth=2)])
+def test_any_size_becomes_larger(make, scale: int, over_bicubic: bool) -> None:
+    G = make(scale=scale, over_bicubic=over_bicubic)
     for size in ((7, 12), (5, 5)):
         y = G(random(2, *size, 3), training=False)
-        assert tuple(y.shape) == (2, 4 * size[0], 4 * size[1], 3) and y.dtype == tf.float32
+        assert tuple(y.shape) == (2, scale * size[0], scale * size[1], 3) and y.dtype == tf.float32
     assert G.input_shape == (None, None, None, 3)
+
+
+@pytest.mark.parametrize("make", [partial(srresnet, 1, 4, ends=3), partial(rrdb, 1, 4, growth=2)])
+def test_over_bicubic_is_what_the_convolutions_add(make) -> None:
+    x = random(1, 6, 8, 3)
+    bicubic = np.asarray(BicubicUpsampling(4)(x))
+    plain, over = make(seed=1), make(seed=1, over_bicubic=True)
+    made = np.asarray(plain(x, training=False))
+    made = np.arctanh(made) if plain.name == "srresnet" else made
+    np.testing.assert_allclose(over(x, training=False), bicubic + made, atol=1e-4)
+    last = [layer for layer in over.layers if layer.weights][-1]
+    for v in last.weights:
+        v.assign(tf.zeros_like(v))
+    np.testing.assert_array_equal(over(x, training=False), bicubic)
 
 
 def test_parameters_as_in_the_papers() -> None:
@@ -43,8 +59,15 @@ def test_discriminator_of_the_compact_design() -> None:
     assert discriminator(96, 2)(random(3, 96, 96, 3), training=True).shape == (3,)
 
 
-@pytest.mark.parametrize("make", [lambda: srresnet(2, 4), lambda: rrdb(1, 4, growth=2)], ids=["srresnet", "rrdb"])
-def test_nothing_beyond_the_radius_matters(make) -> None:
+@pytest.mark.parametrize(
+    ("make", "scale"),
+    [
+        (lambda: srresnet(2, 4), 4),
+        (lambda: rrdb(1, 4, growth=2), 4),
+        *((partial(srresnet, 2, 4, ends=5, scale=scale), scale) for scale in (2, 3, 8)),
+    ],
+)
+def test_nothing_beyond_the_radius_matters(make, scale: int) -> None:
     """The gradient of an output pixel with respect to the input, on an input wide enough for all of it."""
     G = make()
     for v in G.trainable_variables:  # far from zero, so that no path is lost to rounding
@@ -57,7 +80,7 @@ def test_nothing_beyond_the_radius_matters(make) -> None:
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)
         before = keras_logits(G)(x)
-        pixels = [before[0, 4 * middle + i, 4 * middle + j, 0] for i, j in ((0, 0), (3, 3))]
+        pixels = [before[0, scale * middle + i, scale * middle + i, 0] for i in (0, scale - 1)]
     for pixel in pixels:
         rows, columns = np.nonzero(np.abs(tape.gradient(pixel, x)[0].numpy()).sum(axis=-1))
         seen = max(seen, np.abs(rows - middle).max(), np.abs(columns - middle).max())
@@ -72,12 +95,14 @@ def keras_logits(G):
 
 
 def test_it_begins_without_a_checkerboard() -> None:
-    """Inside, where padding is far, every pixel of a 2x2 block starts equal after one sub-pixel convolution."""
-    G = srresnet(1, 4, ends=3, batch_norm=False)
-    layer = next(one for one in G.layers if isinstance(one, SubpixelConv2D))
-    y = np.asarray(layer(random(1, 6, 7, 4)))
-    np.testing.assert_array_equal(y[:, ::2, ::2], y[:, 1::2, 1::2])
-    assert y[:, ::2, ::2].std() > 0
+    """Inside, where padding is far, every pixel of a block starts equal after one sub-pixel convolution."""
+    for scale, factor in ((4, 2), (3, 3)):
+        G = srresnet(1, 4, scale=scale, ends=3, batch_norm=False)
+        layer = next(one for one in G.layers if isinstance(one, SubpixelConv2D))
+        y = np.asarray(layer(random(1, 6, 7, 4)))
+        for i in range(factor):
+            np.testing.assert_array_equal(y[:, ::factor, ::factor], y[:, i::factor, factor - 1 :: factor])
+        assert y[:, ::factor, ::factor].std() > 0
 
 
 def test_folded_batch_norm_computes_the_same() -> None:

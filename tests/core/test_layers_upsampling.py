@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from core.layers.minibatch import MinibatchStd
-from core.layers.upsampling import CroppedConv2DTranspose, ResizeConv2D, SubpixelConv2D
+from core.layers.upsampling import BicubicUpsampling, CroppedConv2DTranspose, ResizeConv2D, SubpixelConv2D
 
 
 def random(*shape: int) -> np.ndarray:
@@ -92,3 +93,16 @@ def test_minibatch_std_is_finite_for_a_collapsed_batch() -> None:
         tape.watch(x)
         y = MinibatchStd()(x)
     assert np.isfinite(tape.gradient(y, x)).all()
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_bicubic_upsampling_is_pillows(scale: int) -> None:
+    x = np.random.default_rng(0).uniform(0, 255, (2, 7, 9, 2)).astype(np.float32)
+    layer = BicubicUpsampling(scale)
+    y = np.asarray(layer(x))
+    assert y.shape == (2, 7 * scale, 9 * scale, 2) == tuple(layer.compute_output_shape(x.shape))
+    for i in range(2):
+        for c in range(2):
+            large = Image.fromarray(x[i, ..., c]).resize((9 * scale, 7 * scale), Image.Resampling.BICUBIC)
+            np.testing.assert_allclose(y[i, ..., c], np.asarray(large), atol=2e-3)
+    assert BicubicUpsampling.from_config(layer.get_config()).scale == scale

@@ -21,7 +21,7 @@ from experiments.launcher.catalogue import catalogue
 from generative.data.pictures import BROKEN
 from generative.srgan import config as config_module
 from generative.srgan.config import SRGANConfig
-from generative.srgan.data import Crops, Photo, as_rgb, open_photos, pictures_in
+from generative.srgan.data import Crops, Photo, as_rgb, keep_strips, open_photos, pictures_in, strips_of
 from generative.srgan.model import SRGAN
 
 TINY: dict[str, Any] = {"blocks": 1, "width": 4, "ends": 3, "d_width": 1, "crop": 16, "batch": 2, "eval_side": 48}
@@ -119,6 +119,50 @@ def test_folders_small_pictures_and_div2k(tmp_path: Path) -> None:
     assert [p.name for p in tests] == ["img_001_SRF_4_HR.png"]
 
 
+def test_strips_are_not_trained_on() -> None:
+    """The right eighth of each photograph; of one that is too small nothing."""
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 240, 3), np.uint8)
+    photos = [Photo(name, pixels.shape[:2], lambda: pixels) for name in "abc"]
+    small = Photo("small", (80, 80), lambda: pixels[:80, :80])
+    rest, strips = keep_strips([photos[0], small, *photos[1:]], 3, 4, 32)
+    assert [photo.name for photo in strips] == ["a", "b"] and [photo.name for photo in rest] == ["a", "small", "b", "c"]
+    np.testing.assert_array_equal(np.concatenate([rest[0].read(), strips[0].read()], axis=1), pixels)
+    assert strips[0].read().shape == (200, 25, 3) and rest[3].read().shape == pixels.shape == (*rest[3].size, 3)
+    assert keep_strips(photos, 3, 4, 180)[1] == [], "no window would be left"
+
+
+def test_how_many_strips_is_recorded_and_runs_from_before_have_none(tmp_path: Path) -> None:
+    assert strips_of(tmp_path / "new" / "files", 3) == 3 and strips_of(tmp_path / "new" / "files", 5) == 3
+    assert strips_of(None, 3) == 3
+    for i in range(3):
+        write(tmp_path / "own" / f"{i}.png", 40, 40)
+    open_photos(f"folder:{tmp_path / 'own'}", "", 1, print, folder=tmp_path / "old" / "files")
+    assert strips_of(tmp_path / "old" / "files", 3) == 0
+
+
+def test_the_best_checkpoint_is_not_chosen_on_what_is_measured(context: Context) -> None:
+    model = eager(SRGANConfig(**TINY | {"eval_side": 0, "validation": 2}), context)
+    model.tests = model.tests[2:]
+    assert [photo.name for photo in model.strips] == ["astronaut", "rocket"]
+    shown, expected = model.evaluate(), []
+    for photo in model.strips:
+        strip = photo.read()
+        height, width = (n // 4 * 4 for n in strip.shape[:2])
+        top, left = (strip.shape[0] - height) // 2, (strip.shape[1] - width) // 2
+        strip = strip[top : top + height, left : left + width]
+        small = np.asarray(Image.fromarray(strip).resize((width // 4, height // 4), Image.Resampling.BICUBIC))
+        expected.append(quality(strip, model._upscale(small), 4)["psnr_y"])
+    assert shown["eval/validation_psnr_y"] == pytest.approx(np.mean(expected))
+    assert (
+        shown["eval/validation_psnr_y"] != shown["eval/psnr_y"] and "strips of 2 photographs" in shown["eval/protocol"]
+    )
+    none = eager(SRGANConfig(**TINY | {"validation": 0}), dataclasses.replace(context, folder=context.folder / "none"))
+    shown = none.evaluate()
+    assert shown["eval/validation_psnr_y"] == shown["eval/psnr_y"]
+    assert "on the photographs that are measured on" in shown["eval/protocol"]
+    model.close(), none.close()
+
+
 def test_versions_of_a_picture_named_hr_are_left_out_and_said(tmp_path: Path) -> None:
     names = ("a_HR", "a_LR", "a_bicubic", "a", "b_HR", "b2", "b_old", "c_LR", "d")
     for name in names:
@@ -165,9 +209,9 @@ def test_pictures_that_cannot_be_measured_on_are_left_out_at_the_start(tmp_path:
     assert [photo.name for photo in tests] == ["a.png", "d.png", "e.png"]
     assert len(said) == 1 and "b.png" in said[0] and "c.png (40x19, at least 20 pixels" in said[0]
     small = tests[1].read()
-    assert np.isfinite(list(quality(small, np.roll(small, 1)).values())).all()
+    assert np.isfinite(list(quality(small, np.roll(small, 1), 4).values())).all()
     with pytest.raises(ValueError, match="at least 11 pixels"):
-        quality(small[:16], small[:16])
+        quality(small[:16], small[:16], 4)
     for name in "ade":
         (tmp_path / f"{name}.png").unlink()
     with pytest.raises(UsageError, match=r"none of the 2 pictures to measure on can be used: b\.png"):
@@ -263,7 +307,7 @@ def test_stage_two_shares_the_generators_forward_pass(context: Context, esrgan: 
     model.phi = twin.phi = lambda x: 3.0 * x[:, ::2]  # stands in for VGG19, which has tests of its own
     config = model.config = twin.config = dataclasses.replace(config, feature_weight=0.2)
     windows = tf.constant(model.stream.take()[0])
-    values = model._update_both(windows)
+    values = model._update_both(windows, tf.constant(0))
 
     def distance(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         return tf.reduce_mean(tf.abs(x - y)) if esrgan else tf.reduce_mean(tf.square(x - y))
@@ -292,6 +336,37 @@ def test_stage_two_shares_the_generators_forward_pass(context: Context, esrgan: 
     model.close(), twin.close()
 
 
+def test_what_d_sees_is_rolled_the_same_way_for_real_and_made_crops(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = eager(SRGANConfig(**TINY, stage_one=0, roll=True), context)
+    windows = tf.constant(model.stream.take()[0])
+    hr, lr = model._pair(windows)
+    made, seen = model.G(lr, training=True), []
+    call = keras.Model.__call__
+
+    def watched(self: keras.Model, x: tf.Tensor, **named: Any) -> tf.Tensor:
+        seen.extend([np.asarray(x)] * (self is model.D))
+        return call(self, x, **named)
+
+    monkeypatch.setattr(keras.Model, "__call__", watched)
+
+    def offset() -> tuple[int, int]:
+        places = [(i, j) for i in range(16) for j in range(16)]
+        return next(place for place in places if np.array_equal(np.roll(hr, place, (1, 2)), seen[0]))
+
+    model._update_both(windows, tf.constant(0))
+    at_first = offset()
+    for x in seen[1:]:
+        np.testing.assert_allclose(x, np.roll(made, at_first, (1, 2)), atol=1e-5)
+    assert len(seen) == 3
+    for clock, same in ((7, False), (0, True)):
+        seen.clear()
+        model._update_both(windows, tf.constant(clock))
+        assert (offset() == at_first) == same, "a function of the clock"
+    model.close()
+
+
 STEPS = {
     "pixel_optimizer": OptimizerConfig(lr=1.0, lr_schedule="step", lr_steps=2, lr_end=0.1),
     "optimizer": OptimizerConfig(lr=1e-3, lr_schedule="step", lr_steps=2, lr_end=0.1),
@@ -316,6 +391,46 @@ def test_without_features_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not there"):
         model.step()
     assert model.clock == 0
+    model.close()
+
+
+def test_over_bicubic_dark_stays_dark(context: Context) -> None:
+    """A tanh reaches black nowhere: blue of 3 became 14 of 255 (see README.md)."""
+    model = SRGAN(SRGANConfig(**TINY | {"over_bicubic": True, "validation": 0}), context)
+    for v in [layer for layer in model.G.layers if layer.weights][-1].weights:
+        v.assign(tf.zeros_like(v))  # nothing is added
+    dark = np.zeros((12, 12, 3), np.uint8)
+    dark[..., 0] = 90
+    np.testing.assert_array_equal(model._upscale(dark), np.broadcast_to([90, 0, 0], (48, 48, 3)))
+    shown = model.evaluate()
+    for name in ("psnr_y", "psnr_rgb", "ssim_rgb", "high_energy"):
+        assert shown[f"eval/{name}"] == pytest.approx(shown[f"eval/bicubic_{name}"], rel=0.05)
+    assert 0 < shown["eval/high_energy"] < 0.1
+    model.close()
+
+
+@pytest.mark.parametrize("scale", [2, 3, 8])
+def test_other_scales(context: Context, scale: int) -> None:
+    model = eager(
+        SRGANConfig(**TINY | {"scale": scale, "crop": 48, "eval_side": 96}, stage_one=1, stage_two=1), context
+    )
+    photo = model.crops.photos[0].read()
+    top, left, margin = 5 * scale, 9 * scale, 2 * scale
+    hr, lr = model._pair(tf.constant(photo[None, top - margin : top + 48 + margin, left - margin : left + 48 + margin]))
+    height, width = (n // scale for n in photo.shape[:2])
+    whole = Image.fromarray(photo[: scale * height, : scale * width]).resize((width, height), Image.Resampling.BICUBIC)
+    expected = np.asarray(whole)[5 : 5 + 48 // scale, 9 : 9 + 48 // scale]
+    assert hr.shape == (1, 48, 48, 3) and np.abs((lr[0] + 1) * 127.5 - expected).max() <= 1.001
+    for _ in range(2):
+        assert np.isfinite([float(v) for v in model.step().values()]).all()
+    shown = model.evaluate()
+    assert (
+        f"made {scale} times smaller" in shown["eval/protocol"] and f"{scale} pixels cut off" in shown["eval/protocol"]
+    )
+    assert np.isfinite([v for k, v in shown.items() if k.startswith("eval/") and not isinstance(v, str)]).all()
+    assert model.sample(2).shape == (2, 96, 96, 3) and model.compare(1).shape == (1, 96, 4 * 96, 3)
+    small = np.zeros((1, 5, 7, 3), np.uint8)
+    assert model.exportable()["upscale"](small)["upscaled"].shape == (1, 5 * scale, 7 * scale, 3)
     model.close()
 
 
@@ -365,9 +480,11 @@ def test_the_flags_name_presets_that_exist() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
+        ({"scale": 3, "crop": 64}, "crop is 64; it must be a multiple of the scale, 3"),
+        ({"validation": -1}, "validation is -1"),
         ({"source": "photo"}, "did you mean 'photos'"),
         ({"source": "folder:"}, "source is 'folder:'"),
-        ({"crop": 97}, "crop is 97"),
+        ({"crop": 97}, "crop is 97; it must be a multiple of the scale, 4"),
         ({"ends": 4}, "ends is 4"),
         ({"batch": 1, "crop": 64}, "batch is 1 with a crop of 64"),
         ({"feature_layer": "conv5_5"}, "did you mean 'conv5_4'"),

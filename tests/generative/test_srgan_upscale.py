@@ -40,21 +40,24 @@ def run(tmp_path_factory) -> Path:
     return config.parent
 
 
-@pytest.mark.parametrize("size", [(60, 83), (41, 40), (17, 100)])
-def test_tiles_are_the_whole(size: tuple[int, int]) -> None:
-    G = noisy(srresnet(2, 8, ends=5))
+@pytest.mark.parametrize("over_bicubic", [False, True])
+@pytest.mark.parametrize(
+    ("size", "scale"), [((60, 83), 4), ((41, 40), 4), ((17, 100), 4), ((41, 40), 2), ((41, 40), 3), ((41, 40), 8)]
+)
+def test_tiles_are_the_whole(size: tuple[int, int], scale: int, over_bicubic: bool) -> None:
+    G = noisy(srresnet(2, 8, ends=5, scale=scale, over_bicubic=over_bicubic), 0.2 if over_bicubic else 1)
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    whole = Upscaler(G, window=0)(picture)
-    tiled = Upscaler(G, window=2 * radius(G) + 12)
+    whole = Upscaler(G, scale, window=0)(picture)
+    tiled = Upscaler(G, scale, window=2 * radius(G) + 12)
     assert tiled.overlap == radius(G) and tiled.count(*size) > 3
     difference = np.abs(tiled(picture).astype(int) - whole)
     assert difference.max() <= 1 and whole.std() > 10
-    seamed = Upscaler(G, window=16, overlap=0)(picture)
+    seamed = Upscaler(G, scale, window=16, overlap=0)(picture)
     assert np.abs(seamed.astype(int) - whole).max() > 1, "the overlap matters"
 
 
 def test_parts_cover_every_pixel_once() -> None:
-    upscaler = Upscaler(srresnet(1, 2, ends=3), window=24, overlap=4)
+    upscaler = Upscaler(srresnet(1, 2, ends=3), 4, window=24, overlap=4)
     picture = np.zeros((57, 90, 3), np.uint8)
     covered = np.zeros((4 * 57, 4 * 90), int)
     parts = list(upscaler.parts(picture))
@@ -63,13 +66,26 @@ def test_parts_cover_every_pixel_once() -> None:
     assert (covered == 1).all() and len(parts) == upscaler.count(57, 90)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [2, 3, 8])
+def test_the_verb_at_other_scales(cli, tmp_path: Path, scale: int) -> None:
+    settings = f"--model.scale {scale} --model.crop 24 --model.stage-one 1 --model.stage-two 0 --run.until 1 --model.eval-side 96"
+    assert cli("run", "srgan", *TINY.split(), *settings.split(), "--run.folder", tmp_path)[0] == 0
+    (config,) = tmp_path.glob("*/*/*/config.yaml")
+    save(tmp_path / "a.png", "LA")
+    code, _, err = cli("upscale", config.parent, tmp_path / "a.png", "-o", tmp_path / "b.png", "--window", 16)
+    assert code == 0 and f"{16 * scale}x{12 * scale}" in err
+    with Image.open(tmp_path / "b.png") as large:
+        assert large.size == (16 * scale, 12 * scale) and large.mode == "LA"
+
+
 def test_rrdb_reaches_too_far_for_its_full_overlap() -> None:
     G = rrdb(4, 2, growth=1)
-    assert radius(G) > 60 and Upscaler(G).overlap == 48
+    assert radius(G) > 60 and Upscaler(G, 4).overlap == 48
 
 
 def test_grey_alpha_orientation_and_profile() -> None:
-    upscaler = Upscaler(srresnet(1, 2, ends=3))
+    upscaler = Upscaler(srresnet(1, 2, ends=3), 4)
     rgb = Image.fromarray(chelsea()[:20, :30])
     for mode, expected in (
         ("RGB", "RGB"),
@@ -102,7 +118,7 @@ def test_grey_alpha_orientation_and_profile() -> None:
     inks.info["icc_profile"] = b"profile of inks"
     assert "icc_profile" not in upscale_picture(upscaler, inks).info
     shares: list[float] = []
-    upscale_picture(Upscaler(srresnet(1, 2, ends=3), 16, 4), rgb, shares.append)
+    upscale_picture(Upscaler(srresnet(1, 2, ends=3), 4, 16, 4), rgb, shares.append)
     assert shares == sorted(shares) and shares[-1] == 1 and len(shares) > 2
 
 
@@ -178,7 +194,8 @@ def test_what_a_format_cannot_hold_is_told_before_the_network_is_loaded(
     about = picture.getexif()
     about[0x0112] = exif  # turned: width and height change places
     picture.save(tmp_path / "a.png", exif=about)
-    code, _, err = cli("upscale", tmp_path / "no-run", tmp_path / "a.png", "-o", tmp_path / name)
+    (tmp_path / "config.yaml").write_text("experiment: srgan\nmodel: {scale: 4}")
+    code, _, err = cli("upscale", tmp_path, tmp_path / "a.png", "-o", tmp_path / name)
     assert code == 2 and words in " ".join(err.split()) and not (tmp_path / name).exists()
 
 
