@@ -34,6 +34,7 @@ def srresnet(
     ends: int = 9,
     batch_norm: bool = True,
     over_bicubic: bool = False,
+    told: int = 0,
 ) -> keras.Model:
     """Return G: [B, H, W, 3] -> [B, scale H, scale W, 3], SRResNet (figure 4 of SRGAN) with tanh.
 
@@ -42,7 +43,8 @@ def srresnet(
     (2015), those that end a residual or the network ten times smaller: otherwise the tanh is saturated before training begins.
 
     With `over_bicubic` the last convolution is added to bicubic interpolation of the input, without tanh, so that the network
-    begins as that and makes only what it lacks (Kim et al., 2016).
+    begins as that and makes only what it lacks (Kim et al., 2016). The input has `told` channels more for what the network is
+    told of every pixel.
     """
     conv = _convolutions(seed)
 
@@ -50,7 +52,7 @@ def srresnet(
         h = conv(filters, 3, scale=scale, use_bias=not batch_norm)(h)
         return make_batch_norm()(h) if batch_norm else h
 
-    x = keras.Input((None, None, 3))
+    x = keras.Input((None, None, 3 + told))
     first = h = ChannelPReLU()(conv(width, ends)(x))
     for _ in range(blocks):
         h = keras.layers.Add()([h, normed(ChannelPReLU()(normed(h, width)), width, SMALL)])
@@ -69,11 +71,13 @@ def rrdb(
     scale: int = 4,
     growth: int = 32,
     over_bicubic: bool = False,
+    told: int = 0,
 ) -> keras.Model:
     """Return G: [B, H, W, 3] -> [B, scale H, scale W, 3], ESRGAN's generator without batch norm, linear at the end.
 
     `blocks` residual-in-residual dense blocks: three dense blocks of five 3x3 convolutions that add `growth` channels each,
-    every residual scaled by 0.2. Kernels start as He et al. (2015), ten times smaller. `over_bicubic` as in `srresnet`.
+    every residual scaled by 0.2. Kernels start as He et al. (2015), ten times smaller. `over_bicubic` and `told` as in
+    `srresnet`.
     """
     conv = partial(_convolutions(seed), scale=SMALL)
 
@@ -87,7 +91,7 @@ def rrdb(
             seen.append(LeakyReLU(ALPHA)(h))
         return scaled(x, conv(width, 3)(keras.layers.Concatenate()(seen)))
 
-    x = keras.Input((None, None, 3))
+    x = keras.Input((None, None, 3 + told))
     first = h = conv(width, 3)(x)
     for _ in range(blocks):
         h = scaled(h, dense_block(dense_block(dense_block(h))))
@@ -164,7 +168,7 @@ def _ended(
 ) -> keras.KerasTensor:
     """Return a generator's output, float32: h activated, or h over what bicubic interpolation makes of the input x."""
     h = keras.layers.Activation("linear" if over_bicubic else activation, dtype="float32")(h)
-    return keras.layers.Add(dtype="float32")([h, BicubicUpsampling(scale)(x)]) if over_bicubic else h
+    return keras.layers.Add(dtype="float32")([h, BicubicUpsampling(scale)(x[..., :3])]) if over_bicubic else h
 
 
 class _Repeated(keras.initializers.Initializer):

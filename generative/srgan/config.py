@@ -12,7 +12,10 @@ from core.errors import nearest, require
 from core.optim.config import OptimizerConfig
 from core.plugin import RangeTest, register
 
-__all__ = ["LAYERS", "WINDOW", "SRGANConfig"]
+__all__ = ["LAYERS", "STRENGTH", "WINDOW", "SRGANConfig"]
+
+STRENGTH = 0.5
+"""Strength of degradations that is measured with, and that `upscale` expects unless told another one."""
 
 WINDOW = 256
 """Pixels a side that the network sees at once when it enlarges a picture: about 1 GB with 64 channels."""
@@ -73,6 +76,8 @@ class SRGANConfig:
     """Photographs to train on whose right eighth is kept to choose the best checkpoint by; 0: those measured on choose it."""
     scale: Literal[2, 3, 4, 8] = 4
     """How many times larger pictures become."""
+    degradation: Literal["bicubic", "first", "second"] = "bicubic"
+    """How pictures become small: bicubic alone, or blur, resizing, noise and JPEG, once or twice (Real-ESRGAN)."""
     crop: int = 384
     """Side of the large crops in pixels, a multiple of the scale."""
     augment: bool = True

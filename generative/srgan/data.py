@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,8 +19,10 @@ from core.seeds import child
 from generative.data.found import Header, listed, pictures_below
 from generative.data.pictures import BROKEN, reason, upright
 from generative.data.record import Known, Record, place_of, split_order
+from generative.srgan.degradations import degrade
 
 __all__ = [
+    "Batch",
     "Crops",
     "Photo",
     "as_rgb",
@@ -52,6 +55,14 @@ class Photo:
         """`size` is (height, width) as stored: an EXIF orientation may exchange them."""
 
 
+class Batch(NamedTuple):
+    """Windows of photographs and, where these are not made in the graph, the same crops made smaller."""
+
+    windows: np.ndarray  # [B, window, window, 3] uint8
+    small: np.ndarray | None = None  # [B, crop / scale, crop / scale, 3] uint8
+    strengths: np.ndarray | None = None  # [B] float32 in [0, 1]
+
+
 class Crops:
     """Random square windows of photographs; batch number `position` is a function of (seed, position) alone.
 
@@ -69,7 +80,9 @@ class Crops:
         *,
         scale: int = 4,
         recolour: bool = False,
+        degradation: Literal["bicubic", "first", "second"] = "bicubic",
     ):
+        self.scale, self.degradation = scale, degradation
         self.window = crop + 2 * support(scale)
         self.name, self.augment, self.recolour, self._say = name, augment, recolour, say
         self.shape: tuple[int, ...] = (self.window, self.window, 3)
@@ -84,6 +97,8 @@ class Crops:
             raise UsageError(f"crop is {crop}, for which no picture of {name} is large enough; choose {fits} or less")
         turned = ", mirrored and turned at random" if augment else ""
         turned += ", colour channels exchanged at random" if recolour else ""
+        if degradation != "bicubic":
+            turned += f", made small with blur, resizing, noise and JPEG of {degradation} order"
         self.protocol = f"crops of {crop} pixels from {len(self.photos):,} photographs of {name}{turned}"
         self._memory: dict[int, np.ndarray] = {}
         self._broken: set[int] = set()
@@ -91,8 +106,20 @@ class Crops:
         self._lock = threading.Lock()
         self._order: Order | None = None
 
-    def draw(self, seed: int, position: int, batch: int) -> np.ndarray:
-        """Return windows [batch, window, window, 3] uint8."""
+    def draw(self, seed: int, position: int, batch: int) -> Batch:
+        """Return windows [batch, window, window, 3] uint8; with degradations the small crops and their strengths, too."""
+        windows = self._windows(seed, position, batch)
+        if self.degradation == "bicubic":
+            return Batch(windows)
+        rng = np.random.default_rng(child(seed, "degradations", position))
+        strengths, cut = rng.random(batch, np.float32), support(self.scale) // self.scale
+        small = [
+            degrade(window, self.scale, self.degradation, float(strength), rng)[cut:-cut, cut:-cut]
+            for window, strength in zip(windows, strengths, strict=True)
+        ]
+        return Batch(windows, np.stack(small), strengths)
+
+    def _windows(self, seed: int, position: int, batch: int) -> np.ndarray:
         order, order_seed = self._order, child(seed, "order")
         if order is None or (order.batch, order.seed) != (batch, order_seed):
             self._order = order = Order(len(self.photos), batch, order_seed)
@@ -108,9 +135,6 @@ class Crops:
                 window = window[:, ::-1] if mirrored else window
             windows[row] = window[..., channels] if self.recolour else window
         return windows
-
-    def reference(self, count: int) -> np.ndarray:
-        return self.draw(0, 2**32, count)  # a position no training reaches
 
     def _read(self, i: int) -> np.ndarray:
         """Return picture i, or the next one that can be decoded."""

@@ -18,11 +18,21 @@ __all__ = ["blend", "load_generator", "make_generator", "read_config"]
 
 
 def make_generator(config: SRGANConfig, seed: int = 0, *, batch_norm: bool | None = None) -> keras.Model:
-    """Return the generator that a configuration describes: [B, H, W, 3] -> [B, scale H, scale W, 3], pictures in [-1, 1]."""
+    """Return the generator that a configuration describes: [B, H, W, 3] -> [B, scale H, scale W, 3], pictures in [-1, 1].
+
+    With degradations its input has a fourth channel, the strength.
+    """
+    told = int(config.degradation != "bicubic")
     if config.generator == "rrdb":
         growth = max(config.width // 2, 1)
         return rrdb(
-            config.blocks, config.width, seed, scale=config.scale, growth=growth, over_bicubic=config.over_bicubic
+            config.blocks,
+            config.width,
+            seed,
+            scale=config.scale,
+            growth=growth,
+            over_bicubic=config.over_bicubic,
+            told=told,
         )
     return srresnet(
         config.blocks,
@@ -32,6 +42,7 @@ def make_generator(config: SRGANConfig, seed: int = 0, *, batch_norm: bool | Non
         ends=config.ends,
         batch_norm=config.batch_norm if batch_norm is None else batch_norm,
         over_bicubic=config.over_bicubic,
+        told=told,
     )
 
 

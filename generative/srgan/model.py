@@ -37,11 +37,12 @@ from generative.data.found import user_path
 from generative.data.pictures import BROKEN, reason
 from generative.data.pixels import as_input, scaled
 from generative.data.sources import Stream
-from generative.srgan.config import SRGANConfig
+from generative.srgan.config import STRENGTH, SRGANConfig
 from generative.srgan.data import Crops, Photo, enlarge, keep_strips, measured_part, open_photos, shrink, strips_of
+from generative.srgan.degradations import degrade
 from generative.srgan.generator import make_generator
 from generative.srgan.measures import measures
-from generative.srgan.upscale import Upscaler
+from generative.srgan.upscale import Upscaler, told
 
 __all__ = ["SRGAN", "pixel_step"]
 
@@ -62,8 +63,8 @@ Upscale = Callable[[np.ndarray], np.ndarray]
 
 
 def pixel_step(G: keras.Model, optimizer: Optimizer, hr: tf.Tensor, lr: tf.Tensor) -> tf.Tensor:
-    """Run one update of stage one on hr [B, H, W, 3] and lr [B, H/scale, W/scale, 3]; returns mean (I_HR - G(I_LR))^2."""
-    tf.debugging.assert_shapes([(hr, ("B", "H", "W", 3)), (lr, ("B", "h", "w", 3))])
+    """Run one update of stage one on hr [B, H, W, 3] and lr [B, H/scale, W/scale, 3 or 4]; returns mean (I_HR - G(I_LR))^2."""
+    tf.debugging.assert_shapes([(hr, ("B", "H", "W", 3)), (lr, ("B", "h", "w", "C"))])
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(tf.square(hr - G(lr, training=True)))
         part = share_of_mean(loss)
@@ -91,7 +92,14 @@ class SRGAN(Generator, Draws, Exports):
         window = config.crop + 2 * support(config.scale)
         train, self.strips = keep_strips(train, strips, config.scale, window)
         self.crops = Crops(
-            name, train, config.crop, config.augment, context.say, scale=config.scale, recolour=config.recolour
+            name,
+            train,
+            config.crop,
+            config.augment,
+            context.say,
+            scale=config.scale,
+            recolour=config.recolour,
+            degradation=config.degradation,
         )
         self.G = make_generator(config, child(context.seed, "generator"))
         self.D = discriminator(config.crop, config.d_width, child(context.seed, "discriminator"))
@@ -129,28 +137,28 @@ class SRGAN(Generator, Draws, Exports):
     def step(self) -> Mapping[str, Any]:
         """Run one update of the stage that the clock says; returns its losses."""
         _ = self._test_pairs(), self.phi  # here, so that training without them ends before the work
-        windows = tf.constant(self.stream.take()[0])  # [B, crop + margin, crop + margin, 3]
+        batch = tuple(tf.constant(x) for x in self.stream.next() if x is not None)
         config = self.config
         tags: tuple[str, ...]
         if self.clock < config.stage_one:
             tags, update, lr = ONE, self._stage_one, lr_at(config.pixel_optimizer, self.clock)
         else:
             tags, update, lr = TWO, self._stage_two, lr_at(config.optimizer, self.clock - config.stage_one)
-        values = update(windows, tf.constant(self.clock))
+        values = update(batch, tf.constant(self.clock))
         self.clock += 1
         return dict(zip(tags, tf.unstack(values), strict=True)) | {"optim/lr": lr}
 
-    def _update_pixels(self, windows: tf.Tensor, clock: tf.Tensor) -> tf.Tensor:
+    def _update_pixels(self, batch: tuple[tf.Tensor, ...], clock: tf.Tensor) -> tf.Tensor:
         """Stage one."""
-        hr, lr = self._pair(windows)
+        hr, lr = self._pair(*batch)
         loss = pixel_step(self.G, self.pixel_optimizer, hr, lr)
         return loss[None]
 
-    def _update_both(self, windows: tf.Tensor, clock: tf.Tensor) -> tf.Tensor:
+    def _update_both(self, batch: tuple[tf.Tensor, ...], clock: tf.Tensor) -> tf.Tensor:
         """Stage two: one step of D, then one of G, whose forward pass serves both, since G does not move in between."""
         config = self.config
         d_loss = rasgan if config.adversarial == "relativistic" else standard_discriminator
-        hr, lr = self._pair(windows)
+        hr, lr = self._pair(*batch)
         offsets = tf.random.stateless_uniform([2], [self._rolls, clock], 0, config.crop * config.roll or 1, tf.int32)
 
         def D(x: tf.Tensor) -> tf.Tensor:  # [B, crop, crop, 3] -> [B]
@@ -183,10 +191,18 @@ class SRGAN(Generator, Draws, Exports):
     def _distance(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         return tf.reduce_mean(tf.square(x - y) if self.config.distance == "mse" else tf.abs(x - y))
 
-    def _pair(self, windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return crops [B, crop, crop, 3] and the same made smaller, rounded to 8 bits as a file of them would be."""
+    def _pair(
+        self, windows: tf.Tensor, degraded: tf.Tensor | None = None, strengths: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return crops [B, crop, crop, 3] and the same made smaller, rounded to 8 bits as a file of them would be.
+
+        Of degraded ones [B, crop / scale, crop / scale, 4] the last channel is the strength [B], which G is told.
+        """
         scale = self.config.scale
         margin, windows = support(scale), share(windows)
+        if degraded is not None:
+            hr = as_input(windows[:, margin:-margin, margin:-margin])
+            return hr, told(as_input(share(degraded)), share(strengths))
         small = downscale(tf.cast(windows, tf.float32), scale, margin, eight_bit=True)
         return as_input(windows[:, margin:-margin, margin:-margin]), scaled(small)
 
@@ -213,8 +229,15 @@ class SRGAN(Generator, Draws, Exports):
                 whole = measured_part(photo.read(), scale, self.config.eval_side)
             except BROKEN as error:
                 raise UsageError(f"the picture {photo.name} to measure on cannot be read: {reason(error)}") from error
-            pairs.append((whole, shrink(whole, scale)))
+            pairs.append((whole, self._shrunk(whole, photo.name)))
         return pairs
+
+    def _shrunk(self, whole: np.ndarray, name: str) -> np.ndarray:
+        """Return a picture made smaller as those that are trained on are, always in the same way."""
+        if self.config.degradation == "bicubic":
+            return shrink(whole, self.config.scale)
+        rng = np.random.default_rng(child(0, "measured", name))
+        return degrade(whole, self.config.scale, self.config.degradation, STRENGTH, rng)
 
     def _methods(self) -> dict[str, Upscale]:
         return {
@@ -282,10 +305,16 @@ class SRGAN(Generator, Draws, Exports):
             "eval/gain_y": measured["eval/psnr_y"] - self._beside["eval/bicubic_psnr_y"],
             **self._beside,
             "samples/compare": self.compare(6, seed=1),
-            "eval/protocol": f"means over {len(pairs)} photographs ({named}{part}), made {config.scale} times smaller by "
-            f"Pillow's bicubic filter; {protocol(config.scale)}; {PATTERN}; the best checkpoint is chosen by Y-PSNR on {by}; "
+            "eval/protocol": f"means over {len(pairs)} photographs ({named}{part}), made {config.scale} times smaller "
+            f"{self._how()}; {protocol(config.scale)}; {PATTERN}; the best checkpoint is chosen by Y-PSNR on {by}; "
             f"trained on {self.crops.protocol}",
         }
+
+    def _how(self) -> str:
+        order = self.config.degradation
+        if order == "bicubic":
+            return "by Pillow's bicubic filter"
+        return f"with blur, resizing, noise and JPEG of {order} order and strength {STRENGTH:g}, of which G is told"
 
     def state(self) -> dict[str, Any]:
         return {

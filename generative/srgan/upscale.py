@@ -18,17 +18,17 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from core.errors import UsageError
+from core.errors import UsageError, require
 from core.layers.srgan import fold_batch_norm, radius
 from core.picture_files import check_picture, format_of, save_picture
 from generative.data.found import ANIMATED, picture_files, user_path
 from generative.data.pictures import BROKEN, check_pixels, reason, upright
 from generative.data.pixels import as_bytes, as_input
-from generative.srgan.config import WINDOW, SRGANConfig
+from generative.srgan.config import STRENGTH, WINDOW, SRGANConfig
 from generative.srgan.data import as_rgb
-from generative.srgan.generator import blend, load_generator, make_generator
+from generative.srgan.generator import blend, load_generator, make_generator, read_config
 
-__all__ = ["Upscaler", "enlarge", "jobs_of", "upscale_picture"]
+__all__ = ["Upscaler", "check_strength", "enlarge", "jobs_of", "told", "upscale_picture"]
 
 MOST_OVERLAP = 48  # for networks whose reach is not worth its time
 INKS = ("CMYK", "LAB")  # whose colour profile does not fit the result
@@ -40,10 +40,19 @@ class Upscaler:
 
     A window has `window` pixels a side, of which `overlap` on each side, where it does not lie on the picture's border, are
     context only. With the generator's reach (the default, where that is at most 48) the result is that of the whole picture
-    at once, up to rounding. `window` 0 takes the whole picture.
+    at once, up to rounding. `window` 0 takes the whole picture. `strength` in [0, 1] is what a network that was trained on
+    degraded pictures is told of them: how much noise and compression it shall expect.
     """
 
-    def __init__(self, G: keras.Model, scale: int, window: int = WINDOW, overlap: int | None = None):
+    def __init__(
+        self,
+        G: keras.Model,
+        scale: int,
+        window: int = WINDOW,
+        overlap: int | None = None,
+        *,
+        strength: float = STRENGTH,
+    ):
         self.overlap = min(radius(G), MOST_OVERLAP) if overlap is None else overlap
         if self.overlap < 0 or (window and window <= 2 * self.overlap):
             raise UsageError(
@@ -54,7 +63,8 @@ class Upscaler:
         @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, "image")])
         def upscale(image: tf.Tensor) -> dict[str, tf.Tensor]:
             """Pictures [N, H, W, 3] as bytes become larger."""
-            y = G(as_input(image), training=False)
+            x = as_input(image)
+            y = G(x if G.input_shape[-1] == 3 else told(x, tf.fill(tf.shape(x)[:1], strength)), training=False)
             return {"upscaled": as_bytes(y)}
 
         self.function: Any = upscale
@@ -69,24 +79,33 @@ class Upscaler:
         alpha: float = 0.5,
         window: int = WINDOW,
         overlap: int | None = None,
+        strength: float | None = None,
     ) -> Upscaler:
         """Return the upscaler of a run's folder or checkpoint, blended with another one `toward` by `alpha` if that is given.
 
-        Raises UsageError where there is none or the two do not fit.
+        Raises UsageError where there is none or the two do not fit, for a strength outside [0, 1], and where a run is told one
+        that was not trained on degraded pictures.
         """
+        check_strength(strength, read_config(Path(run)))
         G, config, _ = load_generator(Path(run), weights)
         if toward is not None:
             blend(G, load_generator(Path(toward), weights)[0], alpha)
-        return cls.of_generator(G, config, window, overlap)
+        return cls.of_generator(G, config, window, overlap, strength=STRENGTH if strength is None else strength)
 
     @classmethod
     def of_generator(
-        cls, G: keras.Model, config: SRGANConfig, window: int = WINDOW, overlap: int | None = None
+        cls,
+        G: keras.Model,
+        config: SRGANConfig,
+        window: int = WINDOW,
+        overlap: int | None = None,
+        *,
+        strength: float = STRENGTH,
     ) -> Upscaler:
         """Return the upscaler of a copy of G as it is now, batch norm folded into the convolutions before it."""
         if config.generator == "srresnet" and config.batch_norm:
             G = fold_batch_norm(G, make_generator(config, batch_norm=False))
-        return cls(G, config.scale, window, overlap)
+        return cls(G, config.scale, window, overlap, strength=strength)
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
@@ -126,6 +145,23 @@ class Upscaler:
             window = min(max(begin - self.overlap, 0), length - self.window)
             spans.append((begin, min(begin + stride, length), window, window + self.window))
         return spans
+
+
+def told(x: tf.Tensor, strengths: tf.Tensor) -> tf.Tensor:
+    """Return pictures [B, H, W, 3] with a fourth channel that is each one's strength [B] everywhere."""
+    channel = tf.ones_like(x[..., :1]) * strengths[:, None, None, None]
+    return tf.concat([x, channel], axis=-1)
+
+
+def check_strength(strength: float | None, config: SRGANConfig) -> None:
+    """Raise UsageError for a strength outside [0, 1], and for one that the network cannot be told."""
+    if strength is None:
+        return
+    require(0 <= strength <= 1, f"--denoise is {strength:g}; it must lie in [0, 1]")
+    require(
+        config.degradation != "bicubic",
+        f"--denoise is {strength:g}, but the run was trained on bicubic pictures alone; train one with --model.degradation first",
+    )
 
 
 def upscale_picture(

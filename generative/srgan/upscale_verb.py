@@ -29,6 +29,8 @@ class Flags:
     """Another run or checkpoint: blend the two networks weight by weight."""
     alpha: float = 0.5
     """Share of the other network, 0 to 1."""
+    denoise: float | None = None
+    """How much noise and compression to expect, 0 to 1, of a run trained with degradations; 0.5 unless given."""
     window: int = WINDOW
     """Pixels a side at once; 0 for the whole picture."""
     overlap: int | None = None
@@ -45,7 +47,7 @@ def main(flags: Flags) -> None:
     from core.runtime import configure  # and TensorFlow with it: --help answers without
     from generative.data.found import user_path
     from generative.srgan.generator import read_config
-    from generative.srgan.upscale import Upscaler, enlarge
+    from generative.srgan.upscale import Upscaler, check_strength, enlarge
 
     def upscaler() -> Upscaler:
         configure(device=flags.device, threads=flags.threads, precision=flags.precision, training=False)
@@ -56,6 +58,9 @@ def main(flags: Flags) -> None:
             alpha=flags.alpha,
             window=flags.window,
             overlap=flags.overlap,
+            strength=flags.denoise,
         )
 
-    enlarge(flags.picture, flags.out, read_config(user_path(flags.run)).scale, upscaler)
+    config = read_config(user_path(flags.run))
+    check_strength(flags.denoise, config)
+    enlarge(flags.picture, flags.out, config.scale, upscaler)

@@ -23,6 +23,7 @@ from generative.srgan import config as config_module
 from generative.srgan.config import SRGANConfig
 from generative.srgan.data import Crops, Photo, as_rgb, keep_strips, open_photos, pictures_in, strips_of
 from generative.srgan.model import SRGAN
+from generative.srgan.upscale import Upscaler
 
 TINY: dict[str, Any] = {"blocks": 1, "width": 4, "ends": 3, "d_width": 1, "crop": 16, "batch": 2, "eval_side": 48}
 
@@ -60,10 +61,42 @@ def test_photos_hold_three_out() -> None:
 def test_crops_are_a_function_of_seed_and_position() -> None:
     _, train, _ = open_photos("photos", "", 5, print)
     one, two = (Crops("photos", train, 32, True, print) for _ in range(2))
-    batch = one.draw(3, 5, 6)
+    batch = one.draw(3, 5, 6).windows
     assert batch.shape == (6, 48, 48, 3)
-    np.testing.assert_array_equal(batch, two.draw(3, 5, 6))
-    assert not np.array_equal(batch, one.draw(3, 6, 6)) and not np.array_equal(batch, one.draw(4, 5, 6))
+    np.testing.assert_array_equal(batch, two.draw(3, 5, 6).windows)
+    assert not np.array_equal(batch, one.draw(3, 6, 6).windows) and not np.array_equal(batch, one.draw(4, 5, 6).windows)
+
+
+@pytest.mark.parametrize("order", ["first", "second"])
+def test_degraded_crops_are_a_function_of_seed_and_position(order: Any) -> None:
+    _, train, _ = open_photos("photos", "", 5, print)
+    one, two = (Crops("photos", train, 32, True, print, degradation=order) for _ in range(2))
+    two.draw(3, 4, 4)
+    batch, same, other = one.draw(3, 5, 4), two.draw(3, 5, 4), one.draw(3, 6, 4)
+    assert batch.small is not None and batch.small.shape == (4, 8, 8, 3) and batch.small.dtype == np.uint8
+    for mine, its in zip(batch, same, strict=True):
+        np.testing.assert_array_equal(mine, its)
+    np.testing.assert_array_equal(batch.windows, Crops("photos", train, 32, True, print).draw(3, 5, 4).windows)
+    assert not np.array_equal(batch.small, other.small) and len({*batch.strengths.tolist()}) == 4
+
+
+def test_g_is_told_the_strength(context: Context) -> None:
+    model = eager(
+        SRGANConfig(**TINY | {"degradation": "first", "over_bicubic": True}, stage_one=1, stage_two=1), context
+    )
+    batch = model.stream.next()
+    hr, lr = model._pair(*(tf.constant(x) for x in batch))
+    np.testing.assert_allclose((hr + 1) * 127.5, batch.windows[:, 8:-8, 8:-8], atol=1e-4)
+    np.testing.assert_allclose((lr[..., :3] + 1) * 127.5, batch.small, atol=1e-4)
+    np.testing.assert_allclose(lr[..., 3], np.broadcast_to(batch.strengths[:, None, None], lr.shape[:3]))
+    for _ in range(2):
+        assert np.isfinite([float(v) for v in model.step().values()]).all()
+    assert "JPEG of first order and strength 0.5" in model.evaluate()["eval/protocol"]
+    picture = batch.small[0]
+    made = [Upscaler(model.G, 4, strength=strength)(picture) for strength in (0.0, 0.5, 1.0)]
+    np.testing.assert_array_equal(made[1], model._upscale(picture))
+    assert not np.array_equal(made[0], made[2]) and made[0].shape == (16, 16, 3)
+    model.close()
 
 
 def test_order_and_windows_never_draw_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,10 +120,14 @@ def test_crops_come_in_all_eight_positions() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     photo = Photo("a", (32, 32), lambda: pixels)
     ways = {np.rot90(p, k).tobytes() for p in (pixels, pixels[:, ::-1]) for k in range(4)}
-    drawn = {window.tobytes() for window in Crops("a", [photo], 16, True, print).draw(0, 0, 100)}
+    drawn = {window.tobytes() for window in Crops("a", [photo], 16, True, print).draw(0, 0, 100).windows}
     assert drawn == ways
-    assert {window.tobytes() for window in Crops("a", [photo], 16, False, print).draw(0, 0, 9)} == {pixels.tobytes()}
-    recoloured = {window.tobytes() for window in Crops("a", [photo], 16, False, print, recolour=True).draw(0, 0, 60)}
+    assert {window.tobytes() for window in Crops("a", [photo], 16, False, print).draw(0, 0, 9).windows} == {
+        pixels.tobytes()
+    }
+    recoloured = {
+        window.tobytes() for window in Crops("a", [photo], 16, False, print, recolour=True).draw(0, 0, 60).windows
+    }
     orders = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
     assert recoloured == {np.ascontiguousarray(pixels[..., order]).tobytes() for order in orders}
 
@@ -251,7 +288,7 @@ def test_a_broken_picture_is_replaced_and_named(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(whole[: len(whole) // 2])
     said: list[str] = []
     crops = Crops("x", pictures_in(tmp_path), 16, False, said.append)
-    assert crops.draw(0, 0, 8).shape[0] == 8 and len(said) == 1 and "b.png" in said[0]
+    assert len(crops.draw(0, 0, 8).windows) == 8 and len(said) == 1 and "b.png" in said[0]
 
 
 def test_orientation_and_sixteen_bits(tmp_path: Path) -> None:
@@ -285,7 +322,7 @@ def test_the_small_crop_is_what_pillow_makes_of_the_whole_picture(context: Conte
 
 def test_stage_one_is_the_pixel_loss_and_moves_g_alone(context: Context) -> None:
     model = eager(SRGANConfig(**TINY, stage_one=2, stage_two=2), context)
-    windows = tf.constant(model.stream.take()[0])
+    windows = tf.constant(model.stream.next().windows)
     hr, lr = model._pair(windows)
     expected = np.mean((np.asarray(hr) - np.asarray(model.G(lr, training=True))) ** 2)
     D, G = ([np.array(v) for v in network.trainable_variables] for network in (model.D, model.G))
@@ -306,8 +343,8 @@ def test_stage_two_shares_the_generators_forward_pass(context: Context, esrgan: 
     model, twin = (eager(config, context) for _ in range(2))
     model.phi = twin.phi = lambda x: 3.0 * x[:, ::2]  # stands in for VGG19, which has tests of its own
     config = model.config = twin.config = dataclasses.replace(config, feature_weight=0.2)
-    windows = tf.constant(model.stream.take()[0])
-    values = model._update_both(windows, tf.constant(0))
+    windows = tf.constant(model.stream.next().windows)
+    values = model._update_both((windows,), tf.constant(0))
 
     def distance(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         return tf.reduce_mean(tf.abs(x - y)) if esrgan else tf.reduce_mean(tf.square(x - y))
@@ -340,7 +377,7 @@ def test_what_d_sees_is_rolled_the_same_way_for_real_and_made_crops(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = eager(SRGANConfig(**TINY, stage_one=0, roll=True), context)
-    windows = tf.constant(model.stream.take()[0])
+    windows = tf.constant(model.stream.next().windows)
     hr, lr = model._pair(windows)
     made, seen = model.G(lr, training=True), []
     call = keras.Model.__call__
@@ -355,14 +392,14 @@ def test_what_d_sees_is_rolled_the_same_way_for_real_and_made_crops(
         places = [(i, j) for i in range(16) for j in range(16)]
         return next(place for place in places if np.array_equal(np.roll(hr, place, (1, 2)), seen[0]))
 
-    model._update_both(windows, tf.constant(0))
+    model._update_both((windows,), tf.constant(0))
     at_first = offset()
     for x in seen[1:]:
         np.testing.assert_allclose(x, np.roll(made, at_first, (1, 2)), atol=1e-5)
     assert len(seen) == 3
     for clock, same in ((7, False), (0, True)):
         seen.clear()
-        model._update_both(windows, tf.constant(clock))
+        model._update_both((windows,), tf.constant(clock))
         assert (offset() == at_first) == same, "a function of the clock"
     model.close()
 
