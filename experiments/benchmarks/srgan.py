@@ -36,6 +36,7 @@ COLUMNS = {
     "pattern_green": "pattern G",
     "pattern_blue": "pattern B",
     "high_energy": "energy / truth's",
+    "niqe": "NIQE",
 }
 CROPS = {"coffee": (168, 230), "chelsea": (92, 150), "flower": (150, 250)}  # (top, left) of what is shown
 SHOWN = 120  # pixels a side, drawn twice as large
@@ -56,9 +57,9 @@ def main() -> None:
     from core.runtime import configure
 
     configure(device="cpu")
-    from generative.srgan.data import enlarge, measured_part, open_photos, shrink
+    from generative.srgan.data import enlarge, open_photos, pair_of
     from generative.srgan.generator import load_generator
-    from generative.srgan.measures import measures
+    from generative.srgan.measures import measures, natural_model, naturalness
     from generative.srgan.upscale import Upscaler
 
     _, config, newest = load_generator(arguments.runs[0])
@@ -76,8 +77,7 @@ def main() -> None:
     )
     pairs = {}
     for photo in photos:
-        whole = measured_part(photo.read(), scale)
-        pairs[photo.name] = (whole, shrink(whole, scale))
+        pairs[photo.name] = pair_of(photo, scale)
     methods: dict[str, list[Upscale]] = {
         "bicubic": [partial(enlarge, scale=scale)],
         "Lanczos": [partial(enlarge, scale=scale, kind=Image.Resampling.LANCZOS)],
@@ -87,12 +87,21 @@ def main() -> None:
         weights = "best" if stage == "stage one" else "newest"
         methods[stage] = [Upscaler.of_run(run, weights=weights) for run in arguments.runs]
     large = {m: {p: [up(small) for up in ups] for p, (_, small) in pairs.items()} for m, ups in methods.items()}
+    model, natural = natural_model(config.niqe)
     measured = {
-        m: {p: [measures(pairs[p][0], image, scale) for image in images] for p, images in by_photo.items()}
+        m: {p: [measures(pairs[p][0], image, scale, model) for image in images] for p, images in by_photo.items()}
         for m, by_photo in large.items()
     }
     minutes = [_minutes(run, config.stage_one) for run in arguments.runs]
-    report.keep({"measured": measured, "minutes": minutes, "protocol": f"{protocol(scale)}; {PATTERN}"})
+    true = {p: [naturalness(whole, model, scale)] for p, (whole, _) in pairs.items()}
+    report.keep(
+        {
+            "measured": measured,
+            "truth": true,
+            "minutes": minutes,
+            "protocol": f"{protocol(scale)}; {PATTERN}; {natural}",
+        }
+    )
     report.write()
     if not arguments.test:
         rows = []
@@ -131,6 +140,9 @@ def layout(numbers: dict[str, Any]) -> list[Part]:
         f"{spread([m[0] for m in numbers['minutes']], '.1f')} minutes of training; both stages took "
         f"{spread([m[1] for m in numbers['minutes']], '.1f')}. {len(seeds)} seed{'s' * (len(seeds) > 1)}. {numbers['protocol']}."
     )
+    niqe_of_truth = [row[0]["niqe"] for row in numbers.get("truth", {}).values() if "niqe" in row[0]]
+    if niqe_of_truth:
+        note += f" NIQE of the true photographs is {statistics.mean(niqe_of_truth):.2f}."
     photos = [f"{photo}, PSNR Y" for photo in measured["bicubic"]]
     return [Table(["what", *photos, *(f"mean {column}" for column in columns.values())], rows), note]
 

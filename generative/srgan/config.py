@@ -38,7 +38,7 @@ LAYERS = tuple(f"conv{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in
     "discriminator. `upscale` enlarges any photo with what a run has learned.",
     paper="https://arxiv.org/abs/1609.04802",
     subject="source",
-    places=("source", "test", "features"),
+    places=("source", "test", "features", "niqe"),
     distributed=True,
     lr_find=RangeTest("loss/pixel", "pixel_optimizer", {"stage_one": 1_000_000, "stage_two": 0}),
     renamed={
@@ -128,6 +128,8 @@ class SRGANConfig:
     """Compare a convolution's features after its ReLU; ESRGAN: before."""
     feature_size: int = 224
     """Side to which pictures are resized (bilinear) for the features; 0 for as they are."""
+    niqe: str = ""
+    """Model that NIQE compares with: an .npz file with mu_pris_param and cov_pris_param; empty for one of the bundled photos."""
     eval_side: int = 0
     """Measure on the middle of the pictures, at most so many pixels a side; 0 for whole pictures."""
 

@@ -26,10 +26,11 @@ __all__ = [
     "Crops",
     "Photo",
     "as_rgb",
+    "bundled_photos",
     "enlarge",
     "keep_strips",
-    "measured_part",
     "open_photos",
+    "pair_of",
     "pictures_in",
     "shrink",
     "strips_of",
@@ -37,6 +38,7 @@ __all__ = [
 
 Say = Callable[[str], None]
 MOST_IN_MEMORY = 2**30  # bytes of decoded pictures
+LARGE = ("HR", "DIV2K_valid_HR")  # folders of a benchmark that hold the large pictures
 STRIP = 8  # the share of a photograph to train on that is kept to choose the checkpoint by: one eighth
 VERSIONS = ("LR", "bicubic", "nearest", "A+", "glasner", "kim", "ScSR", "SelfExSR", "SRCNN")
 """How copies of Set5 and Set14 name what methods made of a picture NAME_HR."""
@@ -50,9 +52,16 @@ TRAINED_ON = (
 class Photo:
     """A picture that is decoded when it is asked for: `read()` returns [H, W, 3] uint8."""
 
-    def __init__(self, name: str, size: tuple[int, int], read: Callable[[], np.ndarray]):
-        self.name, self.size, self.read = name, size, read
-        """`size` is (height, width) as stored: an EXIF orientation may exchange them."""
+    def __init__(
+        self,
+        name: str,
+        size: tuple[int, int],
+        read: Callable[[], np.ndarray],
+        read_small: Callable[[], np.ndarray] | None = None,
+    ):
+        self.name, self.size, self.read, self.read_small = name, size, read, read_small
+        """`size` is (height, width) as stored: an EXIF orientation may exchange them. `read_small` reads the same made smaller,
+        where a benchmark has a file of it."""
 
 
 class Batch(NamedTuple):
@@ -194,7 +203,7 @@ def open_photos(
         return name, train, _measurable(_bundled(HELD_OUT), held_out, scale, eval_side, say)
     kept_tests = Known.again(record, "test", apart, what, say)
     if kept_tests and (kept_train or source == "photos"):
-        return name, _photos(kept_train) if kept_train else train, _photos(kept_tests)
+        return name, _photos(kept_train) if kept_train else train, _photos(kept_tests, scale)
     held: dict[Path, Header] = {}
     others: list[Path] = []  # files beside those to measure on
     below = ""  # where these lie
@@ -211,10 +220,11 @@ def open_photos(
             others, bad = [*good, *bad], [*(path for path in everything if path in held), *bad]
         train = _photos(Known.first(record, "train", source, "source", say, good, bad, below=div2k))
     if test:
-        below = ""
-        held, others = _large_in(place_of(None, apart), say, "test")
+        place = place_of(None, apart)
+        below = next((part for part in (*LARGE, f"image_SRF_{scale}") if (place / part).is_dir()), "")
+        held, others = _large_in(place / below, say, "test")
     root = place_of(None, apart) / below
-    tests = [_photo(path.relative_to(root).as_posix(), header, path) for path, header in held.items()]
+    tests = [_photo(path.relative_to(root).as_posix(), header, path, scale) for path, header in held.items()]
     tests = _measurable(tests, len(tests) if test else held_out, scale, eval_side, say)
     chosen = {root / photo.name: held[root / photo.name] for photo in tests}
     others += [path for path in held if path not in chosen]
@@ -222,12 +232,32 @@ def open_photos(
     return name, train, tests
 
 
-def _photo(name: str, header: Header, path: Path) -> Photo:
-    return Photo(name, (header.height, header.width), partial(_decode, path))
+def _photo(name: str, header: Header, path: Path, scale: int = 0) -> Photo:
+    return Photo(name, (header.height, header.width), partial(_decode, path), _small_file(path, scale))
 
 
-def _photos(known: Known) -> list[Photo]:
-    return [Photo(name, known.sizes[name][::-1], partial(_read_known, known, name)) for name in known.names]
+def _photos(known: Known, scale: int = 0) -> list[Photo]:
+    return [
+        Photo(name, known.sizes[name][::-1], partial(_read_known, known, name), _small_file(known.path(name), scale))
+        for name in known.names
+    ]
+
+
+def _small_file(path: Path, scale: int) -> Callable[[], np.ndarray] | None:
+    """Return what reads the small version of a picture that a benchmark has, by the usual names; None where there is none.
+
+    DIV2K_valid_HR/0801.png has DIV2K_valid_LR_bicubic/X4/0801x4.png, Set5/HR/baby.png has Set5/LR_bicubic/X4/babyx4.png, and
+    image_SRF_4/img_001_SRF_4_HR.png has img_001_SRF_4_LR.png beside it, where the name does not say another scale.
+    """
+    if not scale:
+        return None
+    small = None
+    if path.stem.endswith("_HR") and (f"_SRF_{scale}_" in path.stem or "_SRF_" not in path.stem):
+        small = path.with_name(f"{path.stem.removesuffix('_HR')}_LR{path.suffix}")
+    elif path.parent.name.endswith("HR"):
+        folder = path.parent.with_name(f"{path.parent.name.removesuffix('HR')}LR_bicubic")
+        small = folder / f"X{scale}" / f"{path.stem}x{scale}{path.suffix}"
+    return partial(_decode, small) if small is not None and small.is_file() else None
 
 
 def _read_known(known: Known, name: str) -> np.ndarray:
@@ -295,15 +325,15 @@ def _measurable(photos: Sequence[Photo], most: int, scale: int, eval_side: int, 
         if len(good) == most:
             break
         try:
-            picture = photo.read()
+            part, small = pair_of(photo, scale, eval_side)
         except BROKEN as error:
             bad.append(f"{photo.name} ({reason(error)})")
             continue
-        height, width = picture.shape[:2]
-        part = measured_part(picture, scale, eval_side)
+        height, width = part.shape[:2]
         if min(height, width) < least:
+            height, width = photo.read().shape[:2]
             bad.append(f"{photo.name} ({width}x{height}, at least {least} pixels a side are needed)")
-        elif np.isinf(quality(part, enlarge(shrink(part, scale), scale), scale)["psnr_y"]):
+        elif np.isinf(quality(part, enlarge(small, scale), scale)["psnr_y"]):
             bad.append(f"{photo.name} (bicubic interpolation restores it without an error)")
         else:
             good.append(photo)
@@ -358,6 +388,31 @@ def enlarge(picture: np.ndarray, scale: int, kind: Image.Resampling = Image.Resa
     return np.asarray(Image.fromarray(picture).resize((picture.shape[1] * scale, picture.shape[0] * scale), kind))
 
 
+def pair_of(
+    photo: Photo, scale: int, side: int = 0, shrunk: Callable[[np.ndarray], np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (picture, the same `scale` times smaller) of the middle, at most `side` pixels a side (0: all of it).
+
+    The small one is the benchmark's file as it is, where there is one; the large one is cut to its size on the right and below,
+    as is usual. Otherwise `shrunk` makes it. Raises ValueError for a file that is not `scale` times smaller, and what reading
+    raises.
+    """
+    whole = photo.read()
+    if photo.read_small is None:
+        whole = measured_part(whole, scale, side)
+        return whole, shrunk(whole) if shrunk else shrink(whole, scale)
+    small = photo.read_small()
+    height, width = small.shape[:2]
+    if any(not n // scale <= m <= -(-n // scale) for n, m in zip(whole.shape[:2], small.shape[:2], strict=True)):
+        sides = f"{whole.shape[1]}x{whole.shape[0]}"
+        raise ValueError(f"its small file is {width}x{height}, not {scale} times smaller than {sides}")
+    height, width = (min(n, m // scale) for n, m in zip(small.shape[:2], whole.shape[:2], strict=True))
+    rows, columns = (min(n, side // scale or n) for n in (height, width))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    large = whole[scale * top : scale * (top + rows), scale * left : scale * (left + columns)]
+    return np.ascontiguousarray(large), np.ascontiguousarray(small[top : top + rows, left : left + columns])
+
+
 def measured_part(picture: np.ndarray, scale: int, side: int = 0) -> np.ndarray:
     """Return the middle of a picture, at most `side` pixels a side (0: all of it), sides cut to multiples of `scale`."""
     sides = [min(n, side or n) // scale * scale for n in picture.shape[:2]]
@@ -373,6 +428,11 @@ def _least(scale: int) -> int:
 def _decode(path: Path) -> np.ndarray:
     with Image.open(path) as picture:
         return np.asarray(as_rgb(picture))
+
+
+def bundled_photos() -> list[Photo]:
+    """Return the bundled photographs to train on."""
+    return _bundled(TRAINED_ON)
 
 
 def _bundled(names: Sequence[str]) -> list[Photo]:

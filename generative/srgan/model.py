@@ -28,6 +28,7 @@ from core.losses.adversarial import nonsaturating_generator, standard_discrimina
 from core.losses.perceptual import Features
 from core.losses.relativistic import rasgan
 from core.metrics.image_quality import protocol, quality
+from core.metrics.niqe import NaturalModel, large_enough
 from core.metrics.spectrum import PATTERN
 from core.optim.config import lr_at
 from core.optim.optimizer import Optimizer, make_optimizer
@@ -38,10 +39,10 @@ from generative.data.pictures import BROKEN, reason
 from generative.data.pixels import as_input, scaled
 from generative.data.sources import Stream
 from generative.srgan.config import STRENGTH, SRGANConfig
-from generative.srgan.data import Crops, Photo, enlarge, keep_strips, measured_part, open_photos, shrink, strips_of
+from generative.srgan.data import Crops, Photo, enlarge, keep_strips, open_photos, pair_of, shrink, strips_of
 from generative.srgan.degradations import degrade
 from generative.srgan.generator import make_generator
-from generative.srgan.measures import measures
+from generative.srgan.measures import measures, natural_model, naturalness
 from generative.srgan.upscale import Upscaler, told
 
 __all__ = ["SRGAN", "pixel_step"]
@@ -132,11 +133,17 @@ class SRGAN(Generator, Draws, Exports):
             str(user_path(config.features)), config.feature_layer, config.feature_activated, config.feature_size
         )
 
+    @cached_property
+    def natural(self) -> tuple[NaturalModel | None, str]:
+        """The model of NIQE and what it is, read or fitted when it is needed; None where all pictures are too small for it."""
+        large = any(large_enough(whole) for whole, _ in self._test_pairs())
+        return natural_model(self.config.niqe) if large else (None, "no NIQE, for which pictures are too small")
+
     # --- the algorithm --------------------------------------------------------------------------------------------------
 
     def step(self) -> Mapping[str, Any]:
         """Run one update of the stage that the clock says; returns its losses."""
-        _ = self._test_pairs(), self.phi  # here, so that training without them ends before the work
+        _ = self._test_pairs(), self.phi, self.natural  # here, so that training without them ends before the work
         batch = tuple(tf.constant(x) for x in self.stream.next() if x is not None)
         config = self.config
         tags: tuple[str, ...]
@@ -226,13 +233,12 @@ class SRGAN(Generator, Draws, Exports):
         pairs, scale = [], self.config.scale
         for photo in photos:
             try:
-                whole = measured_part(photo.read(), scale, self.config.eval_side)
+                pairs.append(pair_of(photo, scale, self.config.eval_side, partial(self._shrunk, photo.name)))
             except BROKEN as error:
                 raise UsageError(f"the picture {photo.name} to measure on cannot be read: {reason(error)}") from error
-            pairs.append((whole, self._shrunk(whole, photo.name)))
         return pairs
 
-    def _shrunk(self, whole: np.ndarray, name: str) -> np.ndarray:
+    def _shrunk(self, name: str, whole: np.ndarray) -> np.ndarray:
         """Return a picture made smaller as those that are trained on are, always in the same way."""
         if self.config.degradation == "bicubic":
             return shrink(whole, self.config.scale)
@@ -285,15 +291,18 @@ class SRGAN(Generator, Draws, Exports):
 
         The headline is over the strips that photographs to train on keep."""
         pairs, methods, config = self._test_pairs(), self._methods(), self.config
+        model, natural = self.natural
+        mean = partial(_mean_measures, pairs, scale=config.scale, model=model)
         if not self._beside:
+            if model is not None:
+                true = [naturalness(whole, model, config.scale) for whole, _ in pairs]
+                self._beside |= {f"eval/truth_{k}": v for k, v in _means(true).items()}
             for name in ("bicubic", "lanczos"):
-                means = _mean_quality(pairs, methods[name], config.scale)
+                means = mean(methods[name])
                 self._beside |= {f"eval/{name}_{k}": v for k, v in means.items()}
-        measured: dict[str, Any] = {
-            f"eval/{k}": v for k, v in _mean_quality(pairs, methods["srgan"], config.scale).items()
-        }
+        measured: dict[str, Any] = {f"eval/{k}": v for k, v in mean(methods["srgan"]).items()}
         if strips := self._strip_pairs():
-            chosen = _mean_quality(strips, methods["srgan"], config.scale)["psnr_y"]
+            chosen = _mean_measures(strips, methods["srgan"], config.scale)["psnr_y"]
             by = f"strips of {len(strips)} photographs of the training set, which is not trained on them"
         else:
             chosen, by = measured["eval/psnr_y"], "the photographs that are measured on"
@@ -306,12 +315,16 @@ class SRGAN(Generator, Draws, Exports):
             **self._beside,
             "samples/compare": self.compare(6, seed=1),
             "eval/protocol": f"means over {len(pairs)} photographs ({named}{part}), made {config.scale} times smaller "
-            f"{self._how()}; {protocol(config.scale)}; {PATTERN}; the best checkpoint is chosen by Y-PSNR on {by}; "
+            f"{self._how()}; {protocol(config.scale)}; {PATTERN}; {natural}; the best checkpoint is chosen by Y-PSNR on {by}; "
             f"trained on {self.crops.protocol}",
         }
 
     def _how(self) -> str:
-        order = self.config.degradation
+        order, given = self.config.degradation, sum(photo.read_small is not None for photo in self.tests)
+        if given == len(self.tests):
+            return "in files of their own"
+        if given:
+            return f"in files of {given} of them, the others by the program"
         if order == "bicubic":
             return "by Pillow's bicubic filter"
         return f"with blur, resizing, noise and JPEG of {order} order and strength {STRENGTH:g}, of which G is told"
@@ -331,8 +344,13 @@ class SRGAN(Generator, Draws, Exports):
         self.stream.close()
 
 
-def _mean_quality(pairs: list[Pair], upscale: Upscale, scale: int) -> dict[str, float]:
-    """Return the means of each measure over the pictures that are large enough for it."""
-    rows = [measures(whole, upscale(small), scale) for whole, small in pairs]
+def _mean_measures(
+    pairs: list[Pair], upscale: Upscale, scale: int, model: NaturalModel | None = None
+) -> dict[str, float]:
+    return _means([measures(whole, upscale(small), scale, model) for whole, small in pairs])
+
+
+def _means(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each measure over the pictures that have it."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}

@@ -12,16 +12,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from skimage.data import chelsea
 
 from core.errors import UsageError
 from core.metrics.image_quality import quality
+from core.metrics.niqe import fit_model, niqe
 from core.optim.config import OptimizerConfig
 from core.plugin import Context
 from experiments.launcher.catalogue import catalogue
 from generative.data.pictures import BROKEN
 from generative.srgan import config as config_module
 from generative.srgan.config import SRGANConfig
-from generative.srgan.data import Crops, Photo, as_rgb, keep_strips, open_photos, pictures_in, strips_of
+from generative.srgan.data import Crops, Photo, as_rgb, keep_strips, open_photos, pair_of, pictures_in, strips_of
+from generative.srgan.measures import natural_model
 from generative.srgan.model import SRGAN
 from generative.srgan.upscale import Upscaler
 
@@ -154,6 +157,52 @@ def test_folders_small_pictures_and_div2k(tmp_path: Path) -> None:
     write(tmp_path / "set5" / "img_001_SRF_4_LR.png", 10, 10)
     _, _, tests = open_photos("photos", str(tmp_path / "set5"), 5, print)
     assert [p.name for p in tests] == ["img_001_SRF_4_HR.png"]
+
+
+@pytest.mark.parametrize(
+    ("large", "small"),
+    [
+        ("HR/baby.png", "LR_bicubic/X4/babyx4.png"),
+        ("DIV2K_valid_HR/0801.png", "DIV2K_valid_LR_bicubic/X4/0801x4.png"),
+        ("image_SRF_4/img_001_SRF_4_HR.png", "image_SRF_4/img_001_SRF_4_LR.png"),
+        ("img_001_HR.png", "img_001_LR.png"),
+    ],
+)
+def test_small_files_of_benchmarks_are_used_as_they_are(
+    context: Context, tmp_path: Path, large: str, small: str
+) -> None:
+    write(tmp_path / "set" / large, 50, 43)
+    write(tmp_path / "set" / small, 12, 10, seed=1)
+    for other in ("LR_bicubic/X2/babyx2.png", "image_SRF_2/img_001_SRF_2_HR.png"):
+        if other.split("_")[0] == small.split("_")[0]:
+            write(tmp_path / "set" / other, 25, 21)
+    _, _, (photo,) = open_photos("photos", f"folder:{tmp_path / 'set'}", 5, print)
+    whole, given = pair_of(photo, 4)
+    truth = np.asarray(Image.open(tmp_path / "set" / large))
+    np.testing.assert_array_equal(whole, truth[:40, :48])
+    np.testing.assert_array_equal(given, np.asarray(Image.open(tmp_path / "set" / small)))
+    whole, given = pair_of(photo, 4, 24)
+    np.testing.assert_array_equal(whole, truth[8:32, 12:36])
+    assert given.shape == (6, 6, 3)
+    config = SRGANConfig(**TINY | {"test": str(tmp_path / "set"), "validation": 0, "eval_side": 0})
+    for _ in range(2):  # found, and known again from the run's record
+        model = eager(config, context)
+        assert "in files of their own" in model.evaluate()["eval/protocol"]
+        bicubic = quality(truth[:40, :48], np.asarray(Image.open(tmp_path / "set" / small).resize((48, 40), 3)), 4)
+        assert model.evaluate()["eval/bicubic_psnr_y"] == pytest.approx(bicubic["psnr_y"])
+        model.close()
+
+
+def test_small_files_that_are_not_so_many_times_smaller(tmp_path: Path) -> None:
+    write(tmp_path / "a_HR.png", 48, 40)
+    write(tmp_path / "a_LR.png", 24, 20)
+    write(tmp_path / "b_HR.png", 48, 40)
+    said: list[str] = []
+    _, _, tests = open_photos("photos", str(tmp_path), 5, said.append)
+    assert [photo.name for photo in tests] == ["b_HR.png"] and tests[0].read_small is None
+    assert "its small file is 24x20, not 4 times smaller than 48x40" in said[-1]
+    _, _, tests = open_photos("photos", str(tmp_path), 5, print, scale=2)
+    assert [photo.read_small is None for photo in tests] == [False, True]
 
 
 def test_strips_are_not_trained_on() -> None:
@@ -490,6 +539,34 @@ def test_it_learns_in_seconds(context: Context) -> None:
     np.testing.assert_array_equal(model.sample(2, seed=1), model.sample(2, seed=1))
     assert model.compare(2).shape == (1, 96, 192, 3)
     model.close()
+
+
+def test_niqe_with_a_model_of_ones_own(context: Context, tmp_path: Path) -> None:
+    own = fit_model([chelsea()])
+    np.savez(tmp_path / "own.npz", mu_pris_param=own.mean, cov_pris_param=own.covariance)
+    model = eager(SRGANConfig(**TINY | {"eval_side": 200, "validation": 0, "niqe": str(tmp_path / "own.npz")}), context)
+    model.tests = model.tests[1:2]
+    shown = model.evaluate()
+    truth = model._test_pairs()[0][0][4:-4, 4:-4]
+    assert truth.shape == (192, 192, 3) and shown["eval/truth_niqe"] == pytest.approx(niqe(truth, own))
+    assert shown["eval/bicubic_niqe"] > shown["eval/truth_niqe"] and np.isfinite(shown["eval/niqe"])
+    assert "NIQE with the model own.npz" in shown["eval/protocol"]
+    (tmp_path / "own.npz").unlink()
+    again = SRGAN(model.config, dataclasses.replace(context, folder=context.folder / "again"))
+    natural_model.cache_clear()
+    with pytest.raises(UsageError, match=r"own\.npz', which is no \.npz file"):
+        again.step()
+    assert again.clock == 0
+    model.close(), again.close()
+
+
+@pytest.mark.slow
+def test_niqe_of_the_bundled_photographs() -> None:
+    model, what = natural_model()
+    assert "11 bundled photographs, not comparable with published values" in what
+    small = Image.fromarray(chelsea()).resize((112, 75), Image.Resampling.BICUBIC)
+    blurred = np.asarray(small.resize((451, 300), Image.Resampling.BICUBIC))
+    assert niqe(chelsea(), model) < niqe(blurred, model) - 1  # type: ignore[operator]
 
 
 def test_bfloat16_keeps_outputs_and_weights_in_float32(context: Context) -> None:
