@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,10 @@ from core.disk import check_output, write_whole
 from core.errors import UsageError
 from core.unreadable import UNREADABLE
 
-__all__ = ["check_picture", "format_of", "save_picture", "write_picture"]
+__all__ = ["ANIMATED", "check_picture", "format_of", "save_frames", "save_picture", "write_picture"]
+
+ANIMATED = ("GIF", "PNG", "WEBP", "TIFF", "AVIF")
+"""Formats whose further frames or pages are pictures of their own: those of a PSD are layers, those of an MPO previews."""
 
 LIMITS = {
     **{
@@ -76,6 +80,30 @@ def save_picture(picture: Image.Image, path: Path, kind: str = "") -> None:
     """Write a picture, whole or not at all; its colour profile, if it has one, goes along. `kind` as above. Raises OSError."""
     kind = kind or format_of(path)
     write_whole(path, lambda file: write_picture(picture, file, kind))
+
+
+def save_frames(frames: Sequence[Image.Image], path: Path) -> None:
+    """Write pictures as the frames or pages of one file, whole or not at all, in a format of ANIMATED. Raises OSError.
+
+    The `info` of the first says how often the film is played (`loop`), that of each for how many milliseconds it is shown
+    (`duration`); of a film all frames get one mode.
+    """
+    kind = format_of(path)
+    options: dict[str, Any] = {}
+    if kind != "TIFF":
+        mode = "RGBA" if any(frame.mode.endswith("A") for frame in frames) else "RGB"
+        durations = [frame.info.get("duration", 0) for frame in frames]
+        loop = frames[0].info.get("loop")
+        frames = [frame.convert(mode) for frame in frames]
+        options = {"duration": durations} | ({} if loop is None else {"loop": loop})
+        if kind == "GIF" and mode == "RGBA":
+            options["disposal"] = 2  # what is transparent shows no earlier frame
+        if kind in ("WEBP", "AVIF"):
+            options["duration"] = [round(duration) for duration in durations]
+    profile = frames[0].info.get("icc_profile")
+    if profile:
+        options["icc_profile"] = profile
+    write_whole(path, lambda file: frames[0].save(file, kind, save_all=True, append_images=frames[1:], **options))
 
 
 def write_picture(picture: Image.Image, file: Any, kind: str) -> None:

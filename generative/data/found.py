@@ -10,11 +10,11 @@ from typing import NamedTuple
 from PIL import Image
 
 from core.errors import UsageError
+from core.picture_files import ANIMATED
 from generative.data.cache import keep_headers, kept_headers, stamp
 from generative.data.pictures import BROKEN, check_pixels, reason
 
 __all__ = [
-    "ANIMATED",
     "Header",
     "Tree",
     "files_below",
@@ -49,8 +49,6 @@ NO_DECODER = frozenset(
     )
 )
 """Endings of pictures that Pillow does not decode by itself; a plugin of Pillow that is registered takes its ending out."""
-ANIMATED = ("GIF", "PNG", "WEBP", "TIFF", "AVIF")
-"""Formats whose further frames are pictures of their own: those of a PSD are layers, those of an MPO previews."""
 
 
 class Tree(NamedTuple):

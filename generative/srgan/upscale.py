@@ -20,15 +20,15 @@ from PIL import Image
 
 from core.errors import UsageError, require
 from core.layers.srgan import fold_batch_norm, radius
-from core.picture_files import check_picture, format_of, save_picture
-from generative.data.found import ANIMATED, picture_files, user_path
+from core.picture_files import ANIMATED, check_picture, format_of, save_frames, save_picture
+from generative.data.found import picture_files, user_path
 from generative.data.pictures import BROKEN, check_pixels, reason, upright
 from generative.data.pixels import as_bytes, as_input
 from generative.srgan.config import STRENGTH, WINDOW, SRGANConfig
 from generative.srgan.data import as_rgb
 from generative.srgan.generator import blend, load_generator, make_generator, read_config
 
-__all__ = ["Upscaler", "check_strength", "enlarge", "jobs_of", "told", "upscale_picture"]
+__all__ = ["Upscaler", "check_strength", "enlarge", "jobs_of", "told", "upscale_frames", "upscale_picture"]
 
 MOST_OVERLAP = 48  # for networks whose reach is not worth its time
 INKS = ("CMYK", "LAB")  # whose colour profile does not fit the result
@@ -188,8 +188,26 @@ def upscale_picture(
     return large
 
 
-def enlarge(given: str, wanted: str, scale: int, upscaler: Callable[[], Upscaler]) -> None:
+def upscale_frames(
+    upscaler: Upscaler, picture: Image.Image, count: int, progress: Callable[[float], None] = lambda share: None
+) -> list[Image.Image]:
+    """Return the first `count` frames or pages of a picture as `upscale_picture` makes them, with `duration` and `loop`."""
+    frames = []
+    for i in range(count):
+        picture.seek(i)
+        frame = picture.copy()
+        frame.format = picture.format  # type: ignore[attr-defined]  # by which the range of 32-bit pixels is known
+        large = upscale_picture(upscaler, frame, lambda share, done=i: progress((done + share) / count))  # type: ignore[misc]
+        large.info |= {name: picture.info[name] for name in ("duration", "loop") if name in picture.info}
+        frames.append(large)
+    return frames
+
+
+def enlarge(given: str, wanted: str, scale: int, upscaler: Callable[[], Upscaler], max_pixels: int = 0) -> None:
     """Enlarge the picture `given`, or all in that folder, `scale` times into the file or folder `wanted`.
+
+    Of a film or a file of several pages every frame is enlarged where the format that is written holds several; in a folder such
+    a file keeps its own format. `max_pixels` is the most that a result may have, all frames together; 0 for any number.
 
     `upscaler` is made when the names have been checked. Raises UsageError for what cannot be read or written, before any work
     is done where that can be known, and where not one picture could be enlarged.
@@ -198,7 +216,7 @@ def enlarge(given: str, wanted: str, scale: int, upscaler: Callable[[], Upscaler
     said: list[str] = []
     jobs = jobs_of(source, target, said.append)
     if not source.is_dir():
-        said += _check(*jobs[0], scale)
+        said += _check(*jobs[0], scale, max_pixels)[1]
     upscale = upscaler()
     from rich.console import Console
     from rich.progress import Progress
@@ -210,17 +228,27 @@ def enlarge(given: str, wanted: str, scale: int, upscaler: Callable[[], Upscaler
         for path, out in jobs:
             task = bar.add_task(path.name, total=1.0)
             try:
-                said = _check(path, out, scale) if source.is_dir() else []
+                if source.is_dir():
+                    out = _with_frames(path, out)
+                count, said = _check(path, out, scale, max_pixels)
+                said = said if source.is_dir() else []
                 with Image.open(path) as picture:
-                    large = upscale_picture(upscale, picture, partial(_advance, bar, task))
+                    if count > 1:
+                        frames = upscale_frames(upscale, picture, count, partial(_advance, bar, task))
+                    else:
+                        frames = [upscale_picture(upscale, picture, partial(_advance, bar, task))]
                 out.parent.mkdir(parents=True, exist_ok=True)
-                save_picture(large, out)
+                if count > 1:
+                    save_frames(frames, out)
+                else:
+                    save_picture(frames[0], out)
             except (*BROKEN, UsageError) as error:
                 failed += 1
                 why = error if isinstance(error, UsageError) else reason(error)
                 bar.console.print(f"{path} cannot be enlarged: {why}", markup=False, soft_wrap=True)
                 continue
-            for line in [*said, f"{path} -> {out}, {large.width}x{large.height}"]:
+            several = f", {count} frames or pages" if count > 1 else ""
+            for line in [*said, f"{path} -> {out}, {frames[0].width}x{frames[0].height}{several}"]:
                 bar.console.print(line, markup=False, soft_wrap=True)
     if failed == len(jobs):
         raise UsageError(f"none of the {len(jobs)} files in {str(source)!r} is a picture that can be read and written")
@@ -240,22 +268,53 @@ def _large_mode(picture: Image.Image) -> str:
     return ("L" if grey else "RGB") + ("A" if _has_alpha(picture) else "")
 
 
-def _check(path: Path, out: Path, scale: int) -> list[str]:
-    """Return what of a picture will be lost, as lines for the user.
+def _check(path: Path, out: Path, scale: int, max_pixels: int) -> tuple[int, list[str]]:
+    """Return how many frames of a picture can be written, and what of it will be lost, as lines for the user.
 
-    Raises UsageError where the large one cannot be written; one that cannot be opened is left to the work itself.
+    Raises UsageError where the large one cannot be written or has too many pixels; one that cannot be opened is left to the
+    work itself.
     """
     try:
         with Image.open(path) as picture:
             check_pixels(picture)
+            mode = _large_mode(picture)
             width, height = picture.size[::-1] if picture.getexif().get(0x0112) in TURNED else picture.size
             profile = "icc_profile" in picture.info and picture.mode not in INKS
-            out.parent.mkdir(parents=True, exist_ok=True)
-            lines = check_picture(out, (scale * width, scale * height), _large_mode(picture), profile=profile)
             frames = getattr(picture, "n_frames", 1) if picture.format in ANIMATED else 1
+            written = frames if format_of(out) in ANIMATED else 1
+            pixels = scale**2 * _pixels(picture, written)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        lines = check_picture(out, (scale * width, scale * height), mode, profile=profile)
     except BROKEN:
-        return []
-    return [*lines, *([f"{path}: only the first of its {frames} frames or pages is enlarged"] if frames > 1 else [])]
+        return 1, []
+    several = f" and {written} frames" if written > 1 else ""
+    require(
+        not max_pixels or pixels <= max_pixels,
+        f"{str(out)!r} would have {pixels:,} pixels ({scale * width}x{scale * height}{several}); --max-pixels is {max_pixels:,}, "
+        "raise it, or lift the limit with 0",
+    )
+    if written < frames:
+        lines.append(f"{path}: only the first of its {frames} frames or pages is enlarged, {out.suffix} holds one")
+    return written, lines
+
+
+def _pixels(picture: Image.Image, count: int) -> int:
+    """Return the pixels of the first `count` frames together, whose sizes may differ."""
+    total = 0
+    for i in range(count):
+        picture.seek(i)
+        total += picture.width * picture.height
+    return total
+
+
+def _with_frames(path: Path, out: Path) -> Path:
+    """Return the name of a result in a folder: with the ending of the picture itself, if that holds several frames."""
+    try:
+        with Image.open(path) as picture:
+            several = picture.format in ANIMATED and getattr(picture, "n_frames", 1) > 1
+            return out.with_suffix(path.suffix) if several and format_of(path) == picture.format else out
+    except (*BROKEN, UsageError):
+        return out
 
 
 def jobs_of(source: Path, target: Path, say: Callable[[str], None] = lambda line: None) -> list[tuple[Path, Path]]:

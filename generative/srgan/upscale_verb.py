@@ -20,7 +20,7 @@ class Flags:
     run: Annotated[Positional[str], tyro.conf.arg(metavar="RUN")]
     """A run's folder, or one of its checkpoints."""
     picture: Annotated[Positional[str], tyro.conf.arg(metavar="PICTURE")]
-    """A picture, or a folder of pictures, those in its folders included."""
+    """A picture, film or file of several pages, or a folder of such, those in its folders included."""
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])]
     """File to write; for a folder the folder to write to."""
     weights: Literal["newest", "best"] = "newest"
@@ -35,6 +35,8 @@ class Flags:
     """Pixels a side at once; 0 for the whole picture."""
     overlap: int | None = None
     """Pixels of context around a part; by default the network's reach, at most 48."""
+    max_pixels: int = 200_000_000
+    """Most pixels that a result may have, all frames together; 0 for any number."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Type of the convolutions."""
     threads: int = 0
@@ -44,6 +46,7 @@ class Flags:
 
 
 def main(flags: Flags) -> None:
+    from core.errors import require
     from core.runtime import configure  # and TensorFlow with it: --help answers without
     from generative.data.found import user_path
     from generative.srgan.generator import read_config
@@ -63,4 +66,5 @@ def main(flags: Flags) -> None:
 
     config = read_config(user_path(flags.run))
     check_strength(flags.denoise, config)
-    enlarge(flags.picture, flags.out, config.scale, upscaler)
+    require(flags.max_pixels >= 0, f"--max-pixels is {flags.max_pixels}; it must be 0 (any number) or more")
+    enlarge(flags.picture, flags.out, config.scale, upscaler, flags.max_pixels)

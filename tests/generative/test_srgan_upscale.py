@@ -157,13 +157,85 @@ def test_a_folder_with_folders_links_and_what_is_no_picture(cli, run: Path, tmp_
         assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png")) == expected
 
 
-def test_further_frames_are_said(cli, run: Path, tmp_path: Path) -> None:
-    frames = [Image.fromarray(chelsea()[i : i + 12, :16]) for i in range(3)]
-    for name, count in (("a.gif", 3), ("a.tif", 3), ("a.webp", 3), ("a.mpo", 0), ("a.png", 0)):
-        more = {} if name == "a.png" else {"save_all": True, "append_images": frames[1:]}
-        frames[0].save(tmp_path / name, **more)  # type: ignore[arg-type]
-        code, _, err = cli("upscale", run, tmp_path / name, "-o", tmp_path / "out.png")
-        assert code == 0 and (f"{name}: only the first of its 3 frames or pages is enlarged" in err) == bool(count)
+def film(path: Path, count: int = 3, **more: Any) -> list[np.ndarray]:
+    frames = [Image.fromarray(np.ascontiguousarray(chelsea()[20 * i : 20 * i + 12, :16])) for i in range(count)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], **more)
+    return [np.asarray(frame) for frame in frames]
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.tif"])
+def test_films_and_pages_are_enlarged_frame_by_frame(cli, run: Path, tmp_path: Path, name: str) -> None:
+    film(tmp_path / name, **({} if name == "a.tif" else {"duration": [120, 200, 80], "loop": 2}))
+    code, _, err = cli("upscale", run, tmp_path / name, "-o", tmp_path / f"large-{name}")
+    assert code == 0 and "64x48, 3 frames or pages" in " ".join(err.split())
+    upscaler = Upscaler.of_run(run)
+    with Image.open(tmp_path / name) as small, Image.open(tmp_path / f"large-{name}") as large:
+        assert large.n_frames == 3  # type: ignore[attr-defined]
+        for i in range(3):
+            small.seek(i), large.seek(i)
+            expected = upscaler(np.asarray(small.convert("RGB"))).astype(int)
+            difference = np.abs(np.asarray(large.convert("RGB")).astype(int) - expected)
+            assert difference.mean() < {"a.gif": 8, "a.webp": 8, "a.png": 1e-9, "a.tif": 1e-9}[name]
+            if name != "a.tif":
+                assert large.info["duration"] == [120, 200, 80][i] and large.info["loop"] == 2
+
+
+def test_films_with_holes_and_pages_of_different_sizes(cli, run: Path, tmp_path: Path) -> None:
+    frames = [Image.fromarray(chelsea()[:8, :8]).convert("RGBA") for _ in range(2)]
+    frames[0].paste((0, 0, 0, 0), (0, 0, 2, 8))
+    frames[1].paste((0, 0, 0, 0), (0, 0, 4, 8))
+    for name in ("a.gif", "a.png", "a.webp"):
+        more = {"disposal": 2} if name == "a.gif" else {}
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=100, **more)
+        assert cli("upscale", run, tmp_path / name, "-o", tmp_path / f"large-{name}")[0] == 0
+        with Image.open(tmp_path / f"large-{name}") as large:
+            for i, hole in ((0, 2), (1, 4)):
+                large.seek(i)
+                alpha = np.asarray(large.convert("RGBA"))[..., 3]
+                assert (alpha[:, : 4 * hole - 4] == 0).all() and (alpha[:, 4 * hole + 4 :] == 255).all()
+    pages = [Image.fromarray(chelsea()[:8, :12]), Image.fromarray(chelsea()[:10, :6, 0])]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    assert cli("upscale", run, tmp_path / "a.tif", "-o", tmp_path / "b.tif")[0] == 0
+    with Image.open(tmp_path / "b.tif") as large:
+        assert large.size == (48, 32) and large.mode == "RGB"
+        large.seek(1)
+        assert large.size == (24, 40) and large.mode == "L"
+
+
+def test_frames_that_a_format_cannot_hold_are_said(cli, run: Path, tmp_path: Path) -> None:
+    film(tmp_path / "a.gif")
+    for name, said in (("out.jpg", True), ("out.webp", False)):
+        code, _, err = cli("upscale", run, tmp_path / "a.gif", "-o", tmp_path / name)
+        sentence = "a.gif: only the first of its 3 frames or pages is enlarged, .jpg holds one"
+        assert code == 0 and (sentence in " ".join(err.split())) == said
+    Image.fromarray(chelsea()[:12, :16]).save(tmp_path / "a.mpo")
+    code, _, err = cli("upscale", run, tmp_path / "a.mpo", "-o", tmp_path / "out.png")
+    assert code == 0 and "pages" not in err
+
+
+def test_films_in_folders_keep_their_format(cli, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    film(tmp_path / "in" / "sub" / "a.gif")
+    film(tmp_path / "in" / "b.tif")
+    save(tmp_path / "in" / "c.gif")
+    assert cli("upscale", run, tmp_path / "in", "-o", tmp_path / "out")[0] == 0
+    found = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*"))
+    assert found == ["b.tif", "c.png", "sub/a.gif"]
+
+
+def test_a_limit_on_pixels_that_a_flag_lifts(cli, run: Path, tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png")  # 16x12 become 64x48, 3,072 pixels
+    film(tmp_path / "in" / "b.gif")
+    for name, pixels in (("a.png", "3,072 pixels (64x48)"), ("b.gif", "9,216 pixels (64x48 and 3 frames)")):
+        code, _, err = cli("upscale", run, tmp_path / "in" / name, "-o", tmp_path / name, "--max-pixels", 3071)
+        text = " ".join(err.split())
+        assert code == 2 and f"would have {pixels}; --max-pixels is 3,071, raise it, or lift the limit with 0" in text
+        assert not (tmp_path / name).exists()
+    for most in (3072, 0):
+        assert cli("upscale", run, tmp_path / "in" / "a.png", "-o", tmp_path / "a.png", "--max-pixels", most)[0] == 0
+    code, _, err = cli("upscale", run, tmp_path / "in", "-o", tmp_path / "out", "--max-pixels", 3072)
+    assert code == 0 and "b.gif cannot be enlarged" in " ".join(err.split())
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.png"]
 
 
 @pytest.mark.parametrize(("mode", "kept"), [("P", True), ("RGB", True), ("L", True), ("1", False), ("CMYK", False)])
@@ -277,6 +349,12 @@ def test_what_pillow_cannot_write_is_refused_before_any_work(tmp_path: Path, nam
         (["RUN", "PICTURE", "-o", "TMP/a.png", "--window", "8", "--overlap", "4"], "more than twice its overlap"),
         (["TMP", "PICTURE", "-o", "TMP/a.png"], "is no run folder"),
         (["RUN", "ALPHA", "-o", "TMP/a.jpg"], "alpha channel, which .jpg cannot hold"),
+        (
+            ["RUN", "PICTURE", "-o", "TMP/a.png", "--denoise", "0.5"],
+            "--denoise is 0.5, but the run was trained on bicubic",
+        ),
+        (["RUN", "PICTURE", "-o", "TMP/a.png", "--denoise", "2"], "--denoise is 2; it must lie in [0, 1]"),
+        (["RUN", "PICTURE", "-o", "TMP/a.png", "--max-pixels", "-1"], "--max-pixels is -1"),
         (["RUN", "TMP/empty", "-o", "TMP/b"], "holds no picture"),
         (["RUN", "TMP/bad.png", "-o", "TMP/b.png"], "none of the 1 files"),
     ],
