@@ -41,10 +41,10 @@ def pattern(truth: np.ndarray, x: np.ndarray, scale: int) -> np.ndarray | None:
     What repeats with every pixel of the small picture has the frequencies (k / scale, l / scale), both together not 0. The
     power of truth - x there is divided by the median over its neighbours, the frequencies two and three steps of
     1 / (8 scale) away along each axis on which it is not 0; the largest of these ratios counts. Without a pattern all are
-    about 1, and the more patches (pictures have too few below some 200 pixels a side) the closer.
+    about 1, the closer the more patches; a picture has at least 16, 20 scale pixels a side.
     """
     side = BINS * scale
-    if min(truth.shape[:2]) < side:
+    if min(truth.shape[:2]) < 5 * side // 2:
         return None
     power = power_spectrum(truth.astype(np.float64) - x, side)
     ratios = []

@@ -237,6 +237,8 @@ def enlarge(given: str, wanted: str, scale: int, upscaler: Callable[[], Upscaler
                         frames = upscale_frames(upscale, picture, count, partial(_advance, bar, task))
                     else:
                         frames = [upscale_picture(upscale, picture, partial(_advance, bar, task))]
+                if format_of(out) == "GIF":
+                    frames = [_with_holes(frame) for frame in frames]
                 out.parent.mkdir(parents=True, exist_ok=True)
                 if count > 1:
                     save_frames(frames, out)
@@ -252,6 +254,13 @@ def enlarge(given: str, wanted: str, scale: int, upscaler: Callable[[], Upscaler
                 bar.console.print(line, markup=False, soft_wrap=True)
     if failed == len(jobs):
         raise UsageError(f"none of the {len(jobs)} files in {str(source)!r} is a picture that can be read and written")
+
+
+def _with_holes(frame: Image.Image) -> Image.Image:
+    """Return a picture whose pixels are there or not, nothing in between, as GIF has them."""
+    if frame.mode.endswith("A"):
+        frame.putalpha(frame.getchannel("A").point(lambda alpha: 255 if alpha >= 128 else 0))
+    return frame
 
 
 def _advance(bar: Any, task: Any, share: float) -> None:
@@ -278,6 +287,8 @@ def _check(path: Path, out: Path, scale: int, max_pixels: int) -> tuple[int, lis
         with Image.open(path) as picture:
             check_pixels(picture)
             mode = _large_mode(picture)
+            if picture.format == "GIF" == format_of(out):
+                mode = mode.removesuffix("A")  # its holes stay holes
             width, height = picture.size[::-1] if picture.getexif().get(0x0112) in TURNED else picture.size
             profile = "icc_profile" in picture.info and picture.mode not in INKS
             frames = getattr(picture, "n_frames", 1) if picture.format in ANIMATED else 1

@@ -43,7 +43,7 @@ def test_pattern_of_other_periods_and_small_pictures() -> None:
     truth = np.random.default_rng(1).normal(0, 1, (512, 512, 1))
     assert pattern(truth, 2 * np.cos(2 * np.pi * y / 5)[..., None], 4)[0] < 1.5
     assert pattern(truth, np.zeros_like(truth), 4)[0] < 1.5
-    assert pattern(truth[:31], truth[:31], 4) is None and high_energy(truth[:31, :, 0], 4) is None
+    assert pattern(truth[:79], truth[:79], 4) is None and high_energy(truth[:31, :, 0], 4) is None
     assert pattern(truth, truth, 4)[0] == 0
 
 
