@@ -1,6 +1,6 @@
 """Flags of `srgan`. The defaults have the paper's sizes and losses but for what README.md lists as deviations.
 
-ESRGAN's steps are options; `srgan-cpu` and `srgan-esrgan` are presets.
+ESRGAN's steps are options; `srgan-cpu`, `srgan-phone` and `srgan-esrgan` are presets.
 """
 
 from __future__ import annotations

@@ -196,7 +196,7 @@ def upscale_frames(
     for i in range(count):
         picture.seek(i)
         frame = picture.copy()
-        frame.format = picture.format  # type: ignore[attr-defined]  # by which the range of 32-bit pixels is known
+        frame.format = picture.format  # by which the range of 32-bit pixels is known
         large = upscale_picture(upscaler, frame, lambda share, done=i: progress((done + share) / count))  # type: ignore[misc]
         large.info |= {name: picture.info[name] for name in ("duration", "loop") if name in picture.info}
         frames.append(large)
