@@ -30,7 +30,7 @@ def test_killed_around_the_change_of_stages(launch, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_with_degradations_and_what_d_sees_rolled(launch, tmp_path: Path) -> None:
-    options = "--model.degradation second --model.over-bicubic --model.roll --model.scale 2".split()
+    options = ["--model.degradation", "second", "--model.over-bicubic", "--model.roll", "--model.scale", "2"]
     run = experiment(40, 40, 10, *options)
     check_killed_equals_undisturbed(launch, tmp_path, run, kills=2, seed=3, curve="loss/pixel")
 
