@@ -63,8 +63,9 @@ def main() -> None:
     from generative.srgan.upscale import Upscaler
 
     _, config, newest = load_generator(arguments.runs[0])
+    newest = newest.partition(".")[0]  # another checkpoint of the same update has a number after it
     for run in arguments.runs[1:]:
-        its = load_generator(run)[2]
+        its = load_generator(run)[2].partition(".")[0]
         require(
             its == newest,
             f"{run} stands at {int(its):,} updates, {arguments.runs[0]} at {int(newest):,}; seeds of one configuration are "
@@ -136,7 +137,7 @@ def layout(numbers: dict[str, Any]) -> list[Part]:
         for i in seeds
     ]
     note = (
-        f"Stage one beats bicubic by {spread(gains, '.3f')} dB Y-PSNR (target: at least 0.8 within 60 minutes), after "
+        f"Stage one beats bicubic by {spread(gains, '.3f')} dB Y-PSNR (target: at least 1.5 within 30 minutes), after "
         f"{spread([m[0] for m in numbers['minutes']], '.1f')} minutes of training; both stages took "
         f"{spread([m[1] for m in numbers['minutes']], '.1f')}. {len(seeds)} seed{'s' * (len(seeds) > 1)}. {numbers['protocol']}."
     )
