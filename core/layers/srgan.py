@@ -14,7 +14,7 @@ import keras
 from core.layers.batch_norm import make_batch_norm
 from core.layers.leaky_relu import LeakyReLU
 from core.layers.prelu import ChannelPReLU
-from core.layers.upsampling import BicubicUpsampling, GridNotch, SubpixelConv2D
+from core.layers.upsampling import BicubicUpsampling, SubpixelConv2D
 from core.seeds import child
 
 __all__ = ["SCALES", "discriminator", "fold_batch_norm", "radius", "rrdb", "srresnet"]
@@ -42,9 +42,9 @@ def srresnet(
     convolutions by the factors of SCALES; the first and the last kernel have `ends` pixels a side. Kernels start as He et al.
     (2015), those that end a residual or the network ten times smaller: otherwise the tanh is saturated before training begins.
 
-    With `over_bicubic` the last convolution, without tanh and without the pattern of its grid (GridNotch), is added to bicubic
-    interpolation of the input, so that the network begins as that and makes only what it lacks (Kim et al., 2016). The input has
-    `told` channels more for what the network is told of every pixel.
+    With `over_bicubic` the last convolution, without tanh, is added to bicubic interpolation of the input, so that the network
+    begins as that and makes only what it lacks (Kim et al., 2016). The input has `told` channels more for what the network is
+    told of every pixel.
     """
     conv = _convolutions(seed)
 
@@ -139,8 +139,6 @@ def radius(model: keras.Model) -> int:
         if isinstance(layer, keras.layers.Conv2D):
             reach += (layer.kernel_size[0] - 1) / 2 / grid
             grid *= layer.scale if isinstance(layer, SubpixelConv2D) else 1
-        elif isinstance(layer, GridNotch):
-            reach += layer.REACH + 1  # of blocks, in which an output pixel may lie anywhere
     return int(-(-reach // 1)) + 1  # an output pixel's own input pixel is less than one off
 
 
@@ -170,7 +168,7 @@ def _ended(
 ) -> keras.KerasTensor:
     """Return a generator's output, float32: h activated, or h over what bicubic interpolation makes of the input x."""
     if over_bicubic:
-        return keras.layers.Add(dtype="float32")([GridNotch(scale)(h), BicubicUpsampling(scale)(x[..., :3])])
+        return keras.layers.Add(dtype="float32")([h, BicubicUpsampling(scale)(x[..., :3])])
     return keras.layers.Activation(activation, dtype="float32")(h)
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from core.layers.resampling import bicubic_matrix
 
-__all__ = ["BicubicUpsampling", "CroppedConv2DTranspose", "GridNotch", "ResizeConv2D", "SubpixelConv2D"]
+__all__ = ["BicubicUpsampling", "CroppedConv2DTranspose", "ResizeConv2D", "SubpixelConv2D"]
 
 
 @keras.saving.register_keras_serializable("pongan")
@@ -115,36 +115,6 @@ class BicubicUpsampling(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
         batch, *sides, channels = input_shape
         return (batch, *(side and side * self.scale for side in sides), channels)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "scale": self.scale}
-
-
-@keras.saving.register_keras_serializable("pongan")
-class GridNotch(keras.layers.Layer):
-    """[B, rH, rW, C] -> the same in float32 without what repeats with every r-th pixel: a notch at the frequencies k / r.
-
-    The r^2 pixels of a block belong to as many grids. Of each grid's mean over 5x5 blocks the mean of all grids is kept, and
-    where it differs, it is the pattern that a sub-pixel convolution leaves.
-    """
-
-    REACH = 2
-    """Blocks on each side that a block's mean is taken over."""
-
-    def __init__(self, scale: int, **kwargs: Any):
-        super().__init__(**{"dtype": "float32", **kwargs})
-        self.scale = scale
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        r, x = self.scale, tf.cast(inputs, tf.float32)
-        grids = tf.nn.space_to_depth(x, r)  # [B, H, W, r^2 C]
-        local = tf.nn.avg_pool2d(grids, 2 * self.REACH + 1, 1, "SAME")  # beyond the border nothing counts
-        each = tf.reshape(local, [*tf.unstack(tf.shape(local)[:3]), r * r, x.shape[-1]])
-        pattern = tf.reshape(each - tf.reduce_mean(each, axis=3, keepdims=True), tf.shape(local))
-        return x - tf.nn.depth_to_space(pattern, r)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return input_shape
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.scale}

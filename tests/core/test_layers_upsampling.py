@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from core.layers.minibatch import MinibatchStd
-from core.layers.upsampling import BicubicUpsampling, CroppedConv2DTranspose, GridNotch, ResizeConv2D, SubpixelConv2D
+from core.layers.upsampling import BicubicUpsampling, CroppedConv2DTranspose, ResizeConv2D, SubpixelConv2D
 
 
 def random(*shape: int) -> np.ndarray:
@@ -106,21 +106,3 @@ def test_bicubic_upsampling_is_pillows(scale: int) -> None:
             large = Image.fromarray(x[i, ..., c]).resize((9 * scale, 7 * scale), Image.Resampling.BICUBIC)
             np.testing.assert_allclose(y[i, ..., c], np.asarray(large), atol=2e-3)
     assert BicubicUpsampling.from_config(layer.get_config()).scale == scale
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_grid_notch_takes_what_repeats_with_the_grid_and_nothing_smooth(scale: int) -> None:
-    layer, rng = GridNotch(scale), np.random.default_rng(0)
-    pattern = np.tile(rng.normal(size=(scale, scale, 2)), (12, 9, 1)).astype(np.float32)[None]
-    mean = pattern.mean(axis=(1, 2), keepdims=True)
-    np.testing.assert_allclose(layer(pattern), np.broadcast_to(mean, pattern.shape), atol=1e-5)
-    x = rng.normal(size=(1, 12 * scale, 9 * scale, 1)).astype(np.float32)
-    y = np.asarray(layer(x))
-    assert tuple(layer.compute_output_shape(x.shape)) == y.shape
-    for i in range(
-        scale
-    ):  # by hand in the middle: every grid loses its own mean of 5x5 blocks for that of all pixels there
-        for j in range(scale):
-            blocks = x[0, 4 * scale : 9 * scale, 2 * scale : 7 * scale, 0]
-            expected = x[0, 6 * scale + i, 4 * scale + j, 0] - blocks[i::scale, j::scale].mean() + blocks.mean()
-            assert y[0, 6 * scale + i, 4 * scale + j, 0] == pytest.approx(expected, abs=1e-5)
