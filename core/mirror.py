@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from core.layers.noisy import NoisyDense
 from core.layers.recurrent import RecurrentCell, products
 from core.layers.torsos import Standardize
 
@@ -20,28 +21,34 @@ __all__ = ["Cell", "Chain", "Mirror"]
 class Chain:
     """The forward pass of dense layers, optionally behind a `Standardize`; models among the layers count as theirs.
 
-    Raises ValueError for a layer or an activation that it does not know.
+    Dense layers may be noisy, and layer normalisation over the last axis and activations may stand behind them. Raises ValueError
+    for a layer or an activation that it does not know.
     """
 
     def __init__(self, *layers: keras.layers.Layer):
-        self._dense: list[keras.layers.Dense] = []
+        self._layers: list[keras.layers.Layer] = []
+        self._activations: list[Callable[[np.ndarray], np.ndarray]] = []
         self._standardize: Standardize | None = None
         for layer in _flat(layers):
-            if isinstance(layer, Standardize) and not self._dense:
+            if isinstance(layer, Standardize) and not self._layers:
                 self._standardize = layer
-            elif type(layer) is keras.layers.Dense:  # a subclass may compute anything
-                self._dense.append(layer)
+            elif type(layer) is keras.layers.Activation and self._layers and self._activations[-1] is _linear:
+                self._activations[-1] = _activation(layer.activation)
+            elif type(layer) in (keras.layers.Dense, NoisyDense):  # a subclass may compute anything
+                self._layers.append(layer)
+                self._activations.append(_activation(layer.activation))
+            elif _is_plain_norm(layer):
+                self._layers.append(layer)
+                self._activations.append(_linear)
             else:
                 raise ValueError(f"{layer.name} is a {type(layer).__name__}; only dense layers can be mirrored")
-        names = [keras.activations.serialize(layer.activation) for layer in self._dense]
-        unknown = [name for name in names if not isinstance(name, str) or name not in ACTIVATIONS]
-        if unknown:
-            raise ValueError(f"the activation {unknown[0]} cannot be mirrored; {', '.join(ACTIVATIONS)} can")
-        self._activations = [ACTIVATIONS[name] for name in names]
         own = [] if self._standardize is None else [self._standardize.mean, self._standardize.std]
-        self.variables: list[keras.Variable] = own + [v for layer in self._dense for v in layer.variables]
-        self.weights: list[tuple[np.ndarray, np.ndarray | None]] = []
-        """Kernel [inputs, units] and bias [units] of each layer; None where it has no bias."""
+        self.variables: list[keras.Variable] = own + [v for layer in self._layers for v in layer.variables]
+        self.noise_width = sum(layer.width for layer in self._layers if isinstance(layer, NoisyDense))
+        """Standard normals that one draw of all noisy layers takes."""
+        self.weights: list[tuple[np.ndarray | None, ...]] = []
+        """Kernel [inputs, units] and bias [units] of each layer, None where it has no bias; of noisy ones their sigmas too, of a
+        normalisation scale and offset."""
         self.take([v.numpy() for v in self.variables])
 
     def take(self, values: Sequence[np.ndarray]) -> None:
@@ -49,16 +56,31 @@ class Chain:
         left = iter(values)
         if self._standardize is not None:
             self._mean, self._std = next(left), next(left)
-        self.weights = [(next(left), next(left) if layer.use_bias else None) for layer in self._dense]
+        self.weights = []
+        for layer in self._layers:
+            own: list[np.ndarray | None] = [next(left) for _ in layer.variables]
+            self.weights.append((*own, None) if len(own) == 1 else tuple(own))
 
-    def __call__(self, x: Any) -> np.ndarray:
-        """Return the last layer's output [B, units] float32 for x [B, inputs] float32, which may be sparse."""
+    def __call__(self, x: Any, noise: np.ndarray | None = None) -> np.ndarray:
+        """Return the last layer's output [B, units] float32 for x [B, inputs] float32, which may be sparse.
+
+        `noise` [B or 1, noise_width] are the standard normals of the noisy layers, one behind the other; without it they are
+        their means.
+        """
         if self._standardize is not None:
             x = np.clip((x - self._mean) / self._std, -self._standardize.clip, self._standardize.clip)
-        for (kernel, bias), activation in zip(self.weights, self._activations, strict=True):
-            x = x @ kernel
-            if bias is not None:
-                x += bias
+        start = 0
+        for layer, weights, activation in zip(self._layers, self.weights, self._activations, strict=True):
+            if isinstance(layer, keras.layers.LayerNormalization):
+                x = _normalized(x, *weights, layer.epsilon)
+            elif isinstance(layer, NoisyDense) and noise is not None:
+                x = _noisy(x, noise[:, start : start + layer.width], *weights)
+                start += layer.width
+            else:
+                kernel, bias, *_ = weights
+                x = x @ kernel
+                if bias is not None:
+                    x += bias
             x = activation(x)
         return x
 
@@ -135,6 +157,27 @@ class Mirror:
         self.others = values[start:]
 
 
+def _noisy(x: np.ndarray, noise: np.ndarray, kernel: Any, bias: Any, kernel_sigma: Any, bias_sigma: Any) -> np.ndarray:
+    """Return what a `NoisyDense` without activation does."""
+    eps = np.sign(noise) * np.sqrt(np.abs(noise))
+    eps_in, eps_out = eps[:, : len(kernel)], eps[:, len(kernel) :]
+    return x @ kernel + bias + ((x * eps_in) @ kernel_sigma + bias_sigma) * eps_out
+
+
+def _normalized(x: np.ndarray, scale: Any, offset: Any, epsilon: float) -> np.ndarray:
+    """Return rows with mean 0 and variance 1, scaled and moved (Ba et al., 2016)."""
+    x = x - x.mean(axis=1, keepdims=True)
+    x *= scale / np.sqrt(np.einsum("bi,bi->b", x, x)[:, None] / np.float32(x.shape[1]) + np.float32(epsilon))
+    x += offset
+    return x
+
+
+def _is_plain_norm(layer: keras.layers.Layer) -> bool:
+    """Whether a layer normalises the last axis and has scale and offset."""
+    plain = type(layer) is keras.layers.LayerNormalization and layer.center and layer.scale
+    return plain and not layer.rms_scaling and layer.axis in (-1, 1, [-1], [1])
+
+
 def _relu(x: np.ndarray) -> np.ndarray:
     return np.maximum(x, 0, out=x)
 
@@ -161,6 +204,13 @@ ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "elu": _elu,
     "linear": _linear,
 }
+
+
+def _activation(function: Any) -> Callable[[np.ndarray], np.ndarray]:
+    name = keras.activations.serialize(function)
+    if not isinstance(name, str) or name not in ACTIVATIONS:
+        raise ValueError(f"the activation {name} cannot be mirrored; {', '.join(ACTIVATIONS)} can")
+    return ACTIVATIONS[name]
 
 
 def _flat(layers: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer]:

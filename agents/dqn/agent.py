@@ -5,6 +5,15 @@ One update, in the notation of the paper, for a minibatch of transitions (s_tm1,
     y     = r_t + gamma max_a Qhat(s_t, a)                     r_t alone where the episode terminated
     theta <- optimiser(theta, grad sum huber(y - Q(s_tm1, a_tm1)))
     Qhat  <- Q                                                 every C updates
+
+and what flags make of it, Z(s, a) being a distribution of returns whose mean is Q(s, a):
+
+    double       y = r_t + gamma Qhat(s_t, argmax_a Q(s_t, a))                         van Hasselt et al., 2016
+    c51          grad D_KL(Phi (r_t + gamma Zhat(s_t, a*)) || Z(s_tm1, a_tm1))         Bellemare et al., 2017
+    qr           grad sum_i mean_j rho_tau_i(r_t + gamma zhat_j(s_t, a*) - z_i(s_tm1, a_tm1))      Dabney et al., 2018
+    munchausen   y = r_t + alpha [tau log pi(a_tm1|s_tm1)]_l0^0                        Vieillard et al., 2020
+                     + gamma sum_a pi(a|s_t) (Qhat(s_t, a) - tau log pi(a|s_t))        pi = softmax(Qhat / tau)
+    noisy        Q(s, a, xi), Qhat(s, a, xi'), with new noise at every update and step         Fortunato et al., 2018
 """
 
 from __future__ import annotations
@@ -12,19 +21,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, final
 
-import keras
 import numpy as np
 import tensorflow as tf
 from gymnasium.spaces import Discrete
 
 from agents.dqn.config import DQNConfig
+from agents.dqn.network import Network
 from agents.rl.episodes import Episodes
-from agents.rl.networks import input_of, torso
-from agents.rl.observations import Observations, is_own
+from agents.rl.observations import Observations
 from agents.rl.policies import named, takes_observations
-from core.errors import UsageError, require
-from core.layers.torsos import dense
-from core.losses.reinforcement import huber, q_learning_error
+from core.errors import UsageError
+from core.losses.reinforcement import (
+    categorical_kl,
+    categorical_projection,
+    huber,
+    munchausen_target,
+    q_learning_error,
+    quantile_huber,
+)
 from core.mirror import Mirror
 from core.optim.optimizer import make_optimizer
 from core.plugin import Agent, Context, Exports
@@ -57,15 +71,18 @@ class DQN(Agent, Exports):
         pixels = self.observations.kind == "pixels"
         self.clips = config.clip_rewards == "yes" or (config.clip_rewards == "auto" and pixels)
 
-        self.model, chains = self._network()
-        self.mirror = Mirror(*chains)
-        self.target, _ = self._network()
+        self.network, self.target_network = (
+            Network(config, self.observations, self.num_actions, child(context.seed, "network")) for _ in range(2)
+        )
+        self.model, self.target = self.network.model, self.target_network.model
+        self.mirror = Mirror(*self.network.chains)
         self.target.trainable = False
         self.target.set_weights(self.model.get_weights())
         self.optimizer = make_optimizer(config.optimizer, self.model.trainable_variables)
         self._updates, self._q = self._traced()
 
         self.rng = np.random.default_rng(child(context.seed, "actions"))
+        self.noise = np.random.default_rng(child(context.seed, "noise"))  # of the updates; that of the steps is rng's
         stack = self.env.frame_stack
         size = config.capacity * int(np.prod(space.shape)) * space.dtype.itemsize // stack
         on_disk = config.replay_on_disk == "yes" or (config.replay_on_disk == "auto" and size > IN_MEMORY)
@@ -96,7 +113,7 @@ class DQN(Agent, Exports):
         stats: list[np.ndarray] = []
         for _ in range(self.config.turn):
             s_tm1 = self.env.obs
-            a_tm1 = self._epsilon_greedy(s_tm1, self.epsilon, self.rng)  # [N]
+            a_tm1 = self._epsilon_greedy(s_tm1, self.epsilon, self.rng, self.config.noisy)  # [N]
             self.env.send(a_tm1)
             self._learn(stats)  # while the environments play
             t = self.env.recv()
@@ -137,7 +154,8 @@ class DQN(Agent, Exports):
         states = np.stack([encode(batch.obs_tm1), encode(batch.obs_t)]).reshape(2, K, B, *self.observations.shape)
         numbers = np.empty((5, K * B))  # float64 holds every clock
         numbers[:] = batch.a_tm1, batch.r_t, batch.discount_t, batch.weight, np.broadcast_to(self.clock, K * B)
-        rows, theta = self._updates(tf.constant(states), tf.constant(numbers.reshape(5, K, B)))
+        noise = [self.noise.standard_normal((K, 3, self.network.noise_width), np.float32)] if self.config.noisy else []
+        rows, theta = self._updates(*map(tf.constant, (states, numbers.reshape(5, K, B), *noise)))
         self.mirror.take(theta.numpy())
         rows = rows.numpy()  # [K, B + 4]
         return rows[:, :B], rows[:, B:]
@@ -151,15 +169,18 @@ class DQN(Agent, Exports):
         s_t: tf.Tensor,
         weight: tf.Tensor,
         clock: tf.Tensor,
+        *noise: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Make one update; return the errors [B] and the figures named in STATS."""
+        """Make one update; return the errors [B] and the figures named in STATS. `noise` is a row [1, P] of each of three."""
         config, theta = self.config, self.model.trainable_variables
-        q_t_target = self.target(s_t)  # [B, A]
-        q_t_selector = self.model(s_t) if config.double else None  # [B, A]
+        xi, xi_target, xi_selector = noise or (None, None, None)
+        z_t_target = self.target_network(s_t, xi_target)  # [B, A] or [B, A, Z]
+        q_t_selector = self.network.values(self.network(s_t, xi_selector)) if config.double else None  # [B, A]
+        z_tm1_target = self.target_network(s_tm1, xi_target) if config.munchausen else None
         with tf.GradientTape() as tape:
-            q_tm1 = self.model(s_tm1)  # [B, A]
-            td = q_learning_error(q_tm1, a_tm1, r_t, discount_t, q_t_target, q_t_selector)  # [B]
-            losses = weight * huber(td)  # [B]
+            z_tm1 = self.network(s_tm1, xi)  # [B, A] or [B, A, Z]
+            td, losses = self._errors(z_tm1, a_tm1, r_t, discount_t, z_t_target, q_t_selector, z_tm1_target)  # [B]
+            losses = weight * losses
             loss = tf.reduce_sum(losses) if config.loss == "sum" else tf.reduce_mean(losses)
         gradient = tape.gradient(loss, theta)
         norm = tf.linalg.global_norm(gradient)
@@ -167,34 +188,72 @@ class DQN(Agent, Exports):
         if config.tau < 1:
             for old, new in zip(self.target.variables, self.model.variables, strict=True):
                 old.assign(old + config.tau * (new - old))
+        q_tm1 = self.network.values(z_tm1)
         return td, tf.stack([tf.reduce_mean(losses), tf.reduce_mean(tf.abs(td)), tf.reduce_mean(q_tm1), norm])
+
+    def _errors(
+        self,
+        z_tm1: tf.Tensor,
+        a_tm1: tf.Tensor,
+        r_t: tf.Tensor,
+        discount_t: tf.Tensor,
+        z_t_target: tf.Tensor,
+        q_t_selector: tf.Tensor | None,
+        z_tm1_target: tf.Tensor | None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return what priorities follow and the loss, both [B]: of distributions one and the same, as in Rainbow."""
+        config, values = self.config, self.network.values
+        if config.distribution == "none" and not config.munchausen:
+            td = q_learning_error(z_tm1, a_tm1, r_t, discount_t, z_t_target, q_t_selector)
+            return td, huber(td)
+        z_a_tm1 = tf.gather(z_tm1, a_tm1, batch_dims=1)  # [B] or [B, Z]
+        if config.munchausen:
+            q_tm1_target = values(z_tm1_target)  # [B, A]
+            settings = config.munchausen_alpha, config.munchausen_tau, config.munchausen_clip
+            z_t = z_t_target if config.distribution == "qr" else z_t_target[..., None]  # [B, A, Z]
+            y = munchausen_target(q_tm1_target, a_tm1, r_t, discount_t, z_t, *settings)  # [B, Z]
+            if config.distribution == "none":
+                td = y[:, 0] - z_a_tm1
+                return td, huber(td)
+        else:
+            a_t = tf.argmax(values(z_t_target) if q_t_selector is None else q_t_selector, axis=-1)  # [B]
+            z_t = tf.gather(z_t_target, a_t, batch_dims=1)  # [B, Z]
+            if config.distribution == "c51":
+                m = categorical_projection(tf.nn.softmax(z_t), r_t, discount_t, tf.constant(self.network.atoms))  # [B, Z]
+                losses = categorical_kl(m, z_a_tm1)
+                return losses, losses
+            y = r_t[:, None] + discount_t[:, None] * z_t  # [B, Z]
+        losses = quantile_huber(z_a_tm1, y)
+        return losses, losses
 
     def _traced(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """Return two traced functions: K updates one after the other in one call, and the values of observations."""
         B, shape, kind = self.config.batch, self.observations.shape, self.observations.dtype
+        P = self.network.noise_width
+        states_of, numbers_of = tf.TensorSpec((2, None, B, *shape), kind), tf.TensorSpec((5, None, B), tf.float64)
+        noise_of = [tf.TensorSpec((None, 3, P), tf.float32)] if self.config.noisy else []
+        noise_of_acting = [tf.TensorSpec((None, P), tf.float32)] if self.config.noisy else []
 
         @tf.function(
-            input_signature=[
-                tf.TensorSpec((2, None, B, *shape), kind),
-                tf.TensorSpec((5, None, B), tf.float64),
-            ],
+            input_signature=[states_of, numbers_of, *noise_of],
             jit_compile=bool(self.mirror.chains),  # XLA: half the time on vectors, none gained on pixels
         )
-        def updates(states: Any, numbers: Any) -> Any:
+        def updates(states: Any, numbers: Any, *noise: Any) -> Any:
             clock, K = numbers[4, 0, 0], tf.shape(numbers)[1]
             rows = tf.TensorArray(tf.float32, K, element_shape=(B + len(STATS),))
             for k in tf.range(K):  # each on the weights that the one before left
                 tf.autograph.experimental.set_loop_options(parallel_iterations=1)
                 a_tm1, r_t, discount_t, weight, _ = tf.unstack(tf.cast(numbers[:, k], tf.float32))
+                xi = tf.split(noise[0][k], 3, axis=0) if noise else []
                 td, figures = self._minibatch(
-                    states[0, k], tf.cast(a_tm1, tf.int32), r_t, discount_t, states[1, k], weight, clock
+                    states[0, k], tf.cast(a_tm1, tf.int32), r_t, discount_t, states[1, k], weight, clock, *xi
                 )
                 rows = rows.write(k, tf.concat([td, figures], axis=0))
             return rows.stack(), self.mirror.theta()
 
-        @tf.function(input_signature=[tf.TensorSpec((None, *shape), kind)])
-        def q(s: Any) -> Any:
-            return self.model(s)
+        @tf.function(input_signature=[tf.TensorSpec((None, *shape), kind), *noise_of_acting])
+        def q(s: Any, *noise: Any) -> Any:
+            return self.network.values(self.network(s, *noise))
 
         # Concrete functions skip looking for a trace that fits: 0.15 ms a call.
         return direct(updates.get_concrete_function()), direct(q.get_concrete_function())
@@ -209,60 +268,28 @@ class DQN(Agent, Exports):
         config = self.config
         if self.clock < config.learning_starts:
             return 1.0
-        return linear(self.clock, config.epsilon_steps, config.epsilon_start, config.epsilon_end)
+        return linear(self.clock, config.epsilon_steps, *config.epsilons)
 
-    def _epsilon_greedy(self, observations: np.ndarray, epsilon: float, rng: np.random.Generator) -> np.ndarray:
-        """Return actions [N]: at random with probability epsilon, else of the highest value."""
+    def _epsilon_greedy(
+        self, observations: np.ndarray, epsilon: float, rng: np.random.Generator, noisy: bool = False
+    ) -> np.ndarray:
+        """Return actions [N]: at random with probability epsilon, else of the highest value; `noisy`, each under its own noise."""
         N = len(observations)
         explores, actions = rng.random(N) < epsilon, rng.integers(self.num_actions, size=N)
         if explores.all():
             return actions
-        return np.where(explores, actions, self._values(observations).argmax(axis=1))
+        noise = rng.standard_normal((N, self.network.noise_width), np.float32) if noisy else None
+        return np.where(explores, actions, self._values(observations, noise).argmax(axis=1))
 
-    def _values(self, observations: np.ndarray) -> np.ndarray:
-        """Return Q [N, A] for observations [N, ...]."""
+    def _values(self, observations: np.ndarray, noise: np.ndarray | None = None) -> np.ndarray:
+        """Return Q [N, A] for observations [N, ...], under `noise` [N, P] or, of noisy networks, by their mean weights."""
         x = self.observations.encode(observations)
-        if not self.mirror.chains:
-            return self._q(tf.constant(x))[0].numpy()
-        body, *streams = self.mirror.chains
-        h = body(x)
-        if not streams:
-            return h
-        value, advantage = (stream(h) for stream in streams)
-        return value + advantage - advantage.mean(axis=1, keepdims=True)
-
-    # --- the network ----------------------------------------------------------------------------------------------------
-
-    def _network(self) -> tuple[keras.Model, list[list[keras.layers.Layer]]]:
-        """Return s [B, ...] -> Q [B, A] and the layers up to Q, or, dueling, those that both streams share and those of each.
-
-        Dueling: Q = V + A - mean A (Wang et al., 2016, eq. 9).
-        """
-        config, seed = self.config, child(self.context.seed, "network")
-        below = [torso(self.observations, config.hidden, "relu", seed, network=config.network)]
-        if not is_own(config.network):
-            below = below[0].layers
-        s = h = input_of(self.observations)
-        if not config.dueling:
-            head = dense(self.num_actions, "q", seed)
-            for layer in [*below, head]:
-                h = layer(h)
-            return keras.Model(s, h, name="q"), [[*below, head]]
-        value, advantage = [dense(1, "value", seed)], [dense(self.num_actions, "advantage", seed)]
-        if not is_own(config.network):  # the last hidden layer is doubled, one for each stream
-            require(bool(below), "dueling needs a hidden layer; hidden is empty, try --agent.hidden 64")
-            *below, last = below
-            value.insert(0, dense(last.units, "value_hidden", seed, "relu"))
-            advantage.insert(0, dense(last.units, "advantage_hidden", seed, "relu"))
-        for layer in below:
-            h = layer(h)
-        v, a = h, h
-        for layer in value:
-            v = layer(v)
-        for layer in advantage:
-            a = layer(a)
-        q = v + a - keras.ops.mean(a, axis=-1, keepdims=True)
-        return keras.Model(s, q, name="q"), [below, value, advantage]
+        if self.mirror.chains:
+            return self.network.values(self.network.forward(self.mirror.chains, x, noise))
+        if self.config.noisy:
+            noise = np.zeros((1, self.network.noise_width), np.float32) if noise is None else noise
+            return self._q(tf.constant(x), tf.constant(noise))[0].numpy()
+        return self._q(tf.constant(x))[0].numpy()
 
     def _say_size(self) -> None:
         replay = self.replay
@@ -287,7 +314,7 @@ class DQN(Agent, Exports):
         @takes_observations(self.env)
         def act(observation: tf.Tensor) -> dict[str, tf.Tensor]:
             """The action [N] of the highest value, by the environment's number, and the values [N, A] of all in turn."""
-            q = self.model(self.observations.traced(observation))
+            q = self.network.values(self.network(self.observations.traced(observation)))
             return {"action": named(self.env, tf.argmax(q, axis=-1)), "value": q}
 
         return {"act": act}
@@ -301,6 +328,7 @@ class DQN(Agent, Exports):
             "env": self.env,
             "replay": self.replay,
             "episodes": self.episodes,
+            **({"noise": self.noise} if self.config.noisy else {}),
             **{name: getattr(self, name) for name in PLAIN},
         }
 

@@ -95,10 +95,10 @@ class DQNConfig:
     and Adam's kind an epsilon of its own, e.g. 1e-8."""
     loss: Literal["sum", "mean"] = "sum"
     """Sum the loss over the batch, as the program of the paper does, or average it."""
-    epsilon_start: float = 1.0
-    """Probability of a random action at the beginning of the schedule."""
-    epsilon_end: float = 0.1
-    """Probability of a random action from epsilon_steps on."""
+    epsilon_start: float | None = None
+    """Probability of a random action at the beginning of the schedule; None: 1, and 0 if noisy."""
+    epsilon_end: float | None = None
+    """Probability of a random action from epsilon_steps on; None: 0.1, and 0 if noisy."""
     epsilon_steps: int = 1_000_000
     """Environment steps over which epsilon falls linearly; before learning_starts all play is random."""
     clip_rewards: Literal["auto", "yes", "no"] = "auto"
@@ -114,6 +114,30 @@ class DQNConfig:
     """Estimate state value and advantages in two streams (Wang et al., 2016)."""
     n_step: int = 1
     """Steps of reward before the target network's value."""
+    distribution: Literal["none", "c51", "qr"] = "none"
+    """Learn the distribution of returns instead of their mean: as probabilities of atoms (c51; Bellemare et al., 2017) or as
+    quantiles (qr; Dabney et al., 2018)."""
+    atoms: int = 51
+    """Atoms of c51, evenly spaced from v_min to v_max."""
+    v_min: float = -10.0
+    """Least return that c51 can tell; the paper's is for rewards clipped to -1, 0 and 1."""
+    v_max: float = 10.0
+    """Greatest return that c51 can tell."""
+    quantiles: int = 200
+    """Quantiles of qr."""
+    noisy: bool = False
+    """Explore by learned noise in the dense layers (Fortunato et al., 2018); evaluations and `play` use the means."""
+    sigma0: float = 0.5
+    """Initial size of that noise, times 1 / sqrt(inputs of a layer)."""
+    munchausen: bool = False
+    """Add the scaled log-probability of the action taken to the reward, and the entropy of a softmax policy to the target
+    (Vieillard et al., 2020)."""
+    munchausen_alpha: float = 0.9
+    """Scale of the log-probability that is added to the reward."""
+    munchausen_tau: float = 0.03
+    """Temperature of the softmax policy, in units of the return."""
+    munchausen_clip: float = -1.0
+    """Least that tau times the log-probability may be."""
     prioritised: bool = False
     """Draw transitions in proportion to their last error (Schaul et al., 2016)."""
     alpha: float = 0.6
@@ -132,8 +156,9 @@ class DQNConfig:
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("epsilon_steps", "beta_steps"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")
-        for name in ("gamma", "epsilon_start", "epsilon_end", "eval_epsilon", "alpha", "beta"):
-            require(0 <= getattr(self, name) <= 1, f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+        for name in ("gamma", "epsilon_start", "epsilon_end", "eval_epsilon", "alpha", "beta", "munchausen_alpha"):
+            value = getattr(self, name)
+            require(value is None or 0 <= value <= 1, f"{name} is {value}; it must lie between 0 and 1")
         require(0 < self.tau <= 1, f"tau is {self.tau}; it must be above 0 and at most 1 (copies every target_every)")
         rule, epsilon = self.optimizer.name, self.optimizer.epsilon
         require(
@@ -145,4 +170,37 @@ class DQNConfig:
         require(
             self.learning_starts >= least,
             f"learning_starts is {self.learning_starts}; it must be at least {least}, when the first transitions are complete",
+        )
+        self._check_variants()
+
+    def _check_variants(self) -> None:
+        """Refuse values and combinations of distribution, noise and Munchausen targets that have no meaning."""
+        require(self.atoms >= 2, f"atoms is {self.atoms}; a distribution needs at least 2, the paper has 51")
+        require(self.quantiles >= 2, f"quantiles is {self.quantiles}; a distribution needs at least 2, the paper has 200")
+        require(self.v_min < self.v_max, f"v_min is {self.v_min:g} and v_max {self.v_max:g}; v_min must be the smaller one")
+        require(self.sigma0 > 0, f"sigma0 is {self.sigma0:g}; it must be above 0, e.g. 0.5, or leave out noisy")
+        require(self.munchausen_tau > 0, f"munchausen_tau is {self.munchausen_tau:g}; a temperature is above 0, e.g. 0.03")
+        require(self.munchausen_clip < 0, f"munchausen_clip is {self.munchausen_clip:g}; it must be below 0, e.g. -1")
+        if not self.munchausen:
+            return
+        require(
+            self.distribution != "c51",
+            "distribution is c51 with munchausen, which is defined for values and quantiles; choose distribution qr or none",
+        )
+        require(
+            not self.double,
+            "double chooses the action of the target's maximum, and munchausen averages over all actions; leave one of them out",
+        )
+        require(
+            self.n_step == 1,
+            f"n_step is {self.n_step} with munchausen, which adds to every reward a term of its own action; n_step must be 1",
+        )
+
+    @property
+    def epsilons(self) -> tuple[float, float]:
+        """Probability of a random action at the beginning and at the end of the schedule."""
+        start, end = (0.0, 0.0) if self.noisy else (1.0, 0.1)
+        return (
+            start if self.epsilon_start is None else self.epsilon_start,
+            end if self.epsilon_end is None else self.epsilon_end,
         )
