@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["discounted_returns", "generalized_advantage", "n_step_returns"]
+__all__ = ["discounted_returns", "generalized_advantage", "lambda_returns", "n_step_returns"]
 
 
 def discounted_returns(reward: np.ndarray, cut: np.ndarray, gamma: float) -> np.ndarray:
@@ -46,6 +46,28 @@ def n_step_returns(
     following = next_value[-1]
     for t in range(len(reward) - 1, -1, -1):
         ahead = np.where(done[t], next_value[t], following)
+        following = reward[t] + gamma * np.where(terminated[t], 0.0, ahead)
+        returns[t] = following
+    return returns
+
+
+def lambda_returns(
+    reward: np.ndarray, next_value: np.ndarray, terminated: np.ndarray, done: np.ndarray, gamma: float, lam: float
+) -> np.ndarray:
+    """Return R_t = r_t + gamma [(1 - lam) V(s_{t+1}) + lam R_{t+1}], V alone after the last row and at truncation [T, N] float32.
+
+    lam = 0 is the one-step target, lam = 1 the n-step return. With V = max_a Q it is Peng's Q(lambda): the targets of PQN
+    (Gallici et al., 2024, Algorithm 1). Sutton & Barto (2018), eq. 12.2, in its recursive form.
+
+    >>> one, no = np.ones((2, 1)), np.zeros((2, 1), bool)
+    >>> lambda_returns(one, 10 * one, no, no, 0.5, 0.5)[:, 0]  # 1 + 0.5 * (0.5 * 10 + 0.5 * 6), 1 + 0.5 * 10
+    array([5., 6.], dtype=float32)
+    """
+    _check(gamma, lam, reward=reward, next_value=next_value, terminated=terminated, done=done)
+    returns = np.empty(reward.shape, np.float32)
+    following = next_value[-1]
+    for t in range(len(reward) - 1, -1, -1):
+        ahead = np.where(done[t], next_value[t], (1 - lam) * next_value[t] + lam * following)
         following = reward[t] + gamma * np.where(terminated[t], 0.0, ahead)
         returns[t] = following
     return returns

@@ -34,8 +34,11 @@ def torso(
     seed: int,
     name: str = "torso",
     network: str = "",
+    norm: bool = False,
 ) -> keras.Model:
     """Return a new network x [B, *observations.shape] -> [B, H]: that of the DQN paper for pictures, else `hidden` dense layers.
+
+    `norm` puts a layer normalisation before each activation of the built-in networks.
 
     `network` cnn is that of the DQN paper by name. Otherwise, if not empty, it names a function of the user's own, as
     module:function. It gets the shape of one input ([D], float32; pictures [C, H, W], bytes) and returns a new Keras model each
@@ -47,8 +50,8 @@ def torso(
     if is_own(network):
         return _own(network, observations, seed, name)
     if observations.kind == "pixels":
-        return nature_cnn(observations.seen, seed, name, observations.unit, _dtype(observations))
-    return mlp(observations.shape[0], hidden, activation, seed, name)
+        return nature_cnn(observations.seen, seed, name, observations.unit, _dtype(observations), norm)
+    return mlp(observations.shape[0], hidden, activation, seed, name, norm)
 
 
 def _own(network: str, observations: Observations, seed: int, name: str) -> keras.Model:

@@ -36,19 +36,27 @@ def dense(
     )
 
 
-def mlp(inputs: int, hidden: Sequence[int], activation: str, seed: int, name: str = "torso") -> keras.Sequential:
-    """Return dense layers of `hidden` units: [B, inputs] float32 -> [B, hidden[-1]]."""
-    layers = [dense(units, f"{name}_{i}", seed, activation) for i, units in enumerate(hidden)]
+def mlp(
+    inputs: int, hidden: Sequence[int], activation: str, seed: int, name: str = "torso", norm: bool = False
+) -> keras.Sequential:
+    """Return dense layers of `hidden` units: [B, inputs] float32 -> [B, hidden[-1]].
+
+    `norm` puts a layer normalisation (Ba et al., 2016) between each layer and its activation.
+    """
+    layers: list[keras.layers.Layer] = []
+    for i, units in enumerate(hidden):
+        layers += _normed(dense(units, f"{name}_{i}", seed, activation), norm)
     return keras.Sequential([keras.Input((inputs,)), *layers], name=name)
 
 
 def nature_cnn(
-    shape: Sequence[int], seed: int, name: str = "torso", unit: int = 255, dtype: str = "uint8"
+    shape: Sequence[int], seed: int, name: str = "torso", unit: int = 255, dtype: str = "uint8", norm: bool = False
 ) -> keras.Sequential:
     """Return the network of the DQN paper up to its 512 hidden units: `blocks` of bytes [B, H/4, W/4, 16 C] -> [B, 512].
 
     Convolutions of 32 8x8/4, 64 4x4/2 and 64 3x3/1 filters, a dense layer, ReLU (Mnih et al., 2015, Methods). `shape` is that
     of the pictures, [C, H, W] with sides that are multiples of 4 and at least 36. Bytes of `dtype` are divided by `unit`.
+    `norm` puts a layer normalisation over the channels between each layer and its ReLU.
     """
     if len(shape) != 3 or any(side % 4 or side < 36 for side in shape[1:]):
         raise ValueError(f"observations have shape {list(shape)}; [C, H, W] with sides divisible by 4, at least 36")
@@ -60,24 +68,29 @@ def nature_cnn(
             filters, size, stride, activation="relu", kernel_initializer=init, name=f"{name}_conv{number}"
         )
 
+    first = BlockConv(
+        32, 8, 4, kernel_initializer=orthogonal(GAIN["relu"], seed, f"{name}_conv1"), unit=unit, name=f"{name}_conv1"
+    )
     return keras.Sequential(
         [
             keras.Input((H // 4, W // 4, 16 * C), dtype=dtype),
-            BlockConv(
-                32,
-                8,
-                4,
-                kernel_initializer=orthogonal(GAIN["relu"], seed, f"{name}_conv1"),
-                unit=unit,
-                name=f"{name}_conv1",
-            ),
-            conv(64, 4, 2, 2),
-            conv(64, 3, 1, 3),
+            *_normed(first, norm),
+            *_normed(conv(64, 4, 2, 2), norm),
+            *_normed(conv(64, 3, 1, 3), norm),
             keras.layers.Flatten(name=f"{name}_flat"),
-            dense(512, f"{name}_dense", seed, "relu"),
+            *_normed(dense(512, f"{name}_dense", seed, "relu"), norm),
         ],
         name=name,
     )
+
+
+def _normed(layer: Any, norm: bool) -> list[keras.layers.Layer]:
+    """Return the layer, with `norm` a normalisation of its last axis before its activation."""
+    if not norm:
+        return [layer]
+    activation = keras.layers.Activation(layer.activation, name=f"{layer.name}_activation")
+    layer.activation = keras.activations.linear
+    return [layer, keras.layers.LayerNormalization(epsilon=1e-6, name=f"{layer.name}_norm"), activation]
 
 
 def a3c_cnn(shape: Sequence[int], seed: int, name: str = "torso") -> keras.Sequential:
@@ -133,6 +146,7 @@ class BlockConv(keras.layers.Layer):
             raise ValueError(f"kernel size {size} must be a multiple of the stride {stride}")
         self.filters, self.size, self.stride, self.unit = filters, size, stride, unit
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.activation = keras.activations.relu
 
     def build(self, input_shape: Sequence[int]) -> None:
         self.channels = input_shape[-1] // self.stride**2
@@ -146,7 +160,7 @@ class BlockConv(keras.layers.Layer):
         kernel = ops.reshape(ops.cast(self.kernel, "float32") / self.unit, (m, s, m, s, C, self.filters))
         kernel = ops.reshape(ops.transpose(kernel, (0, 2, 4, 1, 3, 5)), (m, m, C * s * s, self.filters))
         out = ops.conv(ops.cast(x, self.compute_dtype), ops.cast(kernel, self.compute_dtype), padding="valid")
-        return ops.relu(out + ops.cast(self.bias, self.compute_dtype))
+        return self.activation(out + ops.cast(self.bias, self.compute_dtype))
 
 
 class Standardize(keras.layers.Layer):

@@ -1,0 +1,1 @@
+"""Parallelised Q-network: Q-learning over rollouts, without a replay and without a target network."""
