@@ -7,15 +7,17 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from agents.dqn.agent import DQN
 from agents.dqn.config import NATURE, DQNConfig
 from agents.rl.evaluate import evaluate
 from core.errors import UsageError
 from core.optim.config import OptimizerConfig
-from core.plugin import Context
+from core.plugin import REGISTRY, Context
 from core.replay import Batch
 from envs import EnvConfig, Step
+from experiments.testing import check_contract
 
 CATCH = EnvConfig("pongan/Catch-v0")
 CARTPOLE = EnvConfig("CartPole-v1")
@@ -86,6 +88,127 @@ def test_one_update_is_the_papers(double: bool) -> None:
     norm = np.sqrt(((s_tm1.T @ pushed) ** 2).sum() + (pushed.sum(axis=0) ** 2).sum())
     q_mean = (s_tm1 @ W + b).mean()
     np.testing.assert_allclose(figures[0], [(weight * huber).mean(), absolute.mean(), q_mean, norm], rtol=1e-4)
+
+
+SGD = OptimizerConfig("sgd", lr=0.5, epsilon=1e-8)
+RAINBOW: dict[str, Any] = {
+    **{"distribution": "c51", "atoms": 11, "v_min": -2.0, "v_max": 2.0, "noisy": True, "double": True, "dueling": True},
+    **{"n_step": 3, "prioritised": True, "optimizer": OptimizerConfig("adam", epsilon=1e-8), "loss": "mean"},
+}
+
+
+def perturbed(a: DQN) -> DQN:
+    """Move the target network away from the learning one, so that mistaking one for the other shows."""
+    rng = np.random.default_rng(1)
+    a.target.set_weights([w + rng.normal(scale=0.5, size=w.shape) for w in a.target.get_weights()])
+    return a
+
+
+def linear_layer(model: Any, s: np.ndarray, Z: int, xi: np.ndarray | None = None) -> np.ndarray:
+    """What a layer alone says, [B, A, Z] float64, from its weights and noise."""
+    W, b, *sigmas = (np.array(v, np.float64) for v in model.variables)
+    if xi is not None:
+        f = np.sign(xi) * np.sqrt(np.abs(xi))
+        W, b = W + sigmas[0] * np.outer(f[: len(W)], f[len(W) :]), b + sigmas[1] * f[len(W) :]
+    return (s @ W + b).reshape(len(s), -1, Z)
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def wants(batch: Batch) -> tuple[np.ndarray, ...]:
+    return tuple(getattr(batch, f.name) for f in fields(batch)[:6])
+
+
+def check_moved(a: DQN, before: list[np.ndarray], s: np.ndarray, pushed: np.ndarray, xi: np.ndarray | None) -> None:
+    """`pushed` [B, A, Z] is the gradient of the loss with respect to what the layer says; SGD at 0.5 goes against it."""
+    g = pushed.reshape(len(s), -1)
+    gradients = [s.T @ g, g.sum(axis=0)]
+    if xi is not None:
+        f = np.sign(xi) * np.sqrt(np.abs(xi))
+        f_in, f_out = f[: s.shape[1]], f[s.shape[1] :]
+        gradients += [gradients[0] * np.outer(f_in, f_out), gradients[1] * f_out]
+    for new, old, gradient in zip(weights(a.model), before, gradients, strict=True):
+        np.testing.assert_allclose(new, old - 0.5 * gradient, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize("double", [False, True])
+def test_one_update_of_c51(double: bool, noisy: bool) -> None:
+    """A layer alone by hand: the projected distribution of the best action, the cross entropy's gradient p - m, and the three
+    noises, one for each of Z(s_tm1), the target network and the choice of the action."""
+    flags: dict[str, Any] = {"distribution": "c51", "atoms": 5, "v_min": -2.0, "v_max": 2.0, "hidden": (), "batch": 12}
+    a = perturbed(agent(**flags, double=double, noisy=noisy, optimizer=SGD))
+    batch = random_batch(a, 1)
+    s_tm1, action, r, discount, s_t, weight = wants(batch)
+    drawn = np.random.default_rng()
+    drawn.bit_generator.state = a.noise.bit_generator.state
+    xi, xi_target, xi_selector = drawn.standard_normal((3, a.network.noise_width), np.float32) if noisy else [None] * 3
+    before, rows, atoms = weights(a.model), np.arange(len(r)), np.linspace(-2, 2, 5)
+    p_t = softmax(linear_layer(a.target, s_t, 5, xi_target))
+    chooser = softmax(linear_layer(a.model, s_t, 5, xi_selector)) if double else p_t
+    p_t = p_t[rows, (chooser @ atoms).argmax(axis=1)]  # [B, Z]
+    m = np.zeros_like(p_t)
+    for j, z in enumerate(atoms):
+        place = (np.clip(r + discount * z, -2, 2) + 2) / 1.0  # the atoms are 1 apart
+        low = np.minimum(np.floor(place).astype(int), 3)
+        m[rows, low] += p_t[:, j] * (low + 1 - place)
+        m[rows, low + 1] += p_t[:, j] * (place - low)
+    p = softmax(linear_layer(a.model, s_tm1, 5, xi))
+    kl = (np.where(m > 0, m * np.log(np.maximum(m, 1e-30)), 0) - m * np.log(p[rows, action])).sum(axis=1)
+    pushed = np.zeros_like(p)
+    pushed[rows, action] = weight[:, None] * (p[rows, action] - m)
+    errors, figures = a._update(batch, 1)
+    np.testing.assert_allclose(errors[0], kl, rtol=1e-3, atol=1e-5)  # what priorities follow
+    np.testing.assert_allclose(figures[0][[0, 2]], [(weight * kl).mean(), (p @ atoms).mean()], rtol=1e-4)
+    check_moved(a, before, s_tm1, pushed, xi)
+
+
+@pytest.mark.parametrize("munchausen", [False, True])
+def test_one_update_of_quantile_regression(munchausen: bool) -> None:
+    """A layer alone by hand, with N = 4 quantiles: sums of (tau - 1{u < 0}) clip(u), with the target of M-IQN if asked."""
+    a = perturbed(agent(distribution="qr", quantiles=4, munchausen=munchausen, hidden=(), batch=12, optimizer=SGD))
+    batch = random_batch(a, 1)
+    s_tm1, action, r, discount, s_t, weight = wants(batch)
+    before, rows = weights(a.model), np.arange(len(r))
+    z_t, theta = linear_layer(a.target, s_t, 4), linear_layer(a.model, s_tm1, 4)
+    if munchausen:
+        q_tm1, q_t = linear_layer(a.target, s_tm1, 4).mean(axis=2), z_t.mean(axis=2)
+        bonus = 0.9 * np.maximum(0.03 * np.log(softmax(q_tm1 / 0.03)[rows, action]), -1)
+        pi = softmax(q_t / 0.03)
+        ahead = (pi[..., None] * (z_t - 0.03 * np.log(pi + 1e-300)[..., None])).sum(axis=1)
+        y = (r + bonus)[:, None] + discount[:, None] * ahead
+    else:
+        y = r[:, None] + discount[:, None] * z_t[rows, z_t.mean(axis=2).argmax(axis=1)]
+    u = y[:, None, :] - theta[rows, action][:, :, None]  # [B, N, N]
+    tau = (np.arange(4)[:, None] + 0.5) / 4
+    share = np.abs(tau - (u < 0))
+    losses = (share * np.where(np.abs(u) < 1, u**2 / 2, np.abs(u) - 0.5)).mean(axis=2).sum(axis=1)
+    pushed = np.zeros_like(theta)
+    pushed[rows, action] = -weight[:, None] * (share * np.clip(u, -1, 1)).mean(axis=2)
+    errors, _ = a._update(batch, 1)
+    np.testing.assert_allclose(errors[0], losses, rtol=1e-4)
+    check_moved(a, before, s_tm1, pushed, None)
+
+
+def test_one_update_of_munchausen_dqn() -> None:
+    a = perturbed(agent(munchausen=True, munchausen_tau=0.5, hidden=(), batch=12, optimizer=SGD))
+    batch = random_batch(a, 1)
+    s_tm1, action, r, discount, s_t, weight = wants(batch)
+    before, rows = weights(a.model), np.arange(len(r))
+    pi_tm1, q_t = softmax(linear_layer(a.target, s_tm1, 1)[..., 0] / 0.5), linear_layer(a.target, s_t, 1)[..., 0]
+    pi_t = softmax(q_t / 0.5)
+    bonus = 0.9 * np.maximum(0.5 * np.log(pi_tm1[rows, action]), -1)
+    y = r + bonus + discount * (pi_t * (q_t - 0.5 * np.log(pi_t))).sum(axis=1)
+    q = linear_layer(a.model, s_tm1, 1)
+    delta = y - q[rows, action, 0]
+    pushed = np.zeros_like(q)
+    pushed[rows, action, 0] = -weight * np.clip(delta, -1, 1)
+    errors, _ = a._update(batch, 1)
+    np.testing.assert_allclose(errors[0], delta, rtol=1e-4, atol=1e-5)
+    check_moved(a, before, s_tm1, pushed, None)
 
 
 def test_truncated_transitions_bootstrap_and_terminated_ones_do_not() -> None:
@@ -161,6 +284,34 @@ def test_dueling_adds_value_and_centred_advantages_and_the_mirror_is_the_model()
                     h = layer(h)
             value = a.model.get_layer("value")(a.model.get_layer("value_hidden")(h))
             np.testing.assert_allclose(q.mean(axis=1), np.array(value)[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("flags", [RAINBOW, {"distribution": "qr", "quantiles": 5, "noisy": True}], ids=["c51", "qr"])
+def test_noise_explores_and_evaluations_know_none(flags: dict[str, Any]) -> None:
+    a = agent(**flags, envs=2)
+    play(a, 60)  # some updates, after which the mirror took over the weights
+    assert a.mirror.chains and a.epsilon == 0 and agent(**{**flags, "epsilon_end": 0.3, "epsilon_steps": 0}).epsilon == 1
+    s = np.random.default_rng(0).normal(size=(7, *a.observations.seen)).astype(np.float32)
+    x, xi = tf.constant(a.observations.encode(s)), np.random.default_rng(1).standard_normal((7, a.network.noise_width), "f")
+    np.testing.assert_allclose(a._values(s), a.network.values(a.network(x)), atol=1e-5)
+    np.testing.assert_allclose(a._values(s, xi), a.network.values(a.network(x, tf.constant(xi))), atol=1e-5)
+    rng = np.random.default_rng(2)
+    many = np.repeat(s[:1], 500, axis=0)
+    assert len(np.unique(a._epsilon_greedy(many, 0.0, rng, noisy=True))) > 1  # each row under its own noise
+    assert len(np.unique(a.act(many, (), rng, greedy=True)[0])) == 1
+    greedy = a._values(s).argmax(axis=1)
+    np.testing.assert_array_equal(a.act(s, (), rng, greedy=True)[0], greedy)
+
+
+def test_dueling_distributions_are_centred_atom_by_atom() -> None:
+    a = agent(**{**RAINBOW, "noisy": False, "hidden": (8, 6)})
+    x = tf.constant(np.random.default_rng(0).normal(size=(7, *a.observations.shape)).astype(np.float32))
+    h = x
+    for layer in a.model.layers:
+        if layer.name.startswith("torso"):
+            h = layer(h)
+    value = a.model.get_layer("value")(a.model.get_layer("value_hidden")(h))  # [7, Z]
+    np.testing.assert_allclose(np.array(a.network(x)).mean(axis=1), value, atol=1e-5)
 
 
 def test_priorities_are_the_new_errors() -> None:
@@ -264,6 +415,43 @@ def test_step_size_falls_to_nothing() -> None:
 
 @pytest.mark.parametrize("flags", [{}, {"double": True, "dueling": True, "n_step": 3, "prioritised": True}])
 def test_it_learns_to_catch(flags: dict[str, Any]) -> None:
+    check_it_learns_to_catch(flags)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {**RAINBOW, "atoms": 21},
+        {"distribution": "qr", "quantiles": 11},
+        {"munchausen": True},
+        {"munchausen": True, "distribution": "qr", "quantiles": 11, "noisy": True},
+    ],
+    ids=["rainbow", "qr", "munchausen", "munchausen-qr-noisy"],
+)
+def test_every_variant_learns_to_catch(flags: dict[str, Any]) -> None:
+    check_it_learns_to_catch({key: value for key, value in flags.items() if key not in ("optimizer", "loss")})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {**RAINBOW, "env.id": "ALE/Pong-v5", "learning_starts": 40},
+        {"distribution": "qr", "quantiles": 5, "noisy": False},
+        {"munchausen": True, "double": False, "n_step": 1, "distribution": "qr", "quantiles": 5},
+        {"munchausen": True, "double": False, "n_step": 1, "distribution": "none", "noisy": False},
+    ],
+    ids=["rainbow-on-pictures", "qr", "munchausen-qr-noisy", "munchausen"],
+)
+def test_other_variants_keep_the_contract(flags: dict[str, Any], tmp_path: Path) -> None:
+    """The fast contract run is of Rainbow's combination."""
+    spec = REGISTRY["dqn"]
+    plain = {key: value for key, value in flags.items() if key not in ("optimizer", "loss")}
+    check_contract(replace(spec, tiny={**spec.tiny, **plain}), tmp_path)
+
+
+def check_it_learns_to_catch(flags: dict[str, Any]) -> None:
     a = agent(
         **flags,
         **{"envs": 4, "hidden": (32,), "capacity": 4_000, "learning_starts": 200},
@@ -294,6 +482,17 @@ def test_evaluation_plays_what_it_says() -> None:
         ({"env": EnvConfig("pongan/Walk-v0")}, "dqn needs discrete actions"),
         ({"dueling": True, "hidden": ()}, "dueling needs a hidden layer"),
         ({"hidden": (0,)}, r"hidden is \[0\]"),
+        ({"atoms": 1}, "atoms is 1; a distribution needs at least 2"),
+        ({"quantiles": 1}, "quantiles is 1"),
+        ({"v_min": 3.0, "v_max": 3.0}, "v_min is 3 and v_max 3"),
+        ({"sigma0": 0.0}, "sigma0 is 0; it must be above 0"),
+        ({"munchausen_tau": 0.0}, "a temperature is above 0"),
+        ({"munchausen_clip": 0.0}, "munchausen_clip is 0; it must be below 0"),
+        ({"munchausen_alpha": 1.5}, "munchausen_alpha is 1.5; it must lie between 0 and 1"),
+        ({"epsilon_start": 2.0}, "epsilon_start is 2.0"),
+        ({"munchausen": True, "distribution": "c51"}, "choose distribution qr or none"),
+        ({"munchausen": True, "double": True}, "averages over all actions; leave one of them out"),
+        ({"munchausen": True, "n_step": 3}, "n_step is 3 with munchausen"),
     ],
 )
 def test_wrong_settings_get_one_sentence(flags: dict[str, Any], says: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 import scipy.sparse
 import tensorflow as tf
 
+from core.layers.noisy import NoisyDense
 from core.layers.torsos import Standardize, dense, mlp, nature_cnn
 from core.mirror import Chain, Mirror
 
@@ -106,3 +107,44 @@ def test_a_class_of_ones_own_is_not_taken_for_what_it_inherits() -> None:
     assert Mirror([plain]).chains
     for other in (keras.Sequential([x, Doubled(3)]), Negated(x, plain(x))):
         assert not Mirror([other]).chains
+
+
+def test_layer_normalisation_stands_between_a_layer_and_its_activation() -> None:
+    torso, head = mlp(5, [16, 8], "relu", seed=3, norm=True), dense(3, "head", seed=3)
+    model = keras.Sequential([keras.Input((5,)), torso, head])
+    rng = np.random.default_rng(1)
+    for variable in model.trainable_variables:
+        variable.assign_add(rng.normal(scale=0.2, size=variable.shape))
+    (chain,) = Mirror([torso, head]).chains
+    before = X.copy()
+    np.testing.assert_allclose(chain(X), model(X), atol=1e-5)
+    np.testing.assert_array_equal(X, before)
+    W1, b1, scale1, offset1, W2, b2, scale2, offset2, W3, b3 = (np.array(v) for v in model.trainable_variables)
+    h = X
+    for W, b, scale, offset in ((W1, b1, scale1, offset1), (W2, b2, scale2, offset2)):
+        z = h @ W + b
+        z = (z - z.mean(axis=1, keepdims=True)) / np.sqrt(z.var(axis=1, keepdims=True) + 1e-6)
+        h = np.maximum(z * scale + offset, 0)
+    np.testing.assert_allclose(chain(X), h @ W3 + b3, atol=1e-4)
+
+
+def test_noisy_layers_take_their_noise_one_behind_the_other_and_are_their_means_without() -> None:
+    first, second, third = NoisyDense(6, "first", 1, "relu"), dense(4, "second", 1, "relu"), NoisyDense(2, "third", 1)
+    x, noises = keras.Input((5,)), [keras.Input((11,)), keras.Input((6,))]
+    model = keras.Model([x, *noises], third(second(first(x, noises[0])), noises[1]))
+    (chain,) = Mirror([first, second, third]).chains
+    assert chain.noise_width == 17
+    noise = np.random.default_rng(2).standard_normal((7, 17), np.float32)
+    np.testing.assert_allclose(chain(X, noise), model([X, noise[:, :11], noise[:, 11:]]), atol=1e-5)
+    np.testing.assert_allclose(chain(X, noise[:1]), model([X, noise[:1, :11], noise[:1, 11:]]), atol=1e-5)
+    np.testing.assert_allclose(chain(X), model([X, np.zeros((1, 11), "f"), np.zeros((1, 6), "f")]), atol=1e-5)
+    assert not np.allclose(chain(X, noise), chain(X), atol=0.01)
+
+
+def test_other_normalisations_and_a_leading_activation_are_refused() -> None:
+    for layer in (keras.layers.LayerNormalization(rms_scaling=True), keras.layers.LayerNormalization(center=False)):
+        layer.build((None, 5))
+        with pytest.raises(ValueError, match="only dense layers can be mirrored"):
+            Chain(layer)
+    with pytest.raises(ValueError, match="Activation"):
+        Chain(keras.layers.Activation("relu"))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.returns import discounted_returns, generalized_advantage, n_step_returns
+from core.returns import discounted_returns, generalized_advantage, lambda_returns, n_step_returns
 
 
 def column(*values: float) -> np.ndarray:
@@ -90,3 +90,22 @@ def test_a_value_of_another_shape_is_refused() -> None:
         n_step_returns(R, NEXT[:, 0], TERMINATED, DONE, 0.5)
     with pytest.raises(ValueError, match="lam is 2"):
         generalized_advantage(R, V, NEXT, TERMINATED, DONE, 0.5, 2)
+
+
+def test_lambda_returns_by_hand_with_truncation_in_mid_rollout() -> None:
+    """lambda 0.25: 5 + 3 | 4 | 3 + (0.75 * 40 + 0.25 * 4) / 2 | 2 + 4 | 1 + (0.75 * 20 + 0.25 * 6) / 2."""
+    returns = lambda_returns(R, NEXT, TERMINATED, DONE, 0.5, 0.25)[:, 0]
+    np.testing.assert_allclose(returns, [9.25, 6, 18.5, 4, 8])
+
+
+def test_lambda_returns_lie_between_one_step_and_n_steps_and_are_advantages_on_values() -> None:
+    rng = np.random.default_rng(0)
+    r, v = rng.normal(size=(2, 12, 3))
+    terminated, truncated = rng.random((2, 12, 3)) < 0.2
+    done = terminated | truncated
+    following = np.where(done, rng.normal(size=v.shape), np.concatenate([v[1:], rng.normal(size=(1, 3))]))
+    rest = (following, terminated, done, 0.9)
+    np.testing.assert_allclose(lambda_returns(r, *rest, 0.0), r + 0.9 * np.where(terminated, 0, following), rtol=1e-5)
+    np.testing.assert_array_equal(lambda_returns(r, *rest, 1.0), n_step_returns(r, *rest))
+    A = generalized_advantage(r, v, following, terminated, done, 0.9, 0.7)
+    np.testing.assert_allclose(lambda_returns(r, *rest, 0.7), A + v, atol=1e-5)
