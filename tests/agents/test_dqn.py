@@ -134,8 +134,7 @@ def check_moved(a: DQN, before: list[np.ndarray], s: np.ndarray, pushed: np.ndar
         np.testing.assert_allclose(new, old - 0.5 * gradient, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("noisy", [False, True])
-@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize(("double", "noisy"), [(False, False), (True, True)])
 def test_one_update_of_c51(double: bool, noisy: bool) -> None:
     """A layer alone by hand: the projected distribution of the best action, the cross entropy's gradient p - m, and the three
     noises, one for each of Z(s_tm1), the target network and the choice of the action."""
@@ -286,7 +285,11 @@ def test_dueling_adds_value_and_centred_advantages_and_the_mirror_is_the_model()
             np.testing.assert_allclose(q.mean(axis=1), np.array(value)[:, 0], atol=1e-5)
 
 
-@pytest.mark.parametrize("flags", [RAINBOW, {"distribution": "qr", "quantiles": 5, "noisy": True}], ids=["c51", "qr"])
+@pytest.mark.parametrize(
+    "flags",
+    [RAINBOW, pytest.param({"distribution": "qr", "quantiles": 5, "noisy": True}, marks=pytest.mark.slow)],
+    ids=["c51", "qr"],
+)
 def test_noise_explores_and_evaluations_know_none(flags: dict[str, Any]) -> None:
     a = agent(**flags, envs=2)
     play(a, 60)  # some updates, after which the mirror took over the weights

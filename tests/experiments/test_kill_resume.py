@@ -36,6 +36,9 @@ SLOW = {
         9_000,
         500,
     ),
+    "pqn": experiment(  # in the middle of rollouts and of epochs
+        "pqn", f"{SHORT} --agent.turn 16 --agent.env.id Acrobot-v1 --agent.minibatches 64", 60_000, 3_000, 25_000
+    ),
     "a3c": experiment("a3c-cartpole", f"{SHORT} --agent.workers 1 --agent.turn 10", 30_000, 1_000, 10_000, 500),
     "actor-critic-lstm": experiment(  # in the middle of rollouts, of episodes and of epochs
         "actor-critic-cartpole-positions",

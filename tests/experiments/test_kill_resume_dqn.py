@@ -35,6 +35,12 @@ def test_cartpole_with_a_replay_in_memory(launch, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_rainbow_goes_on_with_the_same_noise(launch, tmp_path: Path) -> None:
+    rainbow = (*PRIORITISED, "--agent.double", "--agent.dueling", "--agent.noisy", "--agent.distribution", "c51")
+    check_killed_equals_undisturbed(launch, tmp_path, (*CARTPOLE, *rainbow, "--agent.v-max", 100), kills=3, seed=6)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [(), PRIORITISED], ids=["uniform", "prioritised"])
 def test_pong_with_a_replay_in_a_file(launch, tmp_path: Path, flags: tuple) -> None:
     experiment = (*PONG, *flags, "--agent.replay-on-disk", "yes")
