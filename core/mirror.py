@@ -72,7 +72,7 @@ class Chain:
         start = 0
         for layer, weights, activation in zip(self._layers, self.weights, self._activations, strict=True):
             if isinstance(layer, keras.layers.LayerNormalization):
-                x = _normalized(x, *weights, layer.epsilon)
+                x = _normalized(x, layer.epsilon, *weights)
             elif isinstance(layer, NoisyDense) and noise is not None:
                 x = _noisy(x, noise[:, start : start + layer.width], *weights)
                 start += layer.width
@@ -164,7 +164,7 @@ def _noisy(x: np.ndarray, noise: np.ndarray, kernel: Any, bias: Any, kernel_sigm
     return x @ kernel + bias + ((x * eps_in) @ kernel_sigma + bias_sigma) * eps_out
 
 
-def _normalized(x: np.ndarray, scale: Any, offset: Any, epsilon: float) -> np.ndarray:
+def _normalized(x: np.ndarray, epsilon: float, scale: Any, offset: Any) -> np.ndarray:
     """Return rows with mean 0 and variance 1, scaled and moved (Ba et al., 2016)."""
     x = x - x.mean(axis=1, keepdims=True)
     x *= scale / np.sqrt(np.einsum("bi,bi->b", x, x)[:, None] / np.float32(x.shape[1]) + np.float32(epsilon))

@@ -219,7 +219,9 @@ class DQN(Agent, Exports):
             a_t = tf.argmax(values(z_t_target) if q_t_selector is None else q_t_selector, axis=-1)  # [B]
             z_t = tf.gather(z_t_target, a_t, batch_dims=1)  # [B, Z]
             if config.distribution == "c51":
-                m = categorical_projection(tf.nn.softmax(z_t), r_t, discount_t, tf.constant(self.network.atoms))  # [B, Z]
+                m = categorical_projection(
+                    tf.nn.softmax(z_t), r_t, discount_t, tf.constant(self.network.atoms)
+                )  # [B, Z]
                 losses = categorical_kl(m, z_a_tm1)
                 return losses, losses
             y = r_t[:, None] + discount_t[:, None] * z_t  # [B, Z]
@@ -273,7 +275,7 @@ class DQN(Agent, Exports):
     def _epsilon_greedy(
         self, observations: np.ndarray, epsilon: float, rng: np.random.Generator, noisy: bool = False
     ) -> np.ndarray:
-        """Return actions [N]: at random with probability epsilon, else of the highest value; `noisy`, each under its own noise."""
+        """Return actions [N]: at random with probability epsilon, else of the highest value, with `noisy` under noise."""
         N = len(observations)
         explores, actions = rng.random(N) < epsilon, rng.integers(self.num_actions, size=N)
         if explores.all():

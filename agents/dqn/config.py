@@ -179,10 +179,16 @@ class DQNConfig:
     def _check_variants(self) -> None:
         """Refuse values and combinations of distribution, noise and Munchausen targets that have no meaning."""
         require(self.atoms >= 2, f"atoms is {self.atoms}; a distribution needs at least 2, the paper has 51")
-        require(self.quantiles >= 2, f"quantiles is {self.quantiles}; a distribution needs at least 2, the paper has 200")
-        require(self.v_min < self.v_max, f"v_min is {self.v_min:g} and v_max {self.v_max:g}; v_min must be the smaller one")
+        require(
+            self.quantiles >= 2, f"quantiles is {self.quantiles}; a distribution needs at least 2, the paper has 200"
+        )
+        require(
+            self.v_min < self.v_max, f"v_min is {self.v_min:g} and v_max {self.v_max:g}; v_min must be the smaller one"
+        )
         require(self.sigma0 > 0, f"sigma0 is {self.sigma0:g}; it must be above 0, e.g. 0.5, or leave out noisy")
-        require(self.munchausen_tau > 0, f"munchausen_tau is {self.munchausen_tau:g}; a temperature is above 0, e.g. 0.03")
+        require(
+            self.munchausen_tau > 0, f"munchausen_tau is {self.munchausen_tau:g}; a temperature is above 0, e.g. 0.03"
+        )
         require(self.munchausen_clip < 0, f"munchausen_clip is {self.munchausen_clip:g}; it must be below 0, e.g. -1")
         if not self.munchausen:
             return

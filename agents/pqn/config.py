@@ -19,9 +19,9 @@ from envs.config import EnvConfig
     goal="max",
     clock="environment steps",
     summary="Parallelised Q-network: Q(lambda) over many environments, layer norm, no replay and no target network",
-    description="Plays a few steps in many environments, epsilon-greedily, computes Q(lambda) returns of them with the one network "
-    "there is, and regresses on them in a few epochs of minibatches. Layer normalisation keeps the values from diverging, so "
-    "neither a replay memory nor a target network is needed.",
+    description="Plays a few steps in many environments, epsilon-greedily, computes Q(lambda) returns of them with the one "
+    "network there is, and regresses on them in a few epochs of minibatches. Layer normalisation keeps the values from "
+    "diverging, so neither a replay memory nor a target network is needed.",
     paper="https://arxiv.org/abs/2407.04811",
     subject="env.id",
     tiny={

@@ -98,7 +98,13 @@ def munchausen_target(
     Vieillard et al. (2020), eq. 1 and its bound l_0 = clip below 0; with quantiles the paper's M-IQN. A constant.
     """
     tf.debugging.assert_shapes(
-        [(q_tm1_target, ("B", "A")), (a_tm1, ("B",)), (r_t, ("B",)), (discount_t, ("B",)), (z_t_target, ("B", "A", "N"))]
+        [
+            (q_tm1_target, ("B", "A")),
+            (a_tm1, ("B",)),
+            (r_t, ("B",)),
+            (discount_t, ("B",)),
+            (z_t_target, ("B", "A", "N")),
+        ]
     )
     tau_log_pi_tm1 = tf.gather(tau * tf.nn.log_softmax(q_tm1_target / tau), a_tm1, batch_dims=1)  # [B]
     tau_log_pi_t = tau * tf.nn.log_softmax(tf.reduce_mean(z_t_target, axis=-1) / tau)  # [B, A]
@@ -112,7 +118,7 @@ def munchausen_target(
 
 
 def categorical_projection(p_t: tf.Tensor, r_t: tf.Tensor, discount_t: tf.Tensor, atoms: tf.Tensor) -> tf.Tensor:
-    """Return Phi T Z [B, Z]: the distribution of r_t + discount_t z, brought back onto the atoms, probabilities of which sum to 1.
+    """Return Phi T Z [B, Z]: the distribution of r_t + discount_t z, brought back onto the atoms; its probabilities sum to 1.
 
     p_t [B, Z] are the probabilities of `atoms` [Z], which are evenly spaced from v_min to v_max; r_t [B], discount_t [B]. Each
     r_t + discount_t z_j, kept between v_min and v_max, gives its probability to its two neighbours in proportion to their
@@ -128,8 +134,8 @@ def categorical_projection(p_t: tf.Tensor, r_t: tf.Tensor, discount_t: tf.Tensor
 def categorical_kl(target: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Return D_KL(target || softmax(logits)) [B], for a constant target [B, Z] and logits [B, Z].
 
-    Its gradient is that of the cross entropy (Bellemare et al., 2017, Algorithm 1); Rainbow's priorities follow it (Hessel et al.,
-    2018).
+    Its gradient is that of the cross entropy (Bellemare et al., 2017, Algorithm 1), and Rainbow's priorities follow it (Hessel
+    et al., 2018).
     """
     tf.debugging.assert_shapes([(target, ("B", "Z")), (logits, ("B", "Z"))])
     m = tf.stop_gradient(target)

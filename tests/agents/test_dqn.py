@@ -210,6 +210,71 @@ def test_one_update_of_munchausen_dqn() -> None:
     check_moved(a, before, s_tm1, pushed, None)
 
 
+@pytest.mark.slow
+def test_updates_of_rainbow_are_those_of_pytorch() -> None:
+    """All six parts on a network with hidden layers: three updates beside autograd's, in float64."""
+    torch = pytest.importorskip("torch", reason="the extra peers brings PyTorch")
+    a = perturbed(agent(**{**RAINBOW, "hidden": (10, 6), "batch": 16, "optimizer": SGD, "tau": 0.25, "gamma": 0.9}))
+    batch, K, Z = random_batch(a, 3), 3, 11
+    drawn = np.random.default_rng()
+    drawn.bit_generator.state = a.noise.bit_generator.state
+    xi = torch.tensor(drawn.standard_normal((K, 3, a.network.noise_width), np.float32).astype(np.float64))
+    names = [v.path for v in a.model.variables]
+    theta, target = (
+        {
+            name: torch.tensor(np.array(v, np.float64), requires_grad=own)
+            for name, v in zip(names, m.variables, strict=True)
+        }
+        for m, own in ((a.model, True), (a.target, False))
+    )
+    atoms = torch.linspace(-2, 2, Z, dtype=torch.float64)
+
+    def probabilities(w: dict[str, Any], s: Any, noise: Any) -> Any:
+        left = noise
+
+        def layer(name: str, x: Any, relu: bool = True) -> Any:
+            nonlocal left
+            W, b, W_sigma, b_sigma = (w[f"{name}/{what}"] for what in ("kernel", "bias", "kernel_sigma", "bias_sigma"))
+            own, left = left[: sum(W.shape)], left[sum(W.shape) :]
+            f = torch.sign(own) * torch.sqrt(torch.abs(own))
+            f_in, f_out = f[: len(W)], f[len(W) :]
+            y = x @ (W + W_sigma * torch.outer(f_in, f_out)) + b + b_sigma * f_out
+            return torch.relu(y) if relu else y
+
+        h = layer("torso_0", s)
+        value = layer("value", layer("value_hidden", h), relu=False)[:, None]
+        advantage = layer("advantage", layer("advantage_hidden", h), relu=False).reshape(len(s), -1, Z)
+        return torch.softmax(value + advantage - advantage.mean(1, keepdim=True), dim=2)
+
+    peer = torch.optim.SGD(theta.values(), lr=0.5)
+    errors, rows = [], torch.arange(16)
+    for k in range(K):
+        part_k = wants(part(batch, slice(16 * k, 16 * k + 16)))
+        s_tm1, action, r, discount, s_t, weight = (torch.tensor(np.asarray(x, np.float64)) for x in part_k)
+        action = action.long()
+        with torch.no_grad():
+            a_t = (probabilities(theta, s_t, xi[k, 2]) @ atoms).argmax(1)
+            p_t = probabilities(target, s_t, xi[k, 1])[rows, a_t]
+            moved = (r[:, None] + discount[:, None] * atoms).clip(-2, 2)
+            m = torch.zeros_like(p_t)
+            for j in range(Z):  # a value gives to an atom what lies nearer to it than dz = 0.4
+                m += p_t[:, j, None] * (1 - (moved[:, j, None] - atoms).abs() / 0.4).clip(min=0)
+        p = probabilities(theta, s_tm1, xi[k, 0])[rows, action]
+        losses = (torch.special.xlogy(m, m) - m * torch.log(p)).sum(1)
+        peer.zero_grad()
+        (weight * losses).mean().backward()
+        peer.step()
+        errors.append(losses.detach().numpy())
+        with torch.no_grad():
+            for name in names:
+                target[name] += 0.25 * (theta[name] - target[name])
+    td, _ = a._update(batch, K)
+    np.testing.assert_allclose(td, errors, rtol=1e-3, atol=1e-4)
+    for model, theirs in ((a.model, theta), (a.target, target)):
+        for name, ours in zip(names, model.variables, strict=True):
+            np.testing.assert_allclose(np.array(ours), theirs[name].detach().numpy(), atol=3e-5, err_msg=name)
+
+
 def test_truncated_transitions_bootstrap_and_terminated_ones_do_not() -> None:
     """The value of the last observation counts at a time limit; at a landing only the reward does."""
     a = agent(env=EnvConfig("CartPole-v1", time_limit=4), learning_starts=10**6, gamma=0.9)
@@ -293,9 +358,14 @@ def test_dueling_adds_value_and_centred_advantages_and_the_mirror_is_the_model()
 def test_noise_explores_and_evaluations_know_none(flags: dict[str, Any]) -> None:
     a = agent(**flags, envs=2)
     play(a, 60)  # some updates, after which the mirror took over the weights
-    assert a.mirror.chains and a.epsilon == 0 and agent(**{**flags, "epsilon_end": 0.3, "epsilon_steps": 0}).epsilon == 1
+    assert (
+        a.mirror.chains and a.epsilon == 0 and agent(**{**flags, "epsilon_end": 0.3, "epsilon_steps": 0}).epsilon == 1
+    )
     s = np.random.default_rng(0).normal(size=(7, *a.observations.seen)).astype(np.float32)
-    x, xi = tf.constant(a.observations.encode(s)), np.random.default_rng(1).standard_normal((7, a.network.noise_width), "f")
+    x, xi = (
+        tf.constant(a.observations.encode(s)),
+        np.random.default_rng(1).standard_normal((7, a.network.noise_width), "f"),
+    )
     np.testing.assert_allclose(a._values(s), a.network.values(a.network(x)), atol=1e-5)
     np.testing.assert_allclose(a._values(s, xi), a.network.values(a.network(x, tf.constant(xi))), atol=1e-5)
     rng = np.random.default_rng(2)

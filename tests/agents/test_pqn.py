@@ -37,7 +37,14 @@ def q_of(a: PQN, s: np.ndarray) -> np.ndarray:
 def test_a_rollout_becomes_q_lambda_targets() -> None:
     """Written out step by step, with episodes that end and ones that a time limit cuts off."""
     seen: list[tuple[np.ndarray, Step]] = []
-    a = agent(env=EnvConfig("CartPole-v1", time_limit=14), n_steps=72, gamma=0.9, q_lambda=0.7, reward_scale=0.5, minibatches=1)
+    a = agent(
+        env=EnvConfig("CartPole-v1", time_limit=14),
+        n_steps=72,
+        gamma=0.9,
+        q_lambda=0.7,
+        reward_scale=0.5,
+        minibatches=1,
+    )
     step = a.env.step
 
     def recorded(action: np.ndarray) -> Step:
@@ -139,7 +146,7 @@ def test_pictures_and_states_keep_the_contract(env: str, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_updates_are_those_of_pytorch() -> None:
-    """Twelve minibatches through RAdam with clipped gradients, past the step at which its rectification begins (float64 there)."""
+    """Twelve minibatches through RAdam with clipped gradients, past the step at which its rectification begins."""
     torch = pytest.importorskip("torch", reason="the extra peers brings PyTorch")
     limit = 0.05  # gradients meet it
     optimizer = OptimizerConfig("radam", lr=3e-3, epsilon=1e-8, max_grad_norm=limit)

@@ -16,7 +16,12 @@ def test_by_hand() -> None:
     """f(4) = 2, f(-9) = -3, f(1) = 1: (1 + 0.5 * 2 * 1) * 10 + (2 + 0.25 * -3 * 1) * 20 + 3 + 0.1 * 1."""
     layer = built(2, 1)
     assert layer.width == 3
-    values = (layer.kernel, [[1.0], [2.0]]), (layer.bias, [3.0]), (layer.kernel_sigma, [[0.5], [0.25]]), (layer.bias_sigma, [0.1])
+    values = (
+        (layer.kernel, [[1.0], [2.0]]),
+        (layer.bias, [3.0]),
+        (layer.kernel_sigma, [[0.5], [0.25]]),
+        (layer.bias_sigma, [0.1]),
+    )
     for weight, value in values:
         weight.assign(value)
     x, xi = tf.constant([[10.0, 20.0]]), tf.constant([[4.0, -9.0, 1.0]])
@@ -53,7 +58,9 @@ def test_it_starts_as_the_paper_says() -> None:
     other(tf.zeros((1, 64)), tf.zeros((1, 114)))
     for weight in (layer.kernel, layer.bias):
         values = np.array(weight)
-        assert np.abs(values).max() <= 1 / 8 and abs(values.mean()) < 0.03 and 0.05 < values.std() < 0.09  # 0.25 / sqrt(12)
+        assert (
+            np.abs(values).max() <= 1 / 8 and abs(values.mean()) < 0.03 and 0.05 < values.std() < 0.09
+        )  # 0.25 / sqrt(12)
     for weight in (layer.kernel_sigma, layer.bias_sigma):
         np.testing.assert_allclose(weight, 0.5 / 8)
     assert not np.allclose(layer.kernel, other.kernel) and not np.allclose(layer.kernel[0], layer.bias)

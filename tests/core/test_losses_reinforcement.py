@@ -150,12 +150,14 @@ def test_quantile_huber_with_two_quantiles_by_hand() -> None:
     of_theta, of_target = tape.gradient(loss, [theta, target])
     np.testing.assert_allclose(of_theta, [[-(0.25 * 1 - 0.75 * 1) / 2, (0.25 + 0.25) / 2]])
     assert of_target is None
-    wide = quantile_huber(theta, target, kappa=2.0)  # errors within 2 are squared: 0.5, 2 * (3 - 1) | 0.5, 2 * (5 - 1), over 2
+    wide = quantile_huber(
+        theta, target, kappa=2.0
+    )  # errors within 2 are squared: 0.5, 2 * (3 - 1) | 0.5, 2 * (5 - 1), over 2
     np.testing.assert_allclose(wide, [(0.25 * 0.5 + 0.75 * 4 + 0.25 * 0.5 + 0.25 * 8) / 2 / 2])
 
 
 def test_quantile_huber_is_least_at_the_quantiles_of_a_sample() -> None:
-    """Of 0 to 19 a quarter lies below 4.5; at 4.75 what weighs 0.75 below, 4 + 0.75, balances what weighs 0.25 above, 14 + 0.25."""
+    """At 4.75, of 0 to 19, what weighs 0.75 below, 4 + 0.75, balances what weighs 0.25 above, 14 + 0.25."""
     theta, target = tf.Variable([[4.75, 14.25]]), tf.range(20, dtype=tf.float32)[None]
     with tf.GradientTape() as tape:
         loss = quantile_huber(theta, target)
@@ -167,14 +169,16 @@ def test_quantile_huber_is_least_at_the_quantiles_of_a_sample() -> None:
 LOG3 = float(np.log(3))
 
 
-def munchausen(r: list[float], a: list[int], discount: list[float], z: list, alpha=0.9, tau=1.0, clip=-1.0) -> np.ndarray:
+def munchausen(
+    r: list[float], a: list[int], discount: list[float], z: list, alpha=0.9, tau=1.0, clip=-1.0
+) -> np.ndarray:
     q_tm1 = tf.constant([[0.0, LOG3]] * len(r))  # pi is (1/4, 3/4) at temperature 1
     rest = (tf.constant(a), tf.constant(r), tf.constant(discount))
     return np.array(munchausen_target(q_tm1, *rest, tf.constant([z] * len(r), tf.float32), alpha, tau, clip))
 
 
 def test_munchausen_target_by_hand() -> None:
-    """The bonus is 0.9 log 3/4, or 0.9 log 1/4 = -1.25, whose logarithm is clipped to -1; the value ahead is log(1 + 3) = log 4."""
+    """The bonus is 0.9 log 3/4, or 0.9 times log 1/4 = -1.39, clipped to -1; the value ahead is log(1 + 3) = log 4."""
     y = munchausen([2.0, 2.0, 2.0], [1, 0, 0], [0.5, 0.5, 0.0], [[0.0], [LOG3]])[:, 0]
     ahead = 0.5 * np.log(4)
     np.testing.assert_allclose(y, [2 + 0.9 * np.log(0.75) + ahead, 2 - 0.9 + ahead, 2 - 0.9], rtol=1e-6)

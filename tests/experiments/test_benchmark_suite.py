@@ -39,6 +39,7 @@ def test_all_presets_are_trained_and_one_failure_stops_nothing(called: list[list
     left_out = {
         "dcgan-paper",
         "dqn-atari",
+        "dqn-rainbow",
         "gan-cls-flowers",
         "ragan-paper",
         "srgan-esrgan",
