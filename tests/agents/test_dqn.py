@@ -498,7 +498,7 @@ def test_it_learns_to_catch(flags: dict[str, Any]) -> None:
         {**RAINBOW, "atoms": 21},
         {"distribution": "qr", "quantiles": 11},
         {"munchausen": True},
-        {"munchausen": True, "distribution": "qr", "quantiles": 11, "noisy": True},
+        {"munchausen": True, "distribution": "qr", "quantiles": 11, "noisy": True, "epsilon_start": 1.0},
     ],
     ids=["rainbow", "qr", "munchausen", "munchausen-qr-noisy"],
 )
@@ -529,8 +529,8 @@ def check_it_learns_to_catch(flags: dict[str, Any]) -> None:
         **flags,
         **{"envs": 4, "hidden": (32,), "capacity": 4_000, "learning_starts": 200},
         optimizer=OptimizerConfig(lr=2e-3, epsilon=1e-8),
-        **{"loss": "mean", "batch": 32, "epsilon_steps": 3_000, "epsilon_end": 0.05, "target_every": 96},
-        **{"update_every": 2, "burst": 8},
+        **{"loss": "mean", "batch": 32, "epsilon_steps": 3_000, "target_every": 96, "update_every": 2, "burst": 8},
+        epsilon_end=None if flags.get("noisy") else 0.05,
     )
     play(a, 5_000)
     assert evaluate(a, 40, 1, greedy=True)["eval/return_mean"] > 0.9
