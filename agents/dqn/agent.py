@@ -71,10 +71,10 @@ class DQN(Agent, Exports):
         pixels = self.observations.kind == "pixels"
         self.clips = config.clip_rewards == "yes" or (config.clip_rewards == "auto" and pixels)
 
-        self.network, self.target_network = (
-            Network(config, self.observations, self.num_actions, child(context.seed, "network")) for _ in range(2)
-        )
-        self.model, self.target = self.network.model, self.target_network.model
+        seed = child(context.seed, "network")
+        network, target = (Network(config, self.observations, self.num_actions, seed) for _ in range(2))
+        self.model, self.target = network.model, target.model
+        self.network, self.target_network = network, target
         self.mirror = Mirror(*self.network.chains)
         self.target.trainable = False
         self.target.set_weights(self.model.get_weights())
