@@ -39,7 +39,6 @@ from core.losses.reinforcement import (
     q_learning_error,
     quantile_huber,
 )
-from core.mirror import Mirror
 from core.optim.optimizer import make_optimizer
 from core.plugin import Agent, Context, Exports
 from core.replay import Batch, Replay
@@ -75,7 +74,7 @@ class DQN(Agent, Exports):
         network, target = (Network(config, self.observations, self.num_actions, seed) for _ in range(2))
         self.model, self.target = network.model, target.model
         self.network, self.target_network = network, target
-        self.mirror = Mirror(*self.network.chains)
+        self.mirror = network.mirror
         self.target.trainable = False
         self.target.set_weights(self.model.get_weights())
         self.optimizer = make_optimizer(config.optimizer, self.model.trainable_variables)
@@ -287,7 +286,7 @@ class DQN(Agent, Exports):
         """Return Q [N, A] for observations [N, ...], under `noise` [N, P] or, of noisy networks, by their mean weights."""
         x = self.observations.encode(observations)
         if self.mirror.chains:
-            return self.network.values(self.network.forward(self.mirror.chains, x, noise))
+            return self.network.values(self.network.forward(x, noise))
         if self.config.noisy:
             noise = np.zeros((1, self.network.noise_width), np.float32) if noise is None else noise
             return self._q(tf.constant(x), tf.constant(noise))[0].numpy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,7 +14,7 @@ from agents.rl.observations import Observations, is_own
 from core.errors import require
 from core.layers.noisy import NoisyDense
 from core.layers.torsos import dense
-from core.mirror import Chain
+from core.mirror import Mirror
 
 __all__ = ["Network"]
 
@@ -52,12 +51,14 @@ class Network:
             if self.Z > 1:
                 v, a = keras.ops.reshape(v, (-1, 1, self.Z)), self._by_action(a)
             q = v + a - keras.ops.mean(a, axis=1, keepdims=True)
-            self.chains = [below, value, advantage]
+            chains = [below, value, advantage]
         else:
-            self.chains = [[*below, self._dense(num_actions * self.Z, "q")]]
-            q = self._through(self.chains[0], s)
+            chains = [[*below, self._dense(num_actions * self.Z, "q")]]
+            q = self._through(chains[0], s)
             q = self._by_action(q) if self.Z > 1 else q
         self.model = keras.Model([s, *self.noises] if self.noises else s, q, name="q")
+        self.mirror = Mirror(*chains)
+        """Of the layers up to Q, or, dueling, of those below both streams and of those of each."""
         self.widths = [noise.shape[-1] for noise in self.noises]
         self.noise_width = sum(self.widths)
 
@@ -68,8 +69,9 @@ class Network:
         noise = tf.zeros((1, self.noise_width)) if noise is None else noise
         return self.model([s, *tf.split(noise, self.widths, axis=-1)])
 
-    def forward(self, chains: Sequence[Chain], x: np.ndarray, noise: np.ndarray | None = None) -> np.ndarray:
-        """Return [N, A] or [N, A, Z] in numpy, by the mirrors of `chains`."""
+    def forward(self, x: np.ndarray, noise: np.ndarray | None = None) -> np.ndarray:
+        """Return [N, A] or [N, A, Z] in numpy, by the mirror."""
+        chains = self.mirror.chains
         widths = np.cumsum([chain.noise_width for chain in chains])
         body, *streams = chains
         own = [None] * len(chains) if noise is None else np.split(noise, widths[:-1], axis=1)
