@@ -26,6 +26,7 @@ __all__ = [
     "Thing",
     "caption",
     "draw_scene",
+    "draw_true",
     "is_true",
     "paint",
     "sentence",
@@ -122,6 +123,20 @@ def draw_scene(rng: np.random.Generator, pairs: Sequence[tuple[int, int]], count
     places, sizes = rng.choice(len(PLACES), count, replace=False), rng.integers(len(SIZES), size=count)
     found = zip((pairs[p] for p in chosen), sizes, places, strict=True)
     return tuple(Thing(colour, shape, int(size), int(place)) for (colour, shape), size, place in found)
+
+
+def draw_true(claim: Claim, rng: np.random.Generator) -> tuple[Thing, ...]:
+    """Return a scene of which the claim holds; what it leaves unsaid, sizes and places, is drawn evenly."""
+    while True:
+        scene = [
+            thing._replace(
+                size=int(rng.integers(len(SIZES))) if thing.size == UNSAID else thing.size,
+                place=int(rng.integers(len(PLACES))) if thing.place == UNSAID else thing.place,
+            )
+            for thing in claim.things
+        ]
+        if len({thing.place for thing in scene}) == len(scene) and is_true(claim, scene):
+            return tuple(scene)
 
 
 def paint(scene: Sequence[Thing], rng: np.random.Generator) -> np.ndarray:

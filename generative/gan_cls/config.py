@@ -56,6 +56,8 @@ class GANCLSConfig:
 
     data: CaptionConfig = field(default_factory=CaptionConfig)
     """What to learn from."""
+    text: Literal["sentence", "words"] = "sentence"
+    """What G and D see of a caption: one vector (the original), or each word too, which their places ask (AttnGAN)."""
     batch: int = 32
     """Pictures per update, each with a right and a wrong caption."""
     latent: int = 100
@@ -89,6 +91,8 @@ class GANCLSConfig:
     """Weight of the zero-centred penalty |grad D|^2 / 2 on generated pictures with their captions (the original: 0)."""
     penalty_every: int = 4
     """R1 and R2 stand in every so many updates once, with as many times their weight (lazy regularisation, StyleGAN2)."""
+    damsm: float = 0.0
+    """Weight of the encoders' own loss in G's, for text words: how well the picture shows each word of its caption (AttnGAN)."""
     gan_int: float = 0.0
     """Weight of G's loss on captions halfway between two of the batch (GAN-INT); 1 is common, 0 for none."""
     ema: float = 0.999
@@ -103,7 +107,7 @@ class GANCLSConfig:
         ):
             least = 2 if name == "batch" else 1
             require(getattr(self, name) >= least, f"{name} is {getattr(self, name)}; it must be at least {least}")
-        for name in ("gan_int", "encoder_epochs", "r1", "r2"):
+        for name in ("damsm", "gan_int", "encoder_epochs", "r1", "r2"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name):g}; it must be 0 or more")
         require(
             0 < self.margin < 2, f"margin is {self.margin:g}; cosines differ by less than 2, so it must lie in (0, 2)"
@@ -111,5 +115,17 @@ class GANCLSConfig:
         require(
             not (self.batch_norm and (self.r1 or self.r2)),
             "batch_norm mixes the examples of a batch, so a gradient penalty (r1, r2) has no meaning; choose one of them",
+        )
+        require(
+            self.text == "words" or not self.damsm,
+            f"damsm is {self.damsm:g}, but text is 'sentence'; it compares words with places, which takes text words",
+        )
+        require(
+            self.text == "sentence" or not self.gan_int,
+            f"gan_int is {self.gan_int:g}, but text is 'words'; there is no word halfway between two, set one of them back",
+        )
+        require(
+            self.text == "sentence" or self.text_units % 2 == 0,
+            f"text_units is {self.text_units}; with text words two LSTMs share them, so it must be even",
         )
         require(0 <= self.ema < 1, f"ema is {self.ema}; it must lie in [0, 1)")

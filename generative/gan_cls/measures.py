@@ -13,7 +13,7 @@ from generative.data import shapes
 from generative.data.captions import Captioned, Splits
 from generative.data.shape_reader import Reader
 
-__all__ = ["Measures", "groups", "one_thing_scenes", "retrieval"]
+__all__ = ["Measures", "apart", "groups", "one_thing_scenes", "retrieval"]
 
 Draw = Callable[[Sequence[str], int], np.ndarray]
 """(captions, seed) -> pictures [N, 64, 64, 3] uint8."""
@@ -22,6 +22,7 @@ EmbedImages = Callable[[np.ndarray], np.ndarray]
 MEASURE_SEED = 2  # fixed noise and wording, so that numbers compare over time
 AMONG, GROUPS = 32, 8  # captions to choose from, where the data has so many of different meaning; groups of them
 MANY = 128  # captions of two, and of three, things
+VARIED, TIMES = 32, 8  # of these, captions that are drawn several times; how often
 
 
 def one_thing_scenes(pairs: Sequence[tuple[int, int]]) -> list[shapes.Thing]:
@@ -36,6 +37,8 @@ class Measures:
     Captioned shapes: every one-thing caption of seen and of unseen pairs (at most `count` of each), drawn once, in random
     wording with all attributes said: eval/colour_seen, shape, size, place, joint (colour, shape and place) and the same
     of unseen; eval/true_two, eval/true_three: whether captions of two and three things are true of the whole picture as read;
+    eval/diversity_two, eval/diversity_three: how far pictures of one such caption are from each other, as a share of how far real
+    ones are;
     eval/agreement: the mean of both joints. Other data: eval/agreement is the share of drawn pictures that find their
     caption among 32. Both: eval/retrieval, the same of real pictures that were not trained on; where some are unseen,
     eval/retrieval_unseen.
@@ -67,7 +70,8 @@ class Measures:
         self.reader = Reader()
         self.protocol = (
             f"{len(self.seen['seen'])} one-thing captions of seen and {len(self.seen['unseen'])} of unseen (colour, shape) "
-            f"pairs, {many} each of two and three things, {self.reader.protocol}; {self.protocol}"
+            f"pairs, {many} each of two and three things, {self.reader.protocol}; diversity: {TIMES} pictures of each of "
+            f"{min(VARIED, many)}, mean Euclidean distance between two over that between {TIMES} real ones; {self.protocol}"
         )
 
     def __call__(
@@ -92,8 +96,24 @@ class Measures:
             scenes = self.reader(draw([text for text, _ in pairs], seed))
             held = [shapes.is_true(claim, scene) for (_, claim), scene in zip(pairs, scenes, strict=True)]
             measured[f"eval/true_{name}"] = float(np.mean(held))
+            varied = pairs[:VARIED]
+            drawn = draw([text for text, _ in varied for _ in range(TIMES)], seed)
+            painting = np.random.default_rng(MEASURE_SEED)  # the same real pictures in every evaluation
+            real = [
+                shapes.paint(shapes.draw_true(claim, painting), painting) for _, claim in varied for _ in range(TIMES)
+            ]
+            measured[f"eval/diversity_{name}"] = apart(drawn, TIMES) / apart(np.stack(real), TIMES)
         measured["eval/agreement"] = (measured["eval/joint_seen"] + measured["eval/joint_unseen"]) / 2
         return measured
+
+
+def apart(images: np.ndarray, times: int) -> float:
+    """Return the mean distance between two of the `times` pictures that stand in a row for each caption [N times, ...]."""
+    x = images.reshape(-1, times, images[0].size).astype(np.float64)  # [N, times, D]
+    inner = x @ x.transpose(0, 2, 1)  # [N, times, times]
+    square = np.diagonal(inner, axis1=1, axis2=2)
+    distance = np.sqrt(np.maximum(square[:, :, None] + square[:, None] - 2 * inner, 0))
+    return float(distance.sum() / (len(x) * times * (times - 1)))
 
 
 def groups(data: Captioned) -> list[list[tuple[int, int]]]:

@@ -21,9 +21,9 @@ import tensorflow as tf
 from core.distributed import check_batch, on_replicas, share, share_of_mean, whole_batch
 from core.errors import UsageError
 from core.layers.ema import follow
-from core.layers.text import text_encoder
+from core.layers.text import text_encoder, word_encoder
 from core.losses.adversarial import nonsaturating_generator, zero_centred_penalty
-from core.losses.text_image import cosine_hinge, matching_discriminator
+from core.losses.text_image import contrastive, cosine_hinge, matching_discriminator, word_similarity
 from core.optim.config import lr_at
 from core.optim.optimizer import make_optimizer
 from core.plugin import Context, Draws, DrawsText, Exports, Generator
@@ -59,14 +59,18 @@ class GANCLS(Generator, Draws, DrawsText, Exports):
         self.words = Words(vocabulary)
         seed, text = context.seed, config.text_units
         self.noise_seed, self.stream_seed = child(seed, "noise"), child(seed, "batches")
-        self.T = text_encoder(len(self.words), config.word_units, text, child(seed, "text encoder"))
-        self.I = image_encoder(text, config.d_width, child(seed, "image encoder"))
-        make = partial(generator, text, config.latent, config.g_width, config.reduced, child(seed, "generator"))
+        by_word = config.text == "words"
+        encode = word_encoder if by_word else text_encoder
+        self.T = encode(len(self.words), config.word_units, text, child(seed, "text encoder"))
+        self.I = image_encoder(text, config.d_width, child(seed, "image encoder"), by_word)
+        make = partial(
+            generator, text, config.latent, config.g_width, config.reduced, child(seed, "generator"), by_word
+        )
         self.G = make()
         self.average = make() if config.ema else self.G  # the generator that is sampled
         self.D_trunk = discriminator_trunk(config.d_width, child(seed, "discriminator", "trunk"), config.batch_norm)
         self.D_head = discriminator_head(
-            text, config.d_width, config.reduced, child(seed, "discriminator", "head"), config.batch_norm
+            text, config.d_width, config.reduced, child(seed, "discriminator", "head"), config.batch_norm, by_word
         )
         self.D_variables = self.D_trunk.trainable_variables + self.D_head.trainable_variables
         self.encoder_variables = self.T.trainable_variables + self.I.trainable_variables
@@ -122,7 +126,8 @@ class GANCLS(Generator, Draws, DrawsText, Exports):
             key = tf.constant([self.noise_seed, self.clock], tf.int64)
             x, text, wrong = map(tf.constant, (batch.x, batch.text, batch.wrong))
             penalised = self.clock % config.penalty_every == 0
-            losses = self._update(x, text, wrong, key, penalised)
+            false = tf.constant(batch.false) if config.damsm else None
+            losses = self._update(x, text, wrong, key, penalised, false)
             values |= dict(zip(TAGS, losses, strict=True)) | {"optim/lr": lr_at(config.optimizer, self.clock)}
         self.clock += 1
         return values
@@ -133,39 +138,74 @@ class GANCLS(Generator, Draws, DrawsText, Exports):
 
     def _encoder_step(self, x: tf.Tensor, text: tf.Tensor, wrong: tf.Tensor, false: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            captions = tf.concat([share(text), share(wrong)], axis=0)
-            v, v_wrong = map(whole_batch, tf.split(self.T(captions, training=True), 2))  # [B, E] each
-            pictures = whole_batch(self.I(as_input(share(x)), training=True))  # [B, E]
-            loss = cosine_hinge(pictures, v, false, self.config.margin, v_wrong)
+            captions = self._encoded(tf.concat([share(text), share(wrong)], axis=0), training=True)
+            loss = self._mismatch(as_input(share(x)), captions, false, training=True)
             part = share_of_mean(loss)
         self.encoder_optimizer.apply(tape.gradient(part, self.encoder_variables), self.encoder_variables)
         return loss
 
+    def _encoded(self, ids: tf.Tensor, *, training: bool = False) -> tuple[tf.Tensor, ...]:
+        """Return what G and D see of captions [B, T]: vectors [B, E]; for text words also those of words [B, T, E] and ids."""
+        if self.config.text == "sentence":
+            return (self.T(ids, training=training),)
+        words, v = self.T(ids, training=training)
+        return v, tf.identity(words), ids  # without the mask that Keras hands on: the ids say what is padding
+
+    def _mismatch(
+        self, x: tf.Tensor, captions: tuple[tf.Tensor, ...], false: tf.Tensor, *, training: bool = False
+    ) -> tf.Tensor:
+        """Return the encoders' loss for pictures [B, H, W, C] and the right, then the wrong captions [2B, ...] of each."""
+        right, wrong = zip(*(map(whole_batch, tf.split(part, 2)) for part in captions), strict=True)
+        if self.config.text == "sentence":
+            pictures = whole_batch(self.I(x, training=training))  # [B, E]
+            return cosine_hinge(pictures, right[0], false, self.config.margin, wrong[0])
+        pictures, regions = map(whole_batch, self.I(x, training=training))  # [B, E], [B, R, E]
+        pictures, v, v_wrong = (tf.math.l2_normalize(a, axis=1) for a in (pictures, right[0], wrong[0]))
+        s = tf.matmul(pictures, v, transpose_b=True)  # [B, B]
+        s_words = word_similarity(right[1][None], regions[:, None], right[2][None])  # [B, B]
+        s_wrong, s_words_wrong = tf.reduce_sum(pictures * v_wrong, axis=1), word_similarity(wrong[1], regions, wrong[2])
+        return contrastive(s, false, s_wrong) + contrastive(s_words, false, s_words_wrong)
+
     def update(
-        self, x: tf.Tensor, text: tf.Tensor, wrong: tf.Tensor, key: tf.Tensor, penalised: bool = True
+        self,
+        x: tf.Tensor,
+        text: tf.Tensor,
+        wrong: tf.Tensor,
+        key: tf.Tensor,
+        penalised: bool = True,
+        false: tf.Tensor | None = None,
     ) -> list[tf.Tensor]:
         """One step of D, then one of G, for x [B, H, W, C] uint8, captions [B, T], key (seed, clock) of the noise.
 
         G does not move in between, so one forward pass of it serves both; the trunk of D sees a real picture once. The
         penalties, which need second derivatives, stand in one update of `penalty_every` with as many times their weight.
+        `false` [B, B], which captions are false of which picture, is needed for `damsm`.
         """
-        values = on_replicas(partial(self._adversarial_step, penalised=penalised), x, text, wrong, key)
+        values = on_replicas(partial(self._adversarial_step, penalised=penalised), x, text, wrong, key, false)
         if self.config.ema:
             follow(self.average, self.G, self.config.ema, self.G_optimizer.iterations - 1)
         return tf.unstack(values)
 
     def _adversarial_step(
-        self, x: tf.Tensor, text: tf.Tensor, wrong: tf.Tensor, key: tf.Tensor, *, penalised: bool
+        self,
+        x: tf.Tensor,
+        text: tf.Tensor,
+        wrong: tf.Tensor,
+        key: tf.Tensor,
+        false: tf.Tensor | None,
+        *,
+        penalised: bool,
     ) -> tf.Tensor:
-        x, captions = as_input(share(x)), tf.concat([share(text), share(wrong)], axis=0)
-        v, v_wrong = tf.split(self.T(captions, training=False), 2)  # [B, E], outside every tape
+        x, ids = as_input(share(x)), tf.concat([share(text), share(wrong)], axis=0)
+        captions = self._encoded(ids)  # [2B, ...], outside every tape
+        v, v_wrong = zip(*(tf.split(part, 2) for part in captions), strict=True)  # all that G and D see of them
         z = share(tf.random.stateless_normal((self.config.batch, self.config.latent), key))
 
-        def D(maps: tf.Tensor, v: tf.Tensor) -> tf.Tensor:  # [B, 4, 4, F], [B, E] -> [B]
-            return self.D_head([maps, v], training=True)
+        def D(maps: tf.Tensor, v: Sequence[tf.Tensor]) -> tf.Tensor:  # [B, 4, 4, F], ([B, E], ...) -> [B]
+            return self.D_head([maps, *v], training=True)
 
         with tf.GradientTape() as G_tape:
-            x_fake = self.G([z, v], training=True)  # [B, H, W, C]
+            x_fake = self.G([z, *v], training=True)  # [B, H, W, C]
             with G_tape.stop_recording():
                 with tf.GradientTape() as D_tape:  # critical: real and fake apart, each with its own batch statistics
                     real, fake = self.D_trunk(x, training=True), self.D_trunk(x_fake, training=True)
@@ -183,9 +223,11 @@ class GANCLS(Generator, Draws, DrawsText, Exports):
                 self.D_optimizer.apply(D_tape.gradient(total, self.D_variables), self.D_variables, clock=key[1])
             G_loss = nonsaturating_generator(D(self.D_trunk(x_fake, training=True), v))
             if self.config.gan_int:
-                halfway = 0.5 * (v + share(tf.roll(whole_batch(v), 1, axis=0)))  # [B, E] eq. 5 with beta 0.5
+                halfway = 0.5 * (v[0] + share(tf.roll(whole_batch(v[0]), 1, axis=0)))  # [B, E] eq. 5 with beta 0.5
                 between = self.D_trunk(self.G([z, halfway], training=True), training=True)
-                G_loss += self.config.gan_int * nonsaturating_generator(D(between, halfway))
+                G_loss += self.config.gan_int * nonsaturating_generator(D(between, [halfway]))
+            if self.config.damsm:
+                G_loss += self.config.damsm * self._mismatch(x_fake, captions, false)
             part = share_of_mean(G_loss)
         self.G_optimizer.apply(
             G_tape.gradient(part, self.G.trainable_variables), self.G.trainable_variables, clock=key[1]
@@ -195,33 +237,35 @@ class GANCLS(Generator, Draws, DrawsText, Exports):
     # --- samples --------------------------------------------------------------------------------------------------------
 
     @tf.function(reduce_retracing=True)
-    def _generate(self, z: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
-        return self.average([z, v], training=False)
+    def _generate(self, z: tf.Tensor, *v: tf.Tensor) -> tf.Tensor:
+        return self.average([z, *v], training=False)
 
     @tf.function(reduce_retracing=True)
-    def _embed_text(self, text: tf.Tensor) -> tf.Tensor:
-        return self.T(text, training=False)
+    def _embed_text(self, text: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return self._encoded(text)
 
     @tf.function(reduce_retracing=True)
     def _embed_images(self, x: tf.Tensor) -> tf.Tensor:
-        return self.I(as_input(x), training=False)
+        embedded = self.I(as_input(x), training=False)
+        return embedded if self.config.text == "sentence" else embedded[0]
 
-    def embed_text(self, captions: Sequence[str]) -> np.ndarray:
-        """Return [N, E] float32 of N captions."""
+    def _read(self, captions: Sequence[str]) -> list[np.ndarray]:
+        """Return what G sees of N captions, [N, ...] each, the vectors [N, E] float32 first."""
         ids = self.words.pad([self.words.encode(text) for text in captions])
         return _in_parts(self._embed_text, ids)
 
+    def embed_text(self, captions: Sequence[str]) -> np.ndarray:
+        """Return [N, E] float32 of N captions."""
+        return self._read(captions)[0]
+
     def embed_images(self, images: np.ndarray) -> np.ndarray:
         """Return [N, E] float32 of pictures [N, 64, 64, 3] uint8."""
-        return _in_parts(self._embed_images, images)
+        return _in_parts(self._embed_images, images)[0]
 
     def draw(self, captions: Sequence[str], seed: int = 0) -> np.ndarray:
         """Return a picture [64, 64, 3] uint8 for each caption: [N, 64, 64, 3]."""
-        return self._pictures(self.embed_text(captions), seed)
-
-    def _pictures(self, v: np.ndarray, seed: int) -> np.ndarray:
-        z = np.asarray(tf.random.stateless_normal((len(v), self.config.latent), [seed, -1]))
-        return as_pictures(_in_parts(self._generate, z, v))
+        z = np.asarray(tf.random.stateless_normal((len(captions), self.config.latent), [seed, -1]))
+        return as_pictures(_in_parts(self._generate, z, *self._read(captions))[0])
 
     def sentences(self) -> list[str]:
         """Return the captions that sample grids show."""
@@ -260,14 +304,21 @@ class GANCLS(Generator, Draws, DrawsText, Exports):
         return {"interpolate": self.interpolate}
 
     def interpolate(self, n: int, seed: int = 0) -> np.ndarray:
-        """Return n pictures, each row of sqrt(n) a walk from one sentence's vector to the next one's, with one z."""
+        """Return n pictures, each row of sqrt(n) a walk from one sentence's vector to the next one's, with one z.
+
+        There is nothing halfway between two words: for text words these are those of the nearer sentence.
+        """
         columns = max(2, int(np.ceil(np.sqrt(n))))
         rows = -(-n // columns)
-        v = self.embed_text(self.sentences())
-        way = np.linspace(0, 1, columns, dtype=np.float32)[:, None]
-        walks = [(1 - way) * v[i % len(v)] + way * v[(i + 1) % len(v)] for i in range(rows)]  # [R][columns, E]
+        v, *words = self._read(self.sentences())
+        way = np.tile(np.linspace(0, 1, columns, dtype=np.float32), rows)  # [R columns]
+        start = np.repeat(np.arange(rows), columns) % len(v)
+        end = (start + 1) % len(v)
+        nearer = np.where(way < 0.5, start, end)
+        walks = (1 - way)[:, None] * v[start] + way[:, None] * v[end]  # [R columns, E]
         z = np.asarray(tf.random.stateless_normal((rows, self.config.latent), [seed, -1]))
-        return as_pictures(_in_parts(self._generate, np.repeat(z, columns, axis=0), np.concatenate(walks)))[:n]
+        z = np.repeat(z, columns, axis=0)
+        return as_pictures(_in_parts(self._generate, z, walks, *(part[nearer] for part in words))[0])[:n]
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
@@ -278,7 +329,7 @@ class GANCLS(Generator, Draws, DrawsText, Exports):
         @tf.function(input_signature=[noise_spec, tf.TensorSpec((None,), tf.string, "caption")])
         def generate(noise: tf.Tensor, caption: tf.Tensor) -> dict[str, tf.Tensor]:
             """A picture as bytes [N, 64, 64, 3] of noise z ~ N(0, 1) [N, L] and a caption each [N]."""
-            x = self.average([noise, self.T(self.words.traced(caption), training=False)], training=False)
+            x = self.average([noise, *self._encoded(self.words.traced(caption))], training=False)
             return {"image": as_bytes(x)}
 
         return {"generate": generate}
@@ -313,7 +364,8 @@ class GANCLS(Generator, Draws, DrawsText, Exports):
             self._stream.close()
 
 
-def _in_parts(network: Any, *inputs: np.ndarray) -> np.ndarray:
-    """Return the network's outputs for N inputs, at most SAMPLED at a time."""
+def _in_parts(network: Any, *inputs: np.ndarray) -> list[np.ndarray]:
+    """Return the network's outputs, one or several, for N inputs, at most SAMPLED at a time."""
     parts = [network(*(tf.constant(a[i : i + SAMPLED]) for a in inputs)) for i in range(0, len(inputs[0]), SAMPLED)]
-    return np.concatenate([np.asarray(part) for part in parts])
+    several = [part if isinstance(part, tuple) else (part,) for part in parts]
+    return [np.concatenate([np.asarray(a) for a in column]) for column in zip(*several, strict=True)]

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from core.layers.text import Tile, text_encoder
-from core.losses.text_image import cosine_hinge, matching_discriminator
+from core.losses.text_image import contrastive, cosine_hinge, matching_discriminator, word_similarity
 from core.metrics.retrieval import recall_at_1
 
 # Directions at 0 and 90 degrees against captions at 0 and 60 degrees, of odd lengths: a cosine does not see length.
@@ -128,3 +128,33 @@ def test_recall_at_1_by_hand() -> None:
     v = np.array([[5, 1], [1, 2], [0.1, 1]])  # the third picture is nearest to the third caption, the second too
     assert recall_at_1(x, v) == pytest.approx(2 / 3)
     assert recall_at_1(x, np.ones((3, 2))) == 0  # a tie is no hit
+
+
+def test_word_similarity_is_the_mean_cosine_of_words_with_what_they_look_at() -> None:
+    """With gamma ln 3 the word (2, 0) looks at (5, 0) and (0, 1) in shares of 3/4 and 1/4, the word (1, 1) at both alike."""
+    words = tf.constant([[[2.0, 0], [1, 1], [-7, 3]]])  # the third is padding
+    regions = tf.constant([[[5.0, 0], [0, 1]]])
+    ids = tf.constant([[4, 5, 0]])
+    first = 0.75 / (0.75**2 + 0.25**2) ** 0.5
+    np.testing.assert_allclose(
+        word_similarity(words, regions, ids, gamma=float(np.log(3))), [(first + 1) / 2], rtol=1e-5
+    )
+    sides = word_similarity(
+        tf.tile(words, (3, 1, 1))[None], tf.tile(regions, (2, 1, 1))[:, None], tf.tile(ids, (3, 1))[None]
+    )
+    assert sides.shape == (2, 3)
+
+
+def test_contrastive_is_the_log_loss_of_the_matching_pair() -> None:
+    """Similarities are logarithms, so softmaxes are fractions: 4 of 4 + 3 + 1, 5 of 5 + 2 + 6, 4 of 4 + 2, 5 of 5 + 3."""
+    s, wrong = tf.math.log([[4.0, 3.0], [2.0, 5.0]]), tf.math.log([1.0, 6.0])
+    every = tf.constant([[False, True], [True, False]])
+    expected = -np.mean([np.log(4 / 8) + np.log(4 / 6), np.log(5 / 13) + np.log(5 / 8)])
+    np.testing.assert_allclose(contrastive(s, every, wrong, gamma=1.0), expected, rtol=1e-6)
+    some = tf.constant(
+        [[False, False], [True, False]]
+    )  # caption 1 happens to be true of picture 0, so nothing is said of the two
+    expected = -np.mean([np.log(4 / 5) + np.log(4 / 6), np.log(5 / 13) + np.log(5 / 5)])
+    np.testing.assert_allclose(contrastive(s, some, wrong, gamma=1.0), expected, rtol=1e-6)
+    halved = contrastive(s / 10, every, wrong / 10)  # gamma 10
+    np.testing.assert_allclose(halved, contrastive(s, every, wrong, gamma=1.0), rtol=1e-5)

@@ -41,6 +41,7 @@ def test_all_presets_are_trained_and_one_failure_stops_nothing(called: list[list
         "dqn-atari",
         "dqn-rainbow",
         "gan-cls-flowers",
+        "gan-cls-words",
         "ragan-paper",
         "srgan-esrgan",
         "srgan-phone",

@@ -20,7 +20,7 @@ from generative.data.captions import Captioned, Splits
 from generative.data.settings import CaptionConfig
 from generative.data.shape_reader import Reader
 from generative.gan_cls.config import GANCLSConfig
-from generative.gan_cls.measures import Measures, groups, one_thing_scenes
+from generative.gan_cls.measures import Measures, apart, groups, one_thing_scenes
 from generative.gan_cls.model import GANCLS
 from generative.gan_cls.networks import generator
 from tests.conftest import only_run
@@ -58,10 +58,16 @@ def context(tmp_path: Path) -> Context:
 
 ORIGINAL = {"batch_norm": True, "r1": 0.0, "r2": 0.0, "optimizer": OptimizerConfig(lr=2e-4, beta1=0.5)}
 PENALISED = {"batch_norm": False, "r1": 0.7, "r2": 0.3, "penalty_every": 1}
+WORDS = {**PENALISED, "text": "words", "damsm": 0.0}
+MATCHED = {**PENALISED, "text": "words", "damsm": 0.6}
 LAZY = {"batch_norm": False, "r1": 0.2, "r2": 0.1, "penalty_every": 3}
 
 
-@pytest.mark.parametrize("fields", [ORIGINAL, PENALISED, LAZY], ids=["original", "penalised", "lazily penalised"])
+@pytest.mark.parametrize(
+    "fields",
+    [ORIGINAL, PENALISED, LAZY, WORDS, MATCHED],
+    ids=["original", "penalised", "lazily penalised", "words", "words that the encoders compare"],
+)
 def test_update_is_the_papers(context: Context, fields: dict[str, Any]) -> None:
     """Shared forward passes give what separate ones would: Algorithm 1 worked out apart, with a plain optimiser's steps."""
     model, twin = make(context, **fields), make(context, **fields)
@@ -70,16 +76,22 @@ def test_update_is_the_papers(context: Context, fields: dict[str, Any]) -> None:
             variable.assign(8 * variable)  # so that the penalties weigh as much as the loss
     batch = model.stream.next()
     key = tf.constant([model.noise_seed, 0], tf.int64)
-    model.update(*map(tf.constant, (batch.x, batch.text, batch.wrong)), key)
+    model.update(*map(tf.constant, (batch.x, batch.text, batch.wrong)), key, True, tf.constant(batch.false))
 
-    def D(x: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
-        return twin.D_head([twin.D_trunk(x, training=True), v], training=True)
+    def D(x: tf.Tensor, v: list[tf.Tensor]) -> tf.Tensor:
+        return twin.D_head([twin.D_trunk(x, training=True), *v], training=True)
+
+    def encoded(ids: np.ndarray) -> list[tf.Tensor]:
+        if fields.get("text") != "words":
+            return [twin.T(ids)]
+        words, v = twin.T(ids)
+        return [v, words, tf.constant(ids)]
 
     x = tf.cast(batch.x, tf.float32) / 127.5 - 1
-    v, v_wrong = twin.T(batch.text), twin.T(batch.wrong)
+    v, v_wrong = encoded(batch.text), encoded(batch.wrong)
     z = tf.random.stateless_normal((4, 3), key)
     with tf.GradientTape() as tape:
-        fake = twin.G([z, v], training=True)
+        fake = twin.G([z, *v], training=True)
         r, w, f = (tf.sigmoid(s) for s in (D(x, v), D(x, v_wrong), D(fake, v)))
         loss = -tf.reduce_mean(tf.math.log(r) + 0.5 * (tf.math.log(1 - w) + tf.math.log(1 - f)))
         for weight, picture in ((fields["r1"], x), (fields["r2"], tf.identity(fake))):
@@ -90,12 +102,44 @@ def test_update_is_the_papers(context: Context, fields: dict[str, Any]) -> None:
             loss += fields.get("penalty_every", 1) * weight * tf.reduce_mean(norms) / 2
     twin.D_optimizer.apply(tape.gradient(loss, twin.D_variables), twin.D_variables)
     with tf.GradientTape() as tape:
-        loss = -tf.reduce_mean(tf.math.log(tf.sigmoid(D(twin.G([z, v], training=True), v))))
+        fake = twin.G([z, *v], training=True)
+        loss = -tf.reduce_mean(tf.math.log(tf.sigmoid(D(fake, v))))
+        if fields.get("damsm"):
+            loss += fields["damsm"] * damsm(twin.I(fake, training=False), v, v_wrong, batch.false)
     twin.G_optimizer.apply(tape.gradient(loss, twin.G.trainable_variables), twin.G.trainable_variables)
     for name in ("G", "D_trunk", "D_head", "T"):
         for mine, its in zip(weights(getattr(model, name)), weights(getattr(twin, name)), strict=True):
             np.testing.assert_allclose(mine, its, atol=3e-5)
     model.close(), twin.close()
+
+
+def damsm(
+    pictures: tuple[tf.Tensor, tf.Tensor], right: list[tf.Tensor], wrong: list[tf.Tensor], false: np.ndarray
+) -> tf.Tensor:
+    """Equations 7 to 13 of Xu et al. (2018) pair by pair, once for captions as a whole and once for their words."""
+
+    def cos(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(a * b) / tf.norm(a) / tf.norm(b)
+
+    def whole(i: int, captions: list[tf.Tensor], j: int) -> tf.Tensor:
+        return cos(pictures[0][i], captions[0][j])
+
+    def by_word(i: int, captions: list[tf.Tensor], j: int) -> tf.Tensor:
+        words = captions[1][j][: int(np.sum(captions[2][j] > 0))]  # [T, E]
+        regions = pictures[1][i] / tf.norm(pictures[1][i], axis=1, keepdims=True)  # [R, E]
+        scores = tf.exp(5 * tf.einsum("te,re->tr", words, regions) / tf.norm(words, axis=1, keepdims=True))
+        seen = tf.einsum("tr,re->te", scores / tf.reduce_sum(scores, axis=1, keepdims=True), regions)
+        return tf.reduce_mean(tf.reduce_sum(words * seen, axis=1) / tf.norm(words, axis=1) / tf.norm(seen, axis=1))
+
+    total, B = 0.0, len(false)
+    for similarity in (whole, by_word):
+        for i in range(B):
+            own = tf.exp(10 * similarity(i, right, i))
+            captions = [tf.exp(10 * similarity(i, right, j)) for j in range(B) if false[i, j]]
+            others = [tf.exp(10 * similarity(j, right, i)) for j in range(B) if false[j, i]]
+            total -= tf.math.log(own / tf.add_n([own, *captions, tf.exp(10 * similarity(i, wrong, i))]))
+            total -= tf.math.log(own / tf.add_n([own, *others]))
+    return total / B
 
 
 def test_penalties_stand_in_every_third_update(context: Context) -> None:
@@ -105,10 +149,13 @@ def test_penalties_stand_in_every_third_update(context: Context) -> None:
     model.close()
 
 
+@pytest.mark.parametrize("text", ["sentence", "words"])
 @pytest.mark.parametrize("encoder", ["alongside", "before"])
-def test_encoders_train_then_freeze(context: Context, encoder: Any) -> None:
+def test_encoders_train_then_freeze(context: Context, encoder: Any, text: Any) -> None:
     model = make(
-        context, encoder=encoder, encoder_epochs=0.2, encoder_optimizer=OptimizerConfig(max_grad_norm=1e-9)
+        *(context,),
+        **{"encoder": encoder, "text": text, "encoder_epochs": 0.2},
+        encoder_optimizer=OptimizerConfig(max_grad_norm=1e-9),
     )  # 8 of 40 pictures: two updates
     before, G = weights(model.T) + weights(model.I), weights(model.G)
     for _ in range(2):
@@ -134,6 +181,35 @@ def test_the_text_enters_as_large_as_the_noise() -> None:
     np.testing.assert_allclose(G([z, v]), G([z, 1_000 * v]), atol=1e-5)
     joint = next(layer.output for layer in G.layers if isinstance(layer, keras.layers.Concatenate))
     assert 0.5 < np.std(keras.Model(G.inputs, joint)([z, v])[:, 10:]) < 2
+
+
+def test_the_words_decide_what_is_drawn_and_judged(context: Context) -> None:
+    """With one vector of the caption, G and D still tell its words apart; padding behind them changes nothing."""
+    model = make(context, text="words")
+    v, words, ids = model._encoded(model.words.pad([model.words.encode("a small red circle")]))
+    z, maps = tf.ones((1, 3)), tf.random.stateless_normal((1, 4, 4, 16), (1, 2))
+    for network, first in ((model.G, z), (model.D_head, maps)):
+        for variable in network.trainable_variables:  # far enough from 0
+            variable.assign(10 * variable)
+        before = network([first, v, words, ids], training=False)
+        assert np.abs(network([first, v, words[:, ::-1] ** 3, ids], training=False) - before).max() > 1e-6
+        longer = tf.pad(words, [[0, 0], [0, 3], [0, 0]], constant_values=5.0), tf.pad(ids, [[0, 0], [0, 3]])
+        np.testing.assert_allclose(network([first, v, *longer], training=False), before, atol=1e-5)
+    model.close()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"damsm": 1.0}, "damsm is 1, but text is 'sentence'"),
+        ({"text": "words", "gan_int": 1.0}, "gan_int is 1, but text is 'words'"),
+        ({"text": "words", "text_units": 7}, "text_units is 7; with text words"),
+        ({"text": "words", "damsm": -1.0}, "damsm is -1; it must be 0 or more"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        dataclasses.replace(SMALL, **fields)
 
 
 def test_step_size_is_halved_again_and_again(context: Context) -> None:
@@ -162,9 +238,10 @@ def test_ema_is_what_is_drawn(context: Context) -> None:
     model.close()
 
 
-def test_drawing_depends_on_caption_and_seed_only(context: Context) -> None:
+@pytest.mark.parametrize("by", ["sentence", "words"])
+def test_drawing_depends_on_caption_and_seed_only(context: Context, by: Any) -> None:
     model = make(
-        context, ema=0.0, optimizer=OptimizerConfig(lr=0.02, beta1=0.0)
+        context, text=by, ema=0.0, optimizer=OptimizerConfig(lr=0.02, beta1=0.0)
     )  # far enough from the grey of the first weights
     for _ in range(24):
         model.step()
@@ -250,9 +327,28 @@ def test_measures_are_1_for_a_perfect_painter_and_low_for_one_that_mixes_up_colo
         for split in ("seen", "unseen"):
             assert right[f"eval/{name}_{split}"] >= 0.98, name
     assert right["eval/true_two"] >= 0.95 and right["eval/true_three"] >= 0.95 and right["eval/agreement"] >= 0.98
+    for name in ("two", "three"):  # one picture of a caption each time: only what the painter leaves to chance differs
+        assert 0.3 < right[f"eval/diversity_{name}"] < 1.02
     wrong = measures(spoiled, model.embed_text, model.embed_images)
     assert wrong["eval/colour_seen"] < 0.02 and wrong["eval/joint_seen"] < 0.02 and wrong["eval/true_two"] < 0.05
     assert wrong["eval/shape_seen"] >= 0.98 and wrong["eval/place_unseen"] >= 0.98
+
+
+def test_diversity_is_the_mean_distance_of_two_pictures_of_one_caption() -> None:
+    """Points 0, 3, 4 on a line are 3, 4 and 1 apart, the corners (0, 0), (3, 4), (0, 0) 5, 0 and 5; the mean is 3."""
+    images = np.array([[0, 0], [3, 0], [4, 0], [0, 0], [3, 4], [0, 0]], np.uint8)
+    assert apart(images, 3) == pytest.approx((3 + 4 + 1 + 5 + 0 + 5) / 6, abs=1e-9)
+    assert apart(np.array([[0], [255]], np.uint8), 2) == 255
+
+
+def test_what_a_caption_leaves_open_is_drawn() -> None:
+    rng = np.random.default_rng(3)
+    unsaid = shapes.UNSAID
+    claim = shapes.Claim((shapes.Thing(0, 0, unsaid, unsaid), shapes.Thing(1, 2, 1, unsaid)), "above")
+    scenes = [shapes.draw_true(claim, rng) for _ in range(200)]
+    assert all(shapes.is_true(claim, scene) for scene in scenes)
+    assert {scene[0].place for scene in scenes} == set(range(6)) and {scene[0].size for scene in scenes} == {0, 1}
+    assert {scene[1].size for scene in scenes} == {1}
 
 
 def test_retrieval_says_among_how_many_and_needs_a_choice() -> None:
@@ -328,11 +424,21 @@ def test_sample_draws_what_the_text_says(cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("encoder", ["alongside", "before"])
-def test_killed_across_the_freezing_of_the_encoders(launch, tmp_path: Path, encoder: str) -> None:
+@pytest.mark.parametrize(
+    ("encoder", "text"),
+    [
+        ("alongside", ()),
+        ("before", ()),
+        ("before", ("--model.text", "words", "--model.damsm", 1)),
+    ],
+    ids=["alongside", "before", "words"],
+)
+def test_killed_across_the_freezing_of_the_encoders(
+    launch, tmp_path: Path, encoder: str, text: tuple[Any, ...]
+) -> None:
     """Checkpoints lie before and after update 300, where the encoders freeze; the kills come at both sides of it."""
     until = ("--run.until", 600, "--run.save-every", 20, "--run.eval-every", 300, "--run.log-every", 20)
-    flags = ("--model.encoder", encoder, "--model.encoder-epochs", 60, "--model.ema", 0.99)
+    flags = ("--model.encoder", encoder, "--model.encoder-epochs", 60, "--model.ema", 0.99, *text)
     check_killed_equals_undisturbed(
         *(launch, tmp_path, ["gan-cls", *TINY, *flags, *until]), kills=4, seed=3, curve="loss/discriminator"
     )
