@@ -59,7 +59,14 @@ def context(tmp_path: Path) -> Context:
 ORIGINAL = {"batch_norm": True, "r1": 0.0, "r2": 0.0, "optimizer": OptimizerConfig(lr=2e-4, beta1=0.5)}
 PENALISED = {"batch_norm": False, "r1": 0.7, "r2": 0.3, "penalty_every": 1}
 WORDS = {**PENALISED, "text": "words", "damsm": 0.0}
-MATCHED = {**PENALISED, "text": "words", "damsm": 0.6}
+MATCHED = {
+    "batch_norm": False,
+    "r1": 0.0,
+    "r2": 0.0,
+    "text": "words",
+    "damsm": 0.6,
+    "optimizer": OptimizerConfig("sgd", lr=0.1),
+}
 LAZY = {"batch_norm": False, "r1": 0.2, "r2": 0.1, "penalty_every": 3}
 
 
@@ -74,6 +81,9 @@ def test_update_is_the_papers(context: Context, fields: dict[str, Any]) -> None:
     if fields["r1"]:
         for variable in model.D_variables + twin.D_variables:
             variable.assign(8 * variable)  # so that the penalties weigh as much as the loss
+    if fields.get("damsm"):
+        for variable in model.I.trainable_variables + twin.I.trainable_variables:
+            variable.assign(10 * variable)  # untrained and this small, it shows vectors of length 0
     batch = model.stream.next()
     key = tf.constant([model.noise_seed, 0], tf.int64)
     model.update(*map(tf.constant, (batch.x, batch.text, batch.wrong)), key, True, tf.constant(batch.false))
@@ -186,15 +196,15 @@ def test_the_text_enters_as_large_as_the_noise() -> None:
 def test_the_words_decide_what_is_drawn_and_judged(context: Context) -> None:
     """With one vector of the caption, G and D still tell its words apart; padding behind them changes nothing."""
     model = make(context, text="words")
-    v, words, ids = model._encoded(model.words.pad([model.words.encode("a small red circle")]))
+    v, words, ids = model._encoded(tf.constant(model.words.pad([model.words.encode("a small red circle")])))
     z, maps = tf.ones((1, 3)), tf.random.stateless_normal((1, 4, 4, 16), (1, 2))
     for network, first in ((model.G, z), (model.D_head, maps)):
         for variable in network.trainable_variables:  # far enough from 0
             variable.assign(10 * variable)
-        before = network([first, v, words, ids], training=False)
-        assert np.abs(network([first, v, words[:, ::-1] ** 3, ids], training=False) - before).max() > 1e-6
+        before = network([first, v, words, ids], training=True)
+        assert np.abs(network([first, v, words[:, ::-1] ** 3, ids], training=True) - before).max() > 1e-6
         longer = tf.pad(words, [[0, 0], [0, 3], [0, 0]], constant_values=5.0), tf.pad(ids, [[0, 0], [0, 3]])
-        np.testing.assert_allclose(network([first, v, *longer], training=False), before, atol=1e-5)
+        np.testing.assert_allclose(network([first, v, *longer], training=True), before, atol=1e-5)
     model.close()
 
 
