@@ -72,7 +72,7 @@ LAZY = {"batch_norm": False, "r1": 0.2, "r2": 0.1, "penalty_every": 3}
 
 @pytest.mark.parametrize(
     "fields",
-    [ORIGINAL, PENALISED, LAZY, WORDS, MATCHED],
+    [ORIGINAL, PENALISED, LAZY, WORDS, pytest.param(MATCHED, marks=pytest.mark.slow)],
     ids=["original", "penalised", "lazily penalised", "words", "words that the encoders compare"],
 )
 def test_update_is_the_papers(context: Context, fields: dict[str, Any]) -> None:
@@ -159,8 +159,7 @@ def test_penalties_stand_in_every_third_update(context: Context) -> None:
     model.close()
 
 
-@pytest.mark.parametrize("text", ["sentence", "words"])
-@pytest.mark.parametrize("encoder", ["alongside", "before"])
+@pytest.mark.parametrize(("encoder", "text"), [("alongside", "sentence"), ("before", "sentence"), ("before", "words")])
 def test_encoders_train_then_freeze(context: Context, encoder: Any, text: Any) -> None:
     model = make(
         *(context,),
@@ -248,7 +247,7 @@ def test_ema_is_what_is_drawn(context: Context) -> None:
     model.close()
 
 
-@pytest.mark.parametrize("by", ["sentence", "words"])
+@pytest.mark.parametrize("by", ["sentence", pytest.param("words", marks=pytest.mark.slow)])
 def test_drawing_depends_on_caption_and_seed_only(context: Context, by: Any) -> None:
     model = make(
         context, text=by, ema=0.0, optimizer=OptimizerConfig(lr=0.02, beta1=0.0)
