@@ -87,6 +87,8 @@ class Agent(Plugin):
     """The `envs.EnvConfig` that it learns from."""
     acting: str = "sampled"
     """How it acts where it is not greedy, for the protocol line."""
+    masks: bool = False
+    """Whether `act` takes a keyword `mask`: which actions are allowed, [N, M] bool (see `envs.VectorEnv.mask`), or None."""
 
     @abstractmethod
     def act(self, observations: Any, memory: Any, rng: Any, *, greedy: bool) -> tuple[Any, Any]:

@@ -42,6 +42,7 @@ class Batch:
     obs_t: np.ndarray  # [B, ...] k steps later; the episode's final observation where it ended
     weight: np.ndarray  # [B] float32: importance weights, 1 when sampled uniformly
     index: np.ndarray  # [B] int64: where they lie, for `set_priorities`
+    mask_t: np.ndarray | None = None  # [B, choices] bool: the actions allowed on obs_t; None where all are
 
 
 class Replay:
@@ -71,14 +72,17 @@ class Replay:
         slack: int = 0,
         action_shape: tuple[int, ...] = (),
         action_dtype: Any = np.int32,
+        choices: int = 0,
     ):
-        """`shape`, `dtype` of one stored observation (one frame of a stack). `path` names the file; None keeps all in memory."""
+        """`shape`, `dtype` of one stored observation (one frame of a stack). `path` names the file; None keeps all in memory.
+        `choices` is the length of the masks of allowed actions that observations come with, 0 where they come with none."""
         self.num_envs, self.stack, self.n_step, self.gamma, self.rng = num_envs, stack, n_step, gamma, rng
         self.shape, self.dtype, self.path = tuple(shape), np.dtype(dtype), path
         self.alpha = alpha
         self._action_shape, self._action_dtype = tuple(action_shape), np.dtype(action_dtype)
         self.live = -(-capacity // num_envs)  # slots of an environment that count
         least = 4 * (stack + n_step)  # an end and a beginning of episodes fit in, and a transition beside them
+        self._choices = choices
         require(
             self.live >= least,
             f"the replay holds {capacity} observations of {num_envs} environments; it must be at least {least * num_envs}",
@@ -96,6 +100,7 @@ class Replay:
         self._action = np.zeros((places, *self._action_shape), self._action_dtype)
         self._reward = np.zeros(places, np.float32)
         self._flags = np.zeros(places, np.uint8)
+        self._mask = np.zeros((places, self._choices), bool) if self._choices else None
         self._tree = SumTree(places) if self.alpha is not None else None
         self._known = np.zeros(
             self.num_envs, np.int64
@@ -131,11 +136,14 @@ class Replay:
         terminated: np.ndarray,
         truncated: np.ndarray,
         final_obs: np.ndarray,
+        mask: np.ndarray | None = None,
+        final_mask: np.ndarray | None = None,
     ) -> None:
         """Store one step of every environment.
 
         obs [N, ...] is what the actions [N, ...] were chosen on; final_obs [N, ...] what they led to, looked at where an episode
-        ended, which is where the next `add` brings the first observation of another.
+        ended, which is where the next `add` brings the first observation of another. mask, final_mask [N, choices] say which
+        actions are allowed on them.
         """
         if self._frames is None:
             self._open()
@@ -144,15 +152,16 @@ class Replay:
             for j in range(self.stack - 1 if len(fresh) else 0):
                 self._put(fresh, obs[fresh, j], 0, 0.0, 0)
             obs, final_obs = obs[:, -1], final_obs[:, -1]
-        self._put(
-            np.arange(self.num_envs), obs, action, reward, STARTS | TERMINATED * terminated | TRUNCATED * truncated
-        )
+        flags = STARTS | TERMINATED * terminated | TRUNCATED * truncated
+        self._put(np.arange(self.num_envs), obs, action, reward, flags, mask)
         self._fresh = terminated | truncated
         if self._fresh.any():
             (ended,) = np.nonzero(self._fresh)
-            self._put(ended, final_obs[ended], 0, 0.0, 0)
+            self._put(ended, final_obs[ended], 0, 0.0, 0, None if final_mask is None else final_mask[ended])
 
-    def _put(self, env: np.ndarray, frames: np.ndarray, action: Any, reward: Any, flags: Any) -> None:
+    def _put(
+        self, env: np.ndarray, frames: np.ndarray, action: Any, reward: Any, flags: Any, mask: np.ndarray | None = None
+    ) -> None:
         place = env * self.slots + self.head[env] % self.slots
         self.head[env] += 1
         if self._file is None:
@@ -160,6 +169,8 @@ class Replay:
         else:
             self._file.write(place, frames, self.head)
         self._action[place], self._reward[place], self._flags[place] = action, reward, flags
+        if self._mask is not None:
+            self._mask[place] = True if mask is None else mask  # of what is only looked at nobody asks
 
     def _open(self) -> None:
         if self.path is None:
@@ -249,6 +260,7 @@ class Replay:
             obs_t=self._look(env, t + k),
             weight=weight,
             index=place,
+            mask_t=None if self._mask is None else self._mask[self._place(env, t + k)],
         )
 
     def _look(self, env: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -312,6 +324,8 @@ class Replay:
             "file": None,
             "frames": None,
         }
+        if self._mask is not None:
+            tree["mask"] = kept(self._mask)
         if self._file is not None:
             self._file.sync()
             tree["file"] = self._file.path.name
@@ -346,6 +360,8 @@ class Replay:
 
         for flat, name in ((self._action, "action"), (self._reward, "reward"), (self._flags, "flags")):
             fill(flat, tree[name])
+        if self._mask is not None:
+            fill(self._mask, tree["mask"])
         if tree["file"] is not None:
             assert self.path is not None
             require(

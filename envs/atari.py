@@ -37,6 +37,8 @@ class AtariBank:
 
     first_state = 0
     state_shape: tuple[int, ...] = ()
+    said = ""
+    mask: np.ndarray | None = None
 
     def __init__(
         self,

@@ -9,9 +9,8 @@ it says is checked against the spaces it declares: numpy would broadcast a numbe
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping
-from math import inf, nan, prod
+from math import inf, nan
 from numbers import Real
 from typing import Any
 
@@ -19,18 +18,23 @@ import gymnasium
 import numpy as np
 
 from core.errors import UsageError, foreign, told, warn
+from envs.spaces import Unfit, acting, reading, shown
 from envs.vector import Received
 
 __all__ = ["ClassicBank"]
 
+MASK = "action_mask"
+LATE = (
+    f"info has an {MASK}, which that of the first reset() did not have; every reset() and step must bring one or none"
+)
 BOOLS = (bool, np.bool_)
 
 
 class ClassicBank:
-    """One environment; `build()` makes an instance, one for all episodes with `reuse`. Observations and actions are the
-    environment's own; those of a Discrete space are counted from 0, whatever its `start`, and with `actions` an action is a
-    position among these. A Tuple of Discrete spaces is seen as one Discrete space: its states are numbered row by row, the last
-    part counting fastest, and `state_shape` has the number of states of each part.
+    """One environment; `build()` makes an instance, one for all episodes with `reuse`. `envs.spaces` says how its observations,
+    of Dict and Tuple only the parts `keys`, become states or arrays, and actions, of Discrete ones only `actions`, its own.
+
+    `mask` follows `info["action_mask"]` where reset() brings one, unless `masks` is false.
 
     Every method raises ForeignError for what the environment raises, and UsageError for an answer that does not fit its spaces:
     reset() without info, another shape, fractions or numbers out of bounds where integers are declared, rewards that are no
@@ -41,7 +45,14 @@ class ClassicBank:
     frame_stack = 1
 
     def __init__(
-        self, build: Callable[[], gymnasium.Env], name: str, actions: tuple[int, ...] = (), *, reuse: bool = False
+        self,
+        build: Callable[[], gymnasium.Env],
+        name: str,
+        actions: tuple[int, ...] = (),
+        keys: tuple[str, ...] = (),
+        *,
+        masks: bool = True,
+        reuse: bool = False,
     ):
         self._build, self._reuse = build, reuse
         self.name = name
@@ -49,39 +60,17 @@ class ClassicBank:
         self._fresh = True
         self._steps = 0  # of the episode
         try:
-            self.observation_space: gymnasium.Space = self._env.observation_space
-            space = self._env.action_space
+            observations, space = self._env.observation_space, self._env.action_space
         except Exception as error:
             raise foreign(f"environment {name!r}", error, "when it was asked for its spaces") from error
-        self._parts = _parts(self.observation_space)
-        if not self._parts and not isinstance(self.observation_space, gymnasium.spaces.Box):
-            raise UsageError(
-                f"observations of {name} are {self.observation_space}; only Box, Discrete and Tuples of Discrete are supported"
-            )
-        if not isinstance(space, (gymnasium.spaces.Box, gymnasium.spaces.Discrete)):
-            raise UsageError(f"actions of {name} are {space}; only Box and Discrete are supported")
-        if not all(space.contains(action) for action in actions):
-            raise UsageError(f"actions {list(actions)} do not fit {name}, whose actions are {space}")
-        self.actions = actions
-        if isinstance(space, gymnasium.spaces.Discrete):
-            self.actions = actions or tuple(range(int(space.start), int(space.start + space.n)))
-            space = gymnasium.spaces.Discrete(len(self.actions))
-        self._numbers = np.array(self.actions, np.int64)  # what samples of a Discrete space are
-        self.action_space: gymnasium.Space = space
-        self.first_state = 0
-        self.state_shape = tuple(int(part.n) for part in self._parts)
-        self._declared = self.observation_space
-        self._discrete = isinstance(self._declared, gymnasium.spaces.Discrete)
-        if self._discrete:
-            self.first_state = int(self._declared.start)
-        if self._parts:
-            self.observation_space = gymnasium.spaces.Discrete(prod(self.state_shape))
-        else:
-            self._shape, self._dtype = self._declared.shape, self._declared.dtype
-            self._whole = self._dtype.kind in "iub"
-            self._taken = (self._dtype,) if self._whole else (np.dtype(np.float32), np.dtype(np.float64))  # as they are
-            self._within = _bounds(self._declared)
-            self._narrow = self._dtype.kind in "iu" and not _is_full(self._declared)
+        self._reading, self._acting = reading(observations, keys, name), acting(space, actions, name)
+        self.observation_space, self.action_space = self._reading.space, self._acting.space
+        self.first_state, self.state_shape = self._reading.first_state, self._reading.state_shape
+        self.actions = self._acting.actions
+        self.said = self._reading.said
+        self.mask: np.ndarray | None = None
+        self._masks = masks and bool(self._acting.sizes)
+        self._masked: bool | None = None if self._masks else False  # the first reset() tells
 
     def start(self, i: int, seed: int) -> np.ndarray:
         """Begin an episode that depends on `seed` alone and return its first observation."""
@@ -98,8 +87,14 @@ class ClassicBank:
             raise foreign(f"environment {self.name!r}", error, "in reset()") from error
         if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], (Mapping, type(None)))):
             raise self._wrong(
-                f"reset() returned {_shown(result)}; it must return a tuple of the observation and a mapping: observation, {{}}"
+                f"reset() returned {shown(result)}; it must return a tuple of the observation and a mapping: observation, {{}}"
             )
+        if self._masks:
+            has = result[1] is not None and MASK in result[1]
+            if has and self._masked is False:
+                raise self._wrong(LATE)
+            self._masked = self._masked or has
+            self.mask = self._allowed(result[1], False) if self._masked else None
         return self._seen(result[0])
 
     def reseed(self, seed: int) -> None:
@@ -108,8 +103,7 @@ class ClassicBank:
 
     def send(self, actions: np.ndarray) -> None:
         """Take the step; actions [1]."""
-        number = actions[0]
-        action = self._numbers[number] if self.actions else np.array(number)  # its own: it may write into it
+        action = self._acting.to_env(actions[0])
         self._steps += 1
         try:
             self._result = self._env.step(action)
@@ -121,10 +115,10 @@ class ClassicBank:
     def recv(self) -> Received:
         """Return observations, rewards, terminated, truncated, each [1, ...]."""
         try:
-            obs, reward, terminated, truncated, _ = self._result
+            obs, reward, terminated, truncated, info = self._result
         except (TypeError, ValueError) as error:
             raise self._wrong(
-                f"step() returned {_shown(self._result)}; it must return observation, reward, terminated, truncated and info"
+                f"step() returned {shown(self._result)}; it must return observation, reward, terminated, truncated and info"
             ) from error
         if type(reward) is not float or not -inf < reward < inf:
             reward = self._reward(reward)
@@ -132,6 +126,10 @@ class ClassicBank:
             terminated = self._ended(terminated, "terminated")
         if type(truncated) not in BOOLS:
             truncated = self._ended(truncated, "truncated")
+        if self._masked:
+            self.mask = self._allowed(info, terminated or truncated)
+        elif self._steps == 1 and self._masks and isinstance(info, Mapping) and MASK in info:
+            raise self._wrong(LATE)
         return (self._seen(obs),), (reward,), (terminated,), (truncated and not terminated,)
 
     def render(self) -> Any:
@@ -152,75 +150,23 @@ class ClassicBank:
         return UsageError(f"environment {self.name!r} in {place}: {what}")
 
     def _seen(self, obs: Any) -> Any:
-        if self._discrete:
-            return self._state(obs, self._declared)
-        if self._parts:
-            return self._state_of_parts(obs)
-        if type(obs) is not np.ndarray or obs.shape != self._shape or obs.dtype not in self._taken:
-            return self._converted(obs)
-        if self._narrow and not self._within(obs):
-            raise self._outside(obs)
-        return obs
-
-    def _state_of_parts(self, obs: Any) -> int:
-        """Return the number of a state that is a row of states, counted from 0, the last part fastest."""
         try:
-            states = tuple(obs)
-        except TypeError:
-            states = ()
-        if len(states) != len(self._parts):
-            raise self._wrong(f"the observation is {_shown(obs)}; a row of {len(self._parts)} states is needed")
-        number = 0
-        for part, space in zip(states, self._parts, strict=True):
-            number = number * int(space.n) + self._state(part, space)
-        return number
+            return self._reading.read(obs)
+        except Unfit as error:
+            raise self._wrong(str(error)) from error
 
-    def _state(self, obs: Any, space: gymnasium.spaces.Discrete) -> int:
-        """Return the number of a state of `space`, counted from 0."""
+    def _allowed(self, info: Any, ended: bool) -> np.ndarray:
+        """Return what `info` allows, [1, M] bool."""
         try:
-            state = operator.index(obs)
-        except TypeError:
-            array = self._array(obs)
-            if array.size != 1 or array.item() != int(array.item()):  # [2] and 2.0 are a state too
-                raise self._wrong(f"the observation is {_shown(obs)}; a state of {space} is needed") from None
-            state = int(array.item())
-        if not 0 <= state - space.start < space.n:
-            raise self._wrong(f"the observation is the state {state}, which is outside {space}")
-        return state - int(space.start)
-
-    def _array(self, obs: Any) -> np.ndarray:
-        """Return finite numbers as an array, whatever container they come in."""
+            told = info[MASK]
+        except (LookupError, TypeError) as error:
+            if not ended:
+                raise self._wrong(f"info has no {MASK}, which that of the first reset() had") from error
+            return np.ones_like(self.mask)
         try:
-            array = np.asarray(obs)
-        except (ValueError, TypeError) as error:
-            raise self._wrong(f"the observation is {_shown(obs)}; one array of numbers is needed") from error
-        if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
-            raise self._wrong(f"the observation is {_shown(obs)}; finite numbers are needed")
-        return array
-
-    def _converted(self, obs: Any) -> np.ndarray:
-        """Return an observation of another container or type as the declared array, if that changes none of its numbers."""
-        array = self._array(obs)
-        if array.shape != self._shape:
-            if not array.size == 1 == prod(self._shape):
-                raise self._wrong(
-                    f"the observation has shape {list(array.shape)}; its space {self._declared} needs {list(self._shape)}"
-                )
-            array = array.reshape(self._shape)
-        if not self._whole:
-            return array
-        if array.dtype.kind == "f" and (array != np.floor(array)).any():
-            fraction = array[array != np.floor(array)].flat[0]
-            raise self._wrong(
-                f"the observation holds {fraction:g}, but its space {self._declared} has whole numbers only"
-            )
-        if not self._within(array):
-            raise self._outside(array)
-        return array.astype(self._dtype)
-
-    def _outside(self, array: np.ndarray) -> UsageError:
-        wrong = array[(array < self._declared.low) | (array > self._declared.high)].flat[0]
-        return self._wrong(f"the observation holds {wrong}, which is outside its space {self._declared}")
+            return self._acting.mask(told, ended)[None]
+        except Unfit as error:
+            raise self._wrong(str(error)) from error
 
     def _reward(self, reward: Any) -> float:
         """Return a reward of another type as the number it is; an array of one number is one."""
@@ -233,7 +179,7 @@ class ClassicBank:
         except (ValueError, TypeError, OverflowError):
             number = nan
         if not -inf < number < inf:
-            raise self._wrong(f"the reward is {_shown(reward)}; a finite number is needed")
+            raise self._wrong(f"the reward is {shown(reward)}; a finite number is needed")
         return number
 
     def _ended(self, value: Any, name: str) -> bool:
@@ -242,41 +188,5 @@ class ClassicBank:
         except ValueError:
             array = np.zeros(0)
         if array.size != 1 or array.dtype.kind not in "iub" or array.item() not in (0, 1):
-            raise self._wrong(f"{name} is {_shown(value)}; True or False is needed")
+            raise self._wrong(f"{name} is {shown(value)}; True or False is needed")
         return bool(array.item())
-
-
-def _parts(space: gymnasium.Space) -> tuple[gymnasium.spaces.Discrete, ...]:
-    """Return the Discrete spaces of which one state is made, empty where it is not made of them."""
-    parts = space.spaces if isinstance(space, gymnasium.spaces.Tuple) else (space,)
-    return tuple(parts) if all(isinstance(part, gymnasium.spaces.Discrete) for part in parts) else ()
-
-
-def _bounds(space: gymnasium.spaces.Box) -> Callable[[np.ndarray], Any]:
-    """Return the function that tells whether whole numbers lie within the bounds of a Box."""
-    low, high = space.low, space.high
-    if not low.size:
-        return lambda array: True
-    if (low == low.flat[0]).all() and (high == high.flat[0]).all():  # the common case, three times as fast
-        least, most = low.flat[0].item(), high.flat[0].item()
-        return lambda array: array.min() >= least and array.max() <= most
-    return lambda array: ((array >= low) & (array <= high)).all()
-
-
-def _is_full(space: gymnasium.spaces.Box) -> bool:
-    """True when every number of the space's type lies within its bounds."""
-    info = np.iinfo(space.dtype)
-    return bool((space.low == info.min).all() and (space.high == info.max).all())
-
-
-def _shown(value: Any) -> str:
-    """Return what a value is, short enough for a sentence."""
-    if isinstance(value, np.ndarray) and value.size > 8:
-        return f"an array of shape {list(value.shape)} and type {value.dtype}"
-    if isinstance(value, (tuple, list)) and not all(isinstance(item, (int, float, str, type(None))) for item in value):
-        return f"{type(value).__name__} of {', '.join(type(item).__name__ for item in value[:6])}"
-    try:
-        text = " ".join(repr(value).split())
-    except Exception:  # noqa: BLE001 - a stranger's __repr__ may raise anything
-        return f"of type {type(value).__name__}"
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -34,6 +34,14 @@ class EnvConfig:
     hide: tuple[int, ...] = ()
     """Components of a vector observation that the agent does not see, counted from 0: 1 3 are the velocities of CartPole-v1, 2
     that of Pendulum-v1. Such a task needs an agent with a memory."""
+    keys: tuple[str, ...] = ()
+    """Parts of observations that are Dict or Tuple to see, in this order, by name or number, a part of a part after a dot; empty
+    for all. Several parts become one row of numbers."""
+    wrap: tuple[str, ...] = ()
+    """Functions or Gymnasium wrappers, module:function, that each take the environment and return it changed; the first is the
+    innermost. E.g. gymnasium.wrappers:FlattenObservation, or preprocessing of your own."""
+    masks: bool = True
+    """Let agents choose only among the actions that info["action_mask"] allows, where the environment gives one."""
     frame_skip: int = 4
     """Emulator frames an action lasts (Atari only; frames84 and frames42 show the maximum of the last two)."""
     sticky_actions: float = 0.0
@@ -69,6 +77,10 @@ class EnvConfig:
             f"time_limit is {self.time_limit}; it must be 0 (the environment's own) or more steps, at most {2**63 - 1:,}",
         )
         require(len(set(self.hide)) == len(self.hide), f"hide {list(self.hide)} names one component twice")
+        for name in ("keys", "wrap"):
+            values = getattr(self, name)
+            require(all(values), f"{name} holds an empty word; leave the flag out for none")
+        require(len(set(self.keys)) == len(self.keys), f"keys {list(self.keys)} name one part twice")
         require(len(set(self.actions)) == len(self.actions), f"actions {list(self.actions)} name one action twice")
 
     @property

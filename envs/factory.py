@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from core.errors import UsageError, foreign, nearest
+from core.named import function_named
 from envs import fakes, games, toys
 from envs.atari import AtariBank
 from envs.classic import ClassicBank
@@ -25,6 +26,8 @@ from envs.vector import Bank, VectorEnv
 
 __all__ = ["instance", "limited", "make", "render_episode"]
 
+EXTRAS = {"minigrid": "minigrid", "highway_env": "highway"}
+"""Modules that register environments -> the extra that brings them."""
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """Cores. Games that always step together share half as many native instances: a caller with two environments, one of which
 plays while it decides for the other, then keeps all cores busy."""
@@ -46,12 +49,20 @@ def make(config: EnvConfig, num_envs: int, seed: int, *, may_idle: bool = True) 
     if not _is_atari(spec):
         build, protocol = _classic(config, spec)
         return VectorEnv([build() for _ in range(num_envs)], seed, protocol)
+    for name in ("keys", "wrap"):
+        if values := getattr(config, name):
+            raise UsageError(
+                f"{name} is {' '.join(values)}, but Atari games are played natively, with env.observation for preprocessing; "
+                f"{config.id} is one"
+            )
     config, game = _registered(config, spec)
     observation, protocol = _atari(config, game)
     together = not may_idle and config.noop_max == 0
     banks = min(num_envs, max(CORES // 2, 1)) if together else num_envs
     sizes = [num_envs // banks + (i < num_envs % banks) for i in range(banks)]
-    return VectorEnv([AtariBank(config, observation=observation, size=size, **game) for size in sizes], seed, protocol)
+    return VectorEnv(
+        [AtariBank(config, observation=observation, size=size, **game) for size in sizes], seed, protocol, atari=True
+    )
 
 
 def instance(config: EnvConfig) -> gymnasium.Env:
@@ -89,7 +100,7 @@ def render_episode(
         bank: AtariBank | ClassicBank = AtariBank(config, observation="raw", rgb=True, **game)
     else:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-        bank = ClassicBank(_instance(config, spec, render_mode="rgb_array"), config.id, config.actions)
+        bank = _bank(config, _instance(config, spec, render_mode="rgb_array"))
     try:
         obs = bank.start(0, seed)
         for t in range(min(len(actions), most_steps) + 1):
@@ -134,8 +145,9 @@ def _spec(config: EnvConfig) -> EnvSpec:
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as error:
+            extra = f"; the extra pongan[{EXTRAS[module]}] has it" if module in EXTRAS else ""
             raise UsageError(
-                f"environment {config.id!r} names the module {module!r}, which cannot be found: {error}"
+                f"environment {config.id!r} names the module {module!r}, which cannot be found: {error}{extra}"
             ) from error
         except (UsageError, KeyboardInterrupt):
             raise
@@ -162,12 +174,13 @@ def _instance(config: EnvConfig, spec: EnvSpec, **kwargs: str) -> Callable[[], g
     if config.time_limit:
         spec = replace(spec, max_episode_steps=config.time_limit)
 
+    wrappers = {name: function_named(name, "wrap") for name in config.wrap}
+
     def build() -> gymnasium.Env:
         try:
             _creator(spec)  # imports what it needs, before a model file is read
             take_over_warnings()
             env = gymnasium.make(spec, disable_env_checker=True, **kwargs)
-            return Hidden(env, config.hide, config.id) if config.hide else env
         except gymnasium.error.DependencyNotInstalled as error:
             raise UsageError(
                 f"environment {config.id!r} needs a package: {error} (the extras pongan[box2d] and pongan[mujoco] have Box2D "
@@ -177,8 +190,27 @@ def _instance(config: EnvConfig, spec: EnvSpec, **kwargs: str) -> Callable[[], g
             raise
         except BaseException as error:
             raise foreign(f"environment {config.id!r}", error, "when it was made") from error
+        for name, wrapper in wrappers.items():
+            env = _wrapped(env, wrapper, f"wrap {name!r} of environment {config.id!r}")
+        return Hidden(env, config.hide, config.id) if config.hide else env
 
     return build
+
+
+def _wrapped(env: gymnasium.Env, wrapper: Callable[[gymnasium.Env], Any], who: str) -> gymnasium.Env:
+    try:
+        wrapped = wrapper(env)
+    except (UsageError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise foreign(who, error) from error
+    if not isinstance(wrapped, gymnasium.Env):
+        raise UsageError(f"{who} returned a {type(wrapped).__name__}; it must return an environment")
+    return wrapped
+
+
+def _bank(config: EnvConfig, build: Callable[[], gymnasium.Env], *, reuse: bool = False) -> ClassicBank:
+    return ClassicBank(build, config.id, config.actions, config.keys, masks=config.masks, reuse=reuse)
 
 
 def _classic(config: EnvConfig, spec: EnvSpec) -> tuple[Callable[[], Bank], str]:
@@ -191,8 +223,11 @@ def _classic(config: EnvConfig, spec: EnvSpec) -> tuple[Callable[[], Bank], str]
     limit = config.time_limit or spec.max_episode_steps
     hidden = f"without components {', '.join(map(str, config.hide))}, " if config.hide else ""
     protocol = f"{config.id}, {hidden}" + (f"time limit {limit} steps" if limit else "no time limit")
-    reuse = str(spec.entry_point).startswith("gymnasium.envs.toy_text.") and not spec.additional_wrappers
-    return lambda: ClassicBank(_instance(config, spec), config.id, config.actions, reuse=reuse), protocol
+    protocol += "".join(f", wrapped in {name}" for name in config.wrap)
+    reuse = str(spec.entry_point).startswith("gymnasium.envs.toy_text.") and not (
+        spec.additional_wrappers or config.wrap
+    )
+    return lambda: _bank(config, _instance(config, spec), reuse=reuse), protocol
 
 
 def _registered(config: EnvConfig, spec: EnvSpec) -> tuple[EnvConfig, dict[str, Any]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from gymnasium.spaces import Box, Discrete, Space
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 
 from core.errors import UsageError
 from core.seeds import child
@@ -37,6 +37,10 @@ class Bank(Protocol):
     state_shape: tuple[int, ...]
     """Where observations are numbers of states: (states,), or the states of each part of a Tuple, in whose order they are
     counted row by row; else empty."""
+    said: str
+    """What has become of the environment's own observations, for the protocol line; or empty."""
+    mask: np.ndarray | None
+    """Which actions are allowed now, [size, M] bool (see `envs.spaces.Acting`); None where the environment does not tell."""
 
     def start(self, i: int, seed: int) -> np.ndarray:
         """Begin an episode of game `i` that depends on `seed` and nothing else, and return its first observation."""
@@ -67,6 +71,9 @@ class Step:
     terminated: np.ndarray  # [N] bool
     truncated: np.ndarray  # [N] bool
     final_obs: np.ndarray  # [N, ...]
+    final_mask: np.ndarray | None = (
+        None  # [N, M] bool: what is allowed on final_obs; None where environments do not tell
+    )
 
     @property
     def done(self) -> np.ndarray:  # [N] bool
@@ -79,7 +86,7 @@ class VectorEnv:
     `last_episode[i]` is (seed, actions) of the episode that slot i finished last: enough to play it again and film it.
     """
 
-    def __init__(self, banks: Sequence[Bank], seed: int, protocol: str):
+    def __init__(self, banks: Sequence[Bank], seed: int, protocol: str, *, atari: bool = False):
         self.banks = list(banks)
         ends = np.cumsum([bank.size for bank in self.banks]).tolist()
         self._rows = [slice(end - bank.size, end) for bank, end in zip(self.banks, ends, strict=True)]
@@ -92,13 +99,16 @@ class VectorEnv:
         self.frame_stack = self.banks[0].frame_stack
         self.actions, self.first_state = self.banks[0].actions, self.banks[0].first_state
         self.state_shape = self.banks[0].state_shape
-        self.protocol = protocol
+        self.protocol = ", ".join(filter(None, [protocol, self.banks[0].said]))
         """One line that says everything a score depends on."""
+        self.is_atari = atari
+        """Whether these are Atari games, whose rewards are points of any size."""
         self._rngs = [np.random.default_rng(child(seed, "game", i)) for i in range(self.num_envs)]
         self._seeds = [0] * self.num_envs
         self._actions: list[list[Any]] = [[] for _ in self._place]  # since the episode began
         self.last_episode: list[tuple[int, np.ndarray] | None] = [None] * self.num_envs
         self._obs = self._empty()
+        self._mask: np.ndarray | None = None
         self._on_its_way: tuple[np.ndarray, list[tuple[Bank, slice]]] | None = None
         self._may_be_none = self._obs.dtype.kind == "f"  # nan or infinite: whole numbers are checked where they come in
 
@@ -107,12 +117,21 @@ class VectorEnv:
         """The current observations [N, ...]; the caller must not write into them."""
         return self._obs
 
+    @property
+    def mask(self) -> np.ndarray | None:
+        """Which actions are allowed now, [N, M] bool; None where the environments do not tell, which `reset` finds out.
+
+        M is the number of actions, or of the choices for all numbers of an action, one behind the other.
+        """
+        return self._mask
+
     def reset(self) -> np.ndarray:
         """Begin a new episode everywhere and return the first observations [N, ...]."""
         obs = self._obs.copy()
         for i in range(self.num_envs):
             obs[i] = self._start(i)
         self._obs = obs
+        self._ask_for_masks()
         return obs
 
     def step(self, actions: Any, active: np.ndarray | None = None) -> Step:
@@ -157,6 +176,9 @@ class VectorEnv:
             obs[rows], reward[rows], terminated[rows], truncated[rows] = bank.recv()
             for i in range(rows.start, rows.stop):
                 self._actions[i].append(actions[i])
+        if self._mask is not None:
+            self._ask_for_masks()
+        final_mask = self._mask
         if self._may_be_none and not np.isfinite(obs).all():
             i = next(i for i in range(self.num_envs) if not np.isfinite(obs[i]).all())
             raise self._not_finite(i, obs[i])
@@ -167,8 +189,10 @@ class VectorEnv:
             for i in ended:
                 self.last_episode[i] = (self._seeds[i], np.asarray(self._actions[i]))
                 obs[i] = self._start(i)
+            if final_mask is not None:
+                self._ask_for_masks()
         self._obs = obs
-        return Step(obs, reward, terminated, truncated, final_obs)
+        return Step(obs, reward, terminated, truncated, final_obs, final_mask)
 
     def episode(self, i: int) -> tuple[int, Sequence[Any]]:
         """Return the seed of the episode in progress in slot i, and its actions so far."""
@@ -196,6 +220,7 @@ class VectorEnv:
             self._actions[i] = list(episode["actions"])
         for bank, rows in zip(self.banks, self._rows, strict=True):
             self._replay(bank, rows)
+        self._ask_for_masks()
         for i, episode in enumerate(episodes):
             if self._fingerprint(i) != episode["sees"]:
                 raise UsageError(
@@ -223,6 +248,13 @@ class VectorEnv:
         if self._may_be_none and not np.isfinite(obs).all():
             raise self._not_finite(i, np.asarray(obs))
         return obs
+
+    def _ask_for_masks(self) -> None:
+        masks = [bank.mask for bank in self.banks]
+        told = [mask for mask in masks if mask is not None]
+        if told and len(told) < len(masks):
+            raise UsageError(f"some of the environments {self.banks[0].name!r} have an action_mask and some have none")
+        self._mask = np.concatenate(told) if told else None
 
     def _not_finite(self, i: int, obs: np.ndarray) -> UsageError:
         steps = len(self._actions[i])
@@ -252,7 +284,9 @@ class VectorEnv:
         return np.empty((self.num_envs, *(self.observation_space.shape or ())), self.observation_space.dtype)
 
     def _fingerprint(self, i: int) -> str:
-        return hashlib.sha256(np.ascontiguousarray(self._obs[i]).tobytes()).hexdigest()[:16]
+        seen = np.ascontiguousarray(self._obs[i]).tobytes()
+        allowed = b"" if self._mask is None else self._mask[i].tobytes()
+        return hashlib.sha256(seen + allowed).hexdigest()[:16]
 
     def _checked(self, actions: Any) -> np.ndarray:
         actions = np.asarray(actions)
@@ -266,6 +300,14 @@ class VectorEnv:
             if actions.min() < low or actions.max() > high:
                 wrong = actions[(actions < low) | (actions > high)][0]
                 raise UsageError(f"action {wrong} is out of range; valid actions are {low} to {high}")
+        elif isinstance(space, MultiDiscrete):
+            if actions.shape != (self.num_envs, *space.shape) or actions.dtype.kind not in "iu":
+                raise UsageError(
+                    f"actions have shape {list(actions.shape)} and type {actions.dtype}; {[self.num_envs, *space.shape]} "
+                    "integers are needed"
+                )
+            if ((actions < 0) | (actions >= space.nvec)).any():
+                raise UsageError(f"action {actions.tolist()} is out of range; there are {space.nvec.tolist()} choices")
         elif isinstance(space, Box):
             if actions.shape != (self.num_envs, *space.shape):
                 raise UsageError(f"actions have shape {list(actions.shape)}; {[self.num_envs, *space.shape]} is needed")

@@ -14,6 +14,7 @@ from agents.a3c.config import A3CConfig
 from agents.a3c.local import Backend, Processes, Threads
 from agents.a3c.worker import LOSSES, Network
 from agents.rl.episodes import Episodes
+from agents.rl.policies import allowed
 from core.plugin import Agent, Context, Exports
 from core.schedules import linear
 from envs import make
@@ -25,9 +26,14 @@ __all__ = ["A3C"]
 class A3C(Agent, Exports):
     """The agent. The workers stand still whenever `step` is not running, so a checkpoint catches them between two updates."""
 
+    masks = True
+
     def __init__(self, config: A3CConfig, context: Context):
         self.config, self.context, self.environment = config, context, config.env
-        self.env = make(config.env, 1, 0)  # asked for its spaces only: the workers have environments of their own
+        self.env = make(
+            config.env, 1, 0
+        )  # asked for its spaces and masks only: the workers have environments of their own
+        self.env.reset()
         self.env.close()
         self.network = Network(config, self.env.observation_space, self.env.action_space, context.seed)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -82,12 +88,14 @@ class A3C(Agent, Exports):
         return self.network.memory(n)
 
     def act(
-        self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool
+        self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool, mask: Any = None
     ) -> tuple[np.ndarray, Any]:
-        """Return actions [N] or [N, A] for observations [N, ...], drawn from the policy or its likeliest."""
+        """Return actions [N] or [N, A] for observations [N, ...], drawn from the policy or its likeliest; of those that `mask`
+        [N, M] allows."""
         network, policy = self.network, self.network.policy
         network.use(self.theta.numpy())
         parameters, _, memory = network.forward(network.observations.encode(observations), memory)
+        parameters = allowed(parameters, mask)
         a = policy.greedy(parameters) if greedy else policy.sample(parameters, rng)
         return policy.to_env(a), memory
 

@@ -28,7 +28,7 @@ from agents.a3c.config import A3CConfig
 from agents.rl.memory import Memory, forget, starts
 from agents.rl.networks import input_of, torso
 from agents.rl.observations import Observations
-from agents.rl.policies import Gaussian, policy_for
+from agents.rl.policies import Gaussian, allowed, policy_for
 from core.errors import UsageError
 from core.layers.torsos import a3c_cnn, dense
 from core.losses.reinforcement import policy_gradient, squared_error
@@ -76,7 +76,7 @@ class Network:
         self.config, self.space = config, space
         small = config.env.observation == "frames42"
         self.observations = Observations.of(space, "a3c", config.network, in_blocks=not small or bool(config.network))
-        self.pixels = self.observations.kind == "pixels"
+        self.pixels = self.observations.pictured
         self.policy = policy_for(actions, "a3c", config.env.id)
         self.gaussian = isinstance(self.policy, Gaussian)
         policy, value = dense(self.policy.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
@@ -140,20 +140,35 @@ class Network:
         return (policy, self.log_std) if self.gaussian else policy, v, h
 
     def gradient(
-        self, x: np.ndarray, a: np.ndarray, A: np.ndarray, R: np.ndarray, *memory: np.ndarray
+        self,
+        x: np.ndarray,
+        a: np.ndarray,
+        A: np.ndarray,
+        R: np.ndarray,
+        *memory: np.ndarray,
+        mask: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return d theta [P] and LOSSES for a rollout x [T, ...], a, A, R [T] under the weights in use; with a memory, for which
         steps begin an episode, start [T] bool, and the state [1, H] before the first."""
-        gradient, losses = self._gradient(self.theta, *(tf.constant(array) for array in (x, a, A, R, *memory)))
+        masks = {} if mask is None else {"mask": tf.constant(mask)}  # [T, M]
+        gradient, losses = self._gradient(self.theta, *(tf.constant(array) for array in (x, a, A, R, *memory)), **masks)
         return gradient.numpy(), losses.numpy()
 
     def _loss_gradient(
-        self, theta: tf.Tensor, s: tf.Tensor, a: tf.Tensor, A: tf.Tensor, R: tf.Tensor, *memory: tf.Tensor
+        self,
+        theta: tf.Tensor,
+        s: tf.Tensor,
+        a: tf.Tensor,
+        A: tf.Tensor,
+        R: tf.Tensor,
+        *memory: tf.Tensor,
+        mask: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         config = self.config
         with tf.GradientTape() as tape:
             tape.watch(theta)
             parameters, V = self._over_time(theta, s, *memory) if memory else self.networks(theta, s)[:2]
+            parameters = allowed(parameters, mask)
             log_pi, H = self.policy.log_prob(parameters, a), tf.reduce_mean(self.policy.entropy(parameters))  # [T], []
             L_policy = tf.reduce_mean(policy_gradient(log_pi, A))
             L_value = tf.reduce_mean(squared_error(V, R))
@@ -204,7 +219,7 @@ class Worker:
         self.h = self.network.memory(1)  # state of the memory before the next step, arrays [1, H]; () without one
         self.score, self.length = 0.0, 0
         clip = config.clip_rewards
-        self.clip_rewards = self.network.pixels if clip == "auto" else clip == "yes"
+        self.clip_rewards = self.env.is_atari and self.network.pixels if clip == "auto" else clip == "yes"
 
     def learn(self, theta: np.ndarray, report: Report) -> np.ndarray:
         """Play t_max steps with the weights theta [P] and return the gradient [P]; add to the report."""
@@ -212,8 +227,12 @@ class Worker:
         network.use(theta)
         rollout: dict[str, list[Any]] = {key: [] for key in ("x", "a", "r", "v", "v_final", "terminated", "done")}
         x, h_0 = network.observations.encode(self.env.obs), self.h  # [1, ...]
+        masks = []  # [1, M] of each step, where the environment tells what is allowed
         for _ in range(T):
             parameters, v, h = network.forward(x, self.h)
+            if self.env.mask is not None:
+                masks.append(self.env.mask)
+                parameters = allowed(parameters, self.env.mask)
             a = policy.sample(parameters, self.rng)
             step = self.env.step(policy.to_env(a))
             self.score += float(step.reward[0])
@@ -238,7 +257,8 @@ class Worker:
         )
         a = o["a"][:, 0].astype(policy.dtype)
         memory = (starts(o["done"])[:, 0], *h_0) if network.rnn else ()
-        gradient, losses = network.gradient(o["x"][:, 0], a, A[:, 0], (A + o["v"])[:, 0], *memory)
+        mask = np.concatenate(masks) if masks else None
+        gradient, losses = network.gradient(o["x"][:, 0], a, A[:, 0], (A + o["v"])[:, 0], *memory, mask=mask)
         report.losses.append(losses)
         report.updates += 1
         return gradient

@@ -29,7 +29,7 @@ from agents.rl.episodes import Episodes
 from agents.rl.memory import Memory, forget, starts
 from agents.rl.networks import input_of, torso
 from agents.rl.observations import Observations
-from agents.rl.policies import Gaussian, policy_for
+from agents.rl.policies import Gaussian, allowed, policy_for
 from core.errors import UsageError
 from core.layers.torsos import Standardize, dense
 from core.losses.reinforcement import clipped_surrogate, policy_gradient, squared_error
@@ -52,18 +52,22 @@ REWARD_LIMIT = 10.0  # of normalised rewards, in standard deviations
 class ActorCritic(Agent, Exports):
     """The agent. D is the size of a flat observation, A the number of actions or action components."""
 
+    masks = True
+
     def __init__(self, config: ActorCriticConfig, context: Context):
         self.config, self.context, self.environment = config, context, config.env
         self.env = make(config.env, config.envs, child(context.seed, "games"), may_idle=False)
         self.env.reset()
         space, actions = self.env.observation_space, self.env.action_space
         self.observations = Observations.of(space, "actor-critic", config.network)
-        self.pixels = self.observations.kind == "pixels"
+        self.pixels = self.observations.pictured
         if self.pixels and config.normalize_observations:
             raise UsageError(
                 f"normalize_observations is for vectors; {config.env.id} is seen as pixels, which need none"
             )
-        self.clip_rewards = self.pixels if config.clip_rewards == "auto" else config.clip_rewards == "yes"
+        self.clip_rewards = (
+            self.env.is_atari and self.pixels if config.clip_rewards == "auto" else config.clip_rewards == "yes"
+        )
         self.policy = policy_for(actions, "actor-critic", config.env.id)
 
         self.rng = np.random.default_rng(child(context.seed, "actions"))
@@ -109,6 +113,9 @@ class ActorCritic(Agent, Exports):
                 self.h_0 = self.h
             x = self.observations.encode(self.env.obs)
             parameters, o["v"][t], h = self._forward(x, self.h)
+            if self.env.mask is not None:
+                o["mask"][t] = self.env.mask
+                parameters = allowed(parameters, self.env.mask)
             a, o["log_pi"][t] = self.policy.sample_with_log_prob(parameters, self.rng)
             o["x"][t], o["a"][t] = x, a
             step = self.env.step(self.policy.to_env(a))
@@ -134,7 +141,7 @@ class ActorCritic(Agent, Exports):
         B = config.envs if self.rnn else R.size  # what is dealt into minibatches: environments, or single steps
         parts = config.minibatches
         orders = [self.rng.permutation(B) if parts > 1 else np.arange(B) for _ in range(config.epochs)]
-        self.batch = {name: self._rows(o[name]) for name in ("x", "a", "log_pi")}
+        self.batch = {name: self._rows(o[name]) for name in ("x", "a", "log_pi", "mask") if name in o}
         self.batch |= {"A": self._rows(A), "R": self._rows(R), "order": np.reshape(orders, (-1, B // parts))}
         if self.rnn:
             self.batch["memory"] = [self._rows(starts(o["done"])), *self.h_0]
@@ -152,6 +159,8 @@ class ActorCritic(Agent, Exports):
         assert batch is not None
         order = batch["order"][self.row : self.row + (CHUNK if self.small else 1)]  # [K, M]
         rest = np.stack([batch["log_pi"][order], batch["A"][order], batch["R"][order]], axis=-1)  # one array: [K, M, 3]
+        if "mask" in batch:
+            rest = np.concatenate([rest, batch["mask"][order]], axis=-1, dtype=np.float32)
         memory = [array[order] for array in batch.get("memory", ())]
         losses, theta = self._update(
             *map(tf.constant, (batch["x"][order], batch["a"][order], rest, np.int64(self.clock), *memory))
@@ -173,7 +182,8 @@ class ActorCritic(Agent, Exports):
         N, T, parts = self.config.envs, self.config.n_steps, self.config.minibatches
         M = (N // parts, T) if self.rnn else (N * T // parts,)  # below, M T stands for M with a memory
         x, a = (tf.TensorSpec((None, *M, *o.shape[2:]), o.dtype) for o in (self.rollout["x"], self.rollout["a"]))
-        rest, clock = tf.TensorSpec((None, *M, 3), tf.float32), tf.TensorSpec((), tf.int64)
+        columns = 3 if self.env.mask is None else 3 + self.policy.num_actions
+        rest, clock = tf.TensorSpec((None, *M, columns), tf.float32), tf.TensorSpec((), tf.int64)
         memory = [tf.TensorSpec((None, M[0], self.config.memory_size), tf.float32) for _ in self.h]
         memory = [tf.TensorSpec((None, *M), tf.bool), *memory] if memory else []
         return direct(
@@ -185,15 +195,16 @@ class ActorCritic(Agent, Exports):
     def _minibatches(
         self, x: tf.Tensor, a: tf.Tensor, rest: tf.Tensor, clock: tf.Tensor, *memory: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """One optimiser step for each of K minibatches: x [K, M, ...], a [K, M, ...], rest (log pi, A, R) [K, M, 3]; with a
-        memory M stands for M, T, and beside them are start [K, M, T] and the state [K, M, H].
+        """One optimiser step for each of K minibatches: x [K, M, ...], a [K, M, ...], rest (log pi, A, R) [K, M, 3] and behind
+        them the mask, where there is one; with a memory M stands for M, T, and beside them are start [K, M, T] and the state
+        [K, M, H].
 
         Return the means of `tags` [L] and, as one vector, the new weights for the mirror.
         """
         K, total = tf.shape(x)[0], tf.zeros(len(self.tags))
         for k in tf.range(K):
-            log_pi, A, R = tf.unstack(rest[k], axis=-1)
-            losses = self._minibatch(x[k], a[k], log_pi, A, R, clock, *[m[k] for m in memory])
+            log_pi, A, R, *mask = tf.unstack(rest[k], axis=-1)
+            losses = self._minibatch(x[k], a[k], log_pi, A, R, clock, *[m[k] for m in memory], mask=mask)
             total += tf.stack([losses[tag] for tag in self.tags])
         return total / tf.cast(K, tf.float32), self.mirror.theta()
 
@@ -207,6 +218,7 @@ class ActorCritic(Agent, Exports):
         R: tf.Tensor,
         clock: tf.Tensor,
         *memory: tf.Tensor,
+        mask: Sequence[tf.Tensor] = (),
     ) -> dict[str, tf.Tensor]:
         config = self.config
         if memory:
@@ -215,6 +227,8 @@ class ActorCritic(Agent, Exports):
             A = (A - tf.reduce_mean(A)) / (tf.math.reduce_std(A) + 1e-8)
         with tf.GradientTape() as tape:
             parameters, V = self._networks(s, *memory)
+            if mask:  # a column for each action
+                parameters = allowed(parameters, tf.reshape(tf.stack(mask, axis=-1) > 0, tf.shape(parameters)))
             log_pi, H = self.policy.log_prob(parameters, a), tf.reduce_mean(self.policy.entropy(parameters))  # [M], []
             surrogate = (
                 clipped_surrogate(log_pi, log_pi_old, A, config.clip) if config.clip else policy_gradient(log_pi, A)
@@ -330,12 +344,13 @@ class ActorCritic(Agent, Exports):
         return np.clip(r / np.sqrt(self.moments["return"][2] + 1e-8), -REWARD_LIMIT, REWARD_LIMIT)
 
     def _empty_rollout(self) -> dict[str, np.ndarray]:
-        T, N = self.config.n_steps, self.config.envs
+        T, N, mask = self.config.n_steps, self.config.envs, self.env.mask
         return {
             "x": np.zeros((T, N, *self.observations.shape), self.observations.dtype),
             "a": np.zeros((T, N, *self.policy.shape), self.policy.dtype),
             "terminated": np.zeros((T, N), bool),
             "done": np.zeros((T, N), bool),
+            **({} if mask is None else {"mask": np.zeros((T, *mask.shape), bool)}),
             **{name: np.zeros((T, N), np.float32) for name in ("log_pi", "v", "r", "v_final")},
         }
 
@@ -346,10 +361,12 @@ class ActorCritic(Agent, Exports):
         return self.rnn.fresh(n) if self.rnn else ()
 
     def act(
-        self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool
+        self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool, mask: Any = None
     ) -> tuple[np.ndarray, Any]:
-        """Return actions [N] or [N, A] for observations [N, ...], drawn from the policy or its likeliest."""
+        """Return actions [N] or [N, A] for observations [N, ...], drawn from the policy or its likeliest; of those that `mask`
+        [N, M] allows."""
         parameters, _, memory = self._forward(self.observations.encode(observations), memory)
+        parameters = allowed(parameters, mask)
         a = self.policy.greedy(parameters) if greedy else self.policy.sample(parameters, rng)
         return self.policy.to_env(a), memory
 

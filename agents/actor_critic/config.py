@@ -90,13 +90,13 @@ class ActorCriticConfig:
     normalize_returns: bool = False
     """Divide rewards by the running standard deviation of the discounted return, and clip them at 10 of it."""
     clip_rewards: Literal["auto", "yes", "no"] = "auto"
-    """Learn from the reward's sign; auto: on pixels. Scores are reported unclipped either way."""
+    """Learn from the reward's sign; auto: on the pictures of Atari games. Scores are reported unclipped either way."""
     hidden: tuple[int, ...] = (64, 64)
-    """Units of the hidden layers for vector observations, for policy and value apart; pixels get the network of the DQN paper."""
+    """Units of the hidden layers for vector observations, for policy and value apart; pictures get convolutions."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Of the hidden layers."""
     network: str = ""
-    """cnn: the convolutions of the DQN paper, also where pictures are int8 like pong80; or a network of your own,
+    """cnn: convolutions also where pictures are int8 like pong80, or below 8 pixels a side; or a network of your own,
     module:function: from an observation's shape to a Keras model with output [B, units]."""
     memory: Literal["none", "lstm", "gru"] = "none"
     """A recurrent cell between the hidden layers, then one network for policy and value, and the two heads. Its state goes on

@@ -18,7 +18,7 @@ and what flags make of it, Z(s, a) being a distribution of returns whose mean is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -29,8 +29,8 @@ from agents.dqn.config import DQNConfig
 from agents.dqn.network import Network
 from agents.rl.episodes import Episodes
 from agents.rl.observations import Observations
-from agents.rl.policies import named, takes_observations
-from core.errors import UsageError
+from agents.rl.policies import allowed, drawn_uniformly, named, refused, takes_observations
+from core.errors import require
 from core.losses.reinforcement import (
     categorical_kl,
     categorical_projection,
@@ -56,19 +56,26 @@ STATS = ("loss/td", "value/td_error", "value/q_mean", "optim/gradient_norm")
 
 @final
 class DQN(Agent, Exports):
-    """The agent. Observations are pictures [C, H, W] bytes, or D numbers (a state's number one-hot)."""
+    """The agent. Observations are pictures [C, H, W], or D numbers (a state's number one-hot)."""
+
+    masks = True
 
     def __init__(self, config: DQNConfig, context: Context):
         self.config, self.context, self.environment = config, context, config.env
         self.acting = f"epsilon-greedy ({config.eval_epsilon:g})"
         self.env = make(config.env, config.envs, child(context.seed, "games"), may_idle=False)
+        self.env.reset()
         space, actions = self.env.observation_space, self.env.action_space
         if not isinstance(actions, Discrete):
-            raise UsageError(f"dqn needs discrete actions; those of {config.env.id} are {actions}")
+            raise refused("dqn", "discrete actions", config.env.id, actions)
+        require(
+            self.env.mask is None or not config.munchausen,
+            f"munchausen knows no masks, which {config.env.id} gives; --agent.env.masks False ignores them",
+        )
         self.num_actions = int(actions.n)
         self.observations = Observations.of(space, "dqn", config.network)
         pixels = self.observations.kind == "pixels"
-        self.clips = config.clip_rewards == "yes" or (config.clip_rewards == "auto" and pixels)
+        self.clips = config.clip_rewards == "yes" or (config.clip_rewards == "auto" and pixels and self.env.is_atari)
 
         seed = child(context.seed, "network")
         network, target = (Network(config, self.observations, self.num_actions, seed) for _ in range(2))
@@ -97,8 +104,8 @@ class DQN(Agent, Exports):
             alpha=config.alpha if config.prioritised else None,
             path=context.folder / "replay.bin" if on_disk else None,
             slack=context.rewind + context.rewind // 4 + 1_000,  # an episode takes some slots more than it has steps
+            choices=0 if self.env.mask is None else self.num_actions,
         )
-        self.env.reset()
         self.clock = 0
         self.updates = 0
         self.episodes = Episodes(config.envs)
@@ -112,12 +119,13 @@ class DQN(Agent, Exports):
         stats: list[np.ndarray] = []
         for _ in range(self.config.turn):
             s_tm1 = self.env.obs
-            a_tm1 = self._epsilon_greedy(s_tm1, self.epsilon, self.rng, self.config.noisy)  # [N]
+            mask_tm1 = self.env.mask
+            a_tm1 = self._epsilon_greedy(s_tm1, self.epsilon, self.rng, mask_tm1, self.config.noisy)  # [N]
             self.env.send(a_tm1)
             self._learn(stats)  # while the environments play
             t = self.env.recv()
             r_t = np.sign(t.reward) if self.clips else t.reward
-            self.replay.add(s_tm1, a_tm1, r_t, t.terminated, t.truncated, t.final_obs)
+            self.replay.add(s_tm1, a_tm1, r_t, t.terminated, t.truncated, t.final_obs, mask_tm1, t.final_mask)
             self.clock += self.config.envs
             self.episodes.add(t.reward, t.done)
         scalars: dict[str, Any] = {"policy/epsilon": self.epsilon, "rollout/replay_size": len(self.replay)}
@@ -151,10 +159,13 @@ class DQN(Agent, Exports):
         """
         B, encode = self.config.batch, self.observations.encode
         states = np.stack([encode(batch.obs_tm1), encode(batch.obs_t)]).reshape(2, K, B, *self.observations.shape)
-        numbers = np.empty((5, K * B))  # float64 holds every clock
-        numbers[:] = batch.a_tm1, batch.r_t, batch.discount_t, batch.weight, np.broadcast_to(self.clock, K * B)
+        masks = () if batch.mask_t is None else batch.mask_t.T  # A rows, where actions are masked
+        numbers = np.empty((5 + len(masks), K * B))  # float64 holds every clock
+        numbers[:5] = batch.a_tm1, batch.r_t, batch.discount_t, batch.weight, np.broadcast_to(self.clock, K * B)
+        if len(masks):
+            numbers[5:] = masks
         noise = [self.noise.standard_normal((K, 3, self.network.noise_width), np.float32)] if self.config.noisy else []
-        rows, theta = self._updates(*map(tf.constant, (states, numbers.reshape(5, K, B), *noise)))
+        rows, theta = self._updates(*map(tf.constant, (states, numbers.reshape(-1, K, B), *noise)))
         self.mirror.take(theta.numpy())
         rows = rows.numpy()  # [K, B + 4]
         return rows[:, :B], rows[:, B:]
@@ -168,13 +179,21 @@ class DQN(Agent, Exports):
         s_t: tf.Tensor,
         weight: tf.Tensor,
         clock: tf.Tensor,
-        *noise: tf.Tensor,
+        mask_t: Sequence[tf.Tensor] = (),
+        noise: Sequence[tf.Tensor] = (),
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Make one update; return the errors [B] and the figures named in STATS. `noise` is a row [1, P] of each of three."""
+        """Make one update; return the errors [B] and the figures named in STATS.
+
+        `mask_t` holds [B] for each action, above 0 where it is allowed on s_t; then the maximum is that over the allowed ones.
+        `noise` is a row [1, P] of each of three: for Z(s_tm1), the target network and the choice of the action.
+        """
         config, theta = self.config, self.model.trainable_variables
         xi, xi_target, xi_selector = noise or (None, None, None)
         z_t_target = self.target_network(s_t, xi_target)  # [B, A] or [B, A, Z]
         q_t_selector = self.network.values(self.network(s_t, xi_selector)) if config.double else None  # [B, A]
+        if mask_t:
+            q_t = self.network.values(z_t_target) if q_t_selector is None else q_t_selector
+            q_t_selector = allowed(q_t, tf.stack(mask_t, axis=-1) > 0)
         z_tm1_target = self.target_network(s_tm1, xi_target) if config.munchausen else None
         with tf.GradientTape() as tape:
             z_tm1 = self.network(s_tm1, xi)  # [B, A] or [B, A, Z]
@@ -244,10 +263,10 @@ class DQN(Agent, Exports):
             rows = tf.TensorArray(tf.float32, K, element_shape=(B + len(STATS),))
             for k in tf.range(K):  # each on the weights that the one before left
                 tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-                a_tm1, r_t, discount_t, weight, _ = tf.unstack(tf.cast(numbers[:, k], tf.float32))
+                a_tm1, r_t, discount_t, weight, _, *mask_t = tf.unstack(tf.cast(numbers[:, k], tf.float32))
                 xi = tf.split(noise[0][k], 3, axis=0) if noise else []
                 td, figures = self._minibatch(
-                    states[0, k], tf.cast(a_tm1, tf.int32), r_t, discount_t, states[1, k], weight, clock, *xi
+                    states[0, k], tf.cast(a_tm1, tf.int32), r_t, discount_t, states[1, k], weight, clock, mask_t, xi
                 )
                 rows = rows.write(k, tf.concat([td, figures], axis=0))
             return rows.stack(), self.mirror.theta()
@@ -272,15 +291,22 @@ class DQN(Agent, Exports):
         return linear(self.clock, config.epsilon_steps, *config.epsilons)
 
     def _epsilon_greedy(
-        self, observations: np.ndarray, epsilon: float, rng: np.random.Generator, noisy: bool = False
+        self,
+        observations: np.ndarray,
+        epsilon: float,
+        rng: np.random.Generator,
+        mask: np.ndarray | None = None,
+        noisy: bool = False,
     ) -> np.ndarray:
-        """Return actions [N]: at random with probability epsilon, else of the highest value, with `noisy` under noise."""
+        """Return actions [N]: at random with probability epsilon, else of the highest value, with `noisy` under noise; of those
+        that `mask` [N, A] allows."""
         N = len(observations)
-        explores, actions = rng.random(N) < epsilon, rng.integers(self.num_actions, size=N)
+        explores = rng.random(N) < epsilon
+        actions = drawn_uniformly(rng, N, self.num_actions, mask)
         if explores.all():
             return actions
         noise = rng.standard_normal((N, self.network.noise_width), np.float32) if noisy else None
-        return np.where(explores, actions, self._values(observations, noise).argmax(axis=1))
+        return np.where(explores, actions, allowed(self._values(observations, noise), mask).argmax(axis=1))
 
     def _values(self, observations: np.ndarray, noise: np.ndarray | None = None) -> np.ndarray:
         """Return Q [N, A] for observations [N, ...], under `noise` [N, P] or, of noisy networks, by their mean weights."""
@@ -306,17 +332,18 @@ class DQN(Agent, Exports):
     # --- the contract ---------------------------------------------------------------------------------------------------
 
     def act(
-        self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool
+        self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool, mask: Any = None
     ) -> tuple[np.ndarray, Any]:
-        """Return actions [N] of the highest value for observations [N, ...], at random with probability `eval_epsilon`."""
-        return self._epsilon_greedy(observations, 0.0 if greedy else self.config.eval_epsilon, rng), memory
+        """Return actions [N] of the highest value for observations [N, ...], at random with probability `eval_epsilon`; of those
+        that `mask` [N, A] allows."""
+        return self._epsilon_greedy(observations, 0.0 if greedy else self.config.eval_epsilon, rng, mask=mask), memory
 
     def exportable(self) -> Mapping[str, Any]:
         @takes_observations(self.env)
-        def act(observation: tf.Tensor) -> dict[str, tf.Tensor]:
+        def act(observation: tf.Tensor, mask: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
             """The action [N] of the highest value, by the environment's number, and the values [N, A] of all in turn."""
             q = self.network.values(self.network(self.observations.traced(observation)))
-            return {"action": named(self.env, tf.argmax(q, axis=-1)), "value": q}
+            return {"action": named(self.env, tf.argmax(allowed(q, mask), axis=-1)), "value": q}
 
         return {"act": act}
 

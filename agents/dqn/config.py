@@ -105,11 +105,11 @@ class DQNConfig:
     epsilon_steps: int = 1_000_000
     """Environment steps over which epsilon falls linearly; before learning_starts all play is random."""
     clip_rewards: Literal["auto", "yes", "no"] = "auto"
-    """Learn from the sign of the reward (reported returns stay raw); auto: on pictures."""
+    """Learn from the sign of the reward (reported returns stay raw); auto: on the pictures of Atari games."""
     hidden: tuple[int, ...] = (64, 64)
     """ReLU units of the multilayer perceptron's layers; none for a table. Pictures get the network of the paper."""
     network: str = ""
-    """cnn: the convolutions of the DQN paper, also where pictures are int8 like pong80; or a network of your own,
+    """cnn: convolutions also where pictures are int8 like pong80, or below 8 pixels a side; or a network of your own,
     module:function: from an observation's shape to a Keras model with output [B, units]."""
     double: bool = False
     """Choose the target's action by the learning network (van Hasselt et al., 2016)."""

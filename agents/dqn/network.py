@@ -34,14 +34,16 @@ class Network:
         """Returns [Z] that c51 gives probabilities."""
         self.Z = {"none": 1, "c51": config.atoms, "qr": config.quantiles}[config.distribution]
         self.noises: list[Any] = []  # an input for each noisy layer
-        own = is_own(config.network)
+        whole = (
+            is_own(config.network) or observations.kind == "mixed"
+        )  # no row of layers, whose last streams may double
         below = [torso(observations, config.hidden, "relu", seed, network=config.network)]
-        if not own:
+        if not whole:
             below = [self._noisy(layer) for layer in below[0].layers]
         s = input_of(observations)
         if config.dueling:
             value, advantage = [self._dense(self.Z, "value")], [self._dense(num_actions * self.Z, "advantage")]
-            if not own:  # the last hidden layer is doubled, one for each stream
+            if not whole:  # the last hidden layer is doubled, one for each stream
                 require(bool(below), "dueling needs a hidden layer; hidden is empty, try --agent.hidden 64")
                 *below, last = below
                 value.insert(0, self._dense(last.units, "value_hidden", "relu"))

@@ -11,8 +11,8 @@ from gymnasium.spaces import Discrete
 from agents.mcts.config import MCTSConfig
 from agents.mcts.replayed import Replayed
 from agents.rl.episodes import Episodes
+from agents.rl.policies import refused
 from core import uct
-from core.errors import UsageError
 from core.plugin import Agent, Context
 from core.seeds import child
 from envs import VectorEnv, instance, make
@@ -31,7 +31,7 @@ class MCTS(Agent):
         self.config, self.environment = config, config.env
         self.env = make(config.env, 1, child(context.seed, "games"))
         if not isinstance(self.env.action_space, Discrete):
-            raise UsageError(f"mcts needs discrete actions; those of {config.env.id} are {self.env.action_space}")
+            raise refused("mcts", "discrete actions", config.env.id, self.env.action_space)
         made = instance(config.env)
         rules = getattr(made.unwrapped, "rules", None)
         made.close()

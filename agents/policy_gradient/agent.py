@@ -25,7 +25,7 @@ from gymnasium.spaces import Box, Discrete
 from agents.policy_gradient.config import PolicyGradientConfig
 from agents.policy_gradient.network import Network
 from agents.rl.episodes import Episodes
-from agents.rl.policies import Categorical
+from agents.rl.policies import allowed, choices_for
 from core.errors import UsageError
 from core.losses.reinforcement import clipped_surrogate, policy_gradient, squared_error
 from core.optim.optimizer import make_optimizer
@@ -36,7 +36,7 @@ from envs import VectorEnv, make
 
 __all__ = ["PolicyGradient"]
 
-ROLLOUT = ("a", "log_pi", "r", "v", "cut", "live")  # what a step of the rollout holds beside x, each [N]
+ROLLOUT = ("a", "log_pi", "r", "v", "cut", "live")  # what a step of the rollout holds beside x and mask, each [N]
 PLAIN = (  # counters and arrays that come back from a checkpoint as they are
     *("clock", "updates", "running_return"),
     *("ready", "row", "gradient", "losses"),
@@ -60,19 +60,20 @@ class Group:
 class PolicyGradient(Agent, Exports):
     """The agent. Observations are flattened to D numbers, the rows of its `Network`."""
 
+    masks = True
+
     def __init__(self, config: PolicyGradientConfig, context: Context):
         self.config, self.context, self.environment = config, context, config.pong_env
         self.groups = [self._make_group(number) for number in range(min(2, config.games))]
         space, actions = self.groups[0].env.observation_space, self.groups[0].env.action_space
-        self.policy = Categorical.of(actions, "policy-gradient", config.env.id)
+        self.policy = choices_for(actions, "policy-gradient", config.env.id)
         if not isinstance(space, (Box, Discrete)):
             raise UsageError(
                 f"policy-gradient needs Box or Discrete observations; those of {config.env.id} are {space}"
             )
-        if config.policy == "sigmoid" and self.policy.num_actions != 2:
-            raise UsageError(
-                f"policy=sigmoid needs exactly 2 actions; {config.env.id} has {self.policy.num_actions}, see env.actions"
-            )
+        if config.policy == "sigmoid" and (self.policy.shape or self.policy.num_actions != 2):
+            has = f"{self.policy.shape[0]} choices in each" if self.policy.shape else self.policy.num_actions
+            raise UsageError(f"policy=sigmoid needs exactly 2 actions; {config.env.id} has {has}, see env.actions")
         self.network = Network(config, space, self.policy, context.seed, self._loss)
         self.model = self.network.model
         self.rng = np.random.default_rng(child(context.seed, "actions"))
@@ -163,9 +164,17 @@ class PolicyGradient(Agent, Exports):
             return False
         x = self.network.features(group.env.obs)  # [N, D]
         logits, v = self.network.forward(x)
-        a, log_pi = self.policy.sample_with_log_prob(logits, self.rng)  # [N]
+        mask = group.env.mask
+        a, log_pi = self.policy.sample_with_log_prob(allowed(logits, mask), self.rng)  # [N]
         group.env.send(a, live)
-        group.sent = {"x": x, "a": a, "log_pi": log_pi, "v": v, "live": live}
+        group.sent = {
+            "x": x,
+            "a": a,
+            "log_pi": log_pi,
+            "v": v,
+            "live": live,
+            **({} if mask is None else {"mask": mask}),
+        }
         return True
 
     def _playing(self) -> bool:
@@ -184,7 +193,8 @@ class PolicyGradient(Agent, Exports):
             )  # V_{t+1}; of the last row nobody asks, where it is known it is cut
             A = generalized_advantage(r, v, following, cut, cut, config.gamma, config.gae_lambda)
             X = self.network.stack([t["x"] for t in group.rollout])  # [T * N, D]
-            parts.append((X[np.flatnonzero(known)], a[known], log_pi[known], A[known], (A + v)[known]))
+            taken_masks = [np.stack([t["mask"] for t in group.rollout])[known]] if "mask" in group.rollout[0] else []
+            parts.append((X[np.flatnonzero(known)], a[known], log_pi[known], A[known], (A + v)[known], *taken_masks))
             for t, taken in zip(group.rollout, known, strict=True):
                 t["live"] = t["live"] & ~taken
             while group.rollout and not group.rollout[0]["live"].any():
@@ -198,10 +208,12 @@ class PolicyGradient(Agent, Exports):
         U = -(-B // config.minibatch) if config.minibatch else 1  # updates an epoch
         orders = [self.rng.permutation(B) if U > 1 else np.arange(B) for _ in range(E)]
         ends = [(epoch * U + i) * B // U for epoch in range(E) for i in range(1, U + 1)]
+        masks = {"mask": np.concatenate([part[5] for part in parts])} if len(parts[0]) > 5 else {}
         rows = {"a": a.astype(np.int32), "log_pi": log_pi.astype(np.float32), "A": A.astype(np.float32), "R": R}
         return {
             "X": self.network.stack([part[0] for part in parts]),
             **rows,
+            **masks,
             "order": np.concatenate(orders),
             "ends": np.array(ends),
             "clock": self.clock,
@@ -218,7 +230,8 @@ class PolicyGradient(Agent, Exports):
         rows = batch["order"][self.row : min(self.row + chunk, ends[update])]
         x = batch["X"][rows]  # [C, D]
         weight = np.full(len(rows), 1 / size if self.config.loss == "mean" else 1.0, np.float32)
-        rest = (*(batch[name][rows] for name in ("a", "log_pi", "A", "R")), weight)
+        masks = [batch["mask"][rows]] if "mask" in batch else []
+        rest = (*(batch[name][rows] for name in ("a", "log_pi", "A", "R")), weight, *masks)
         losses, gradient = self.network.gradient(x, chunk, *rest)
         for total, part in zip(self.gradient, gradient, strict=True):
             total += np.asarray(part)  # a tensor on the right would not add in place
@@ -248,8 +261,10 @@ class PolicyGradient(Agent, Exports):
         A: tf.Tensor,
         R: tf.Tensor,
         weight: tf.Tensor,
+        mask: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the loss to go down by and the sums of `tags`, for logits [C, A], the rest [C]."""
+        """Return the loss to go down by and the sums of `tags`, for logits and mask [C, A], the rest [C]."""
+        logits = allowed(logits, mask)
         config, log_pi = self.config, self.policy.log_prob(logits, a)
         surrogate = clipped_surrogate(log_pi, log_pi_old, A, config.clip) if config.clip else policy_gradient(log_pi, A)
         sums = {
@@ -278,10 +293,11 @@ class PolicyGradient(Agent, Exports):
     # --- the contract ---------------------------------------------------------------------------------------------------
 
     def act(
-        self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool
+        self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool, mask: Any = None
     ) -> tuple[np.ndarray, Any]:
-        """Return actions [N] for observations [N, ...], drawn from the policy or its likeliest."""
-        logits = self.network.forward(self.network.features(observations))[0]
+        """Return actions [N] for observations [N, ...], drawn from the policy or its likeliest; of those that `mask` [N, M]
+        allows."""
+        logits = allowed(self.network.forward(self.network.features(observations))[0], mask)
         return self.policy.greedy(logits) if greedy else self.policy.sample(logits, rng), memory
 
     def exportable(self) -> Mapping[str, Any]:
@@ -311,7 +327,7 @@ class PolicyGradient(Agent, Exports):
             if rollout:
                 N, X = len(group.left), self.network.unpack(rollout["x"])
                 for t in range(len(rollout["a"])):
-                    entry = {key: rollout[key][t] for key in ROLLOUT}
+                    entry = {key: rollout[key][t] for key in rollout if key != "x"}
                     group.rollout.append({"x": X[t * N : (t + 1) * N], **entry})
             group.sent = tree["sent"]
             if group.sent is not None:
@@ -321,14 +337,15 @@ class PolicyGradient(Agent, Exports):
     def _group_state(self, group: Group) -> dict[str, Any]:
         rollout = {}
         if group.rollout:
-            rollout = {key: np.stack([t[key] for t in group.rollout]) for key in ROLLOUT}
+            keys = [key for key in (*ROLLOUT, "mask") if key in group.rollout[0]]
+            rollout = {key: np.stack([t[key] for t in group.rollout]) for key in keys}
             rollout["x"] = self.network.pack(self.network.stack([t["x"] for t in group.rollout]))
         return {
             "env": group.env,
             "left": group.left,
             "open": group.open,
             "rollout": rollout,
-            "sent": group.sent and {key: group.sent[key] for key in ("a", "log_pi", "v", "live")},
+            "sent": group.sent and {key: value for key, value in group.sent.items() if key != "x"},
         }
 
     def close(self) -> None:

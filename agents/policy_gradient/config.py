@@ -69,7 +69,7 @@ class PolicyGradientConfig:
     bias: bool = False
     """Give the layers biases (the original has none)."""
     network: str = ""
-    """Empty: one hidden layer, as in the original; cnn: the convolutions of the DQN paper, on pictures; or a network of your own,
+    """Empty: one hidden layer, as in the original; cnn: convolutions, on pictures; or a network of your own,
     module:function: from an observation's shape to a Keras model with output [B, units]."""
     policy: Literal["softmax", "sigmoid"] = "softmax"
     """softmax over all actions; sigmoid: one logit for exactly two actions, as in the original."""

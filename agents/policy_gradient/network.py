@@ -13,10 +13,11 @@ from gymnasium.spaces import Box, Discrete
 
 from agents.policy_gradient.config import PolicyGradientConfig
 from agents.rl.networks import input_of, torso
-from agents.rl.observations import Observations, highest
-from agents.rl.policies import Categorical
+from agents.rl.observations import Observations
+from agents.rl.policies import Categorical, MultiCategorical
 from core.mirror import Mirror
 from core.seeds import child
+from envs.spaces import highest
 
 __all__ = ["Loss", "Network"]
 
@@ -31,12 +32,20 @@ class Network:
     it whole; without, numpy multiplies out the one hidden layer. `seed` is the run's.
     """
 
-    def __init__(self, config: PolicyGradientConfig, space: Box | Discrete, policy: Categorical, seed: int, loss: Loss):
+    def __init__(
+        self,
+        config: PolicyGradientConfig,
+        space: Box | Discrete,
+        policy: Categorical | MultiCategorical,
+        seed: int,
+        loss: Loss,
+    ):
         self.config, self.policy, self.seed, self.loss = config, policy, seed, loss
         self.sparse = space.dtype == np.int8  # difference frames: about 40 of 6,400 pixels are not 0
         self.tabular = int(space.n) if isinstance(space, Discrete) else 0
         self.observations = Observations.of(space, "policy-gradient", config.network) if config.network else None
-        self.inputs = self.tabular or int(np.prod(space.shape))
+        seen = space.shape if self.observations is None else self.observations.shape
+        self.inputs = self.tabular or int(np.prod(seen))
         self.scale = 1 / highest(space) if space.dtype == np.uint8 else 1.0
         self.heads = ("logits", "value")[: 1 + config.baseline]
         self.model = self.build()

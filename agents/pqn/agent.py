@@ -23,8 +23,7 @@ from agents.pqn.config import PQNConfig
 from agents.rl.episodes import Episodes
 from agents.rl.networks import input_of, torso
 from agents.rl.observations import Observations
-from agents.rl.policies import named, takes_observations
-from core.errors import UsageError
+from agents.rl.policies import allowed, drawn_uniformly, named, refused, takes_observations
 from core.layers.torsos import dense
 from core.losses.reinforcement import squared_error
 from core.mirror import Mirror
@@ -47,17 +46,19 @@ STATS = ("loss/td", "value/td_error", "value/q_mean", "optim/gradient_norm")
 class PQN(Agent, Exports):
     """The agent. Observations are pictures [C, H, W] bytes, or D numbers (a state's number one-hot)."""
 
+    masks = True
+
     def __init__(self, config: PQNConfig, context: Context):
         self.config, self.environment = config, config.env
         self.acting = f"epsilon-greedy ({config.epsilon_end:g})"
         self.env = make(config.env, config.envs, child(context.seed, "games"), may_idle=False)
         space, actions = self.env.observation_space, self.env.action_space
         if not isinstance(actions, Discrete):
-            raise UsageError(f"pqn needs discrete actions; those of {config.env.id} are {actions}")
+            raise refused("pqn", "discrete actions", config.env.id, actions)
         self.num_actions = int(actions.n)
         self.observations = Observations.of(space, "pqn", config.network)
         pixels = self.observations.kind == "pixels"
-        self.clips = config.clip_rewards == "yes" or (config.clip_rewards == "auto" and pixels)
+        self.clips = config.clip_rewards == "yes" or (config.clip_rewards == "auto" and pixels and self.env.is_atari)
 
         seed = child(context.seed, "network")
         below = torso(self.observations, config.hidden, "relu", seed, network=config.network, norm=True)
@@ -95,14 +96,14 @@ class PQN(Agent, Exports):
         o, config = self.rollout, self.config
         for t in range(self.t, self.t + steps):
             s = self.observations.encode(self.env.obs)
-            q = self._values(s)  # [I, A]
-            a = self._epsilon_greedy(q, self.epsilon, self.rng)
-            o["s"][t], o["a"][t], o["v"][t] = s, a, q.max(axis=1)
+            q, mask = self._values(s), self.env.mask  # [I, A]
+            a = self._epsilon_greedy(q, self.epsilon, self.rng, mask)
+            o["s"][t], o["a"][t], o["v"][t] = s, a, highest(q, mask)
             step = self.env.step(a)
             o["r"][t] = np.sign(step.reward) if self.clips else config.reward_scale * step.reward
             o["terminated"][t], o["done"][t] = step.terminated, step.done
             if step.truncated.any():  # a time limit is no end: the value of the last observation goes on
-                o["v_final"][t] = self._values(self.observations.encode(step.final_obs)).max(axis=1)
+                o["v_final"][t] = highest(self._values(self.observations.encode(step.final_obs)), step.final_mask)
             self.episodes.add(step.reward, step.done)
             self.clock += config.envs
         self.t += steps
@@ -111,7 +112,7 @@ class PQN(Agent, Exports):
     def _compute_targets(self) -> None:
         """Turn the rollout into a batch: Q(lambda) returns, and the order in which minibatches take its rows."""
         config, o = self.config, self.rollout
-        last = self._values(self.observations.encode(self.env.obs)).max(axis=1)  # [I]
+        last = highest(self._values(self.observations.encode(self.env.obs)), self.env.mask)  # [I]
         following = np.concatenate([o["v"][1:], last[None]])  # [T, I] max_a Q(s_{t+1}, a)
         following = np.where(o["done"], o["v_final"], following)
         R = lambda_returns(o["r"], following, o["terminated"], o["done"], config.gamma, config.q_lambda)
@@ -176,10 +177,14 @@ class PQN(Agent, Exports):
         config = self.config
         return linear(self.clock, config.epsilon_steps, config.epsilon_start, config.epsilon_end)
 
-    def _epsilon_greedy(self, q: np.ndarray, epsilon: float, rng: np.random.Generator) -> np.ndarray:
-        """Return actions [N]: at random with probability epsilon, else of the highest value in q [N, A]."""
-        explores, actions = rng.random(len(q)) < epsilon, rng.integers(self.num_actions, size=len(q))
-        return np.where(explores, actions, q.argmax(axis=1))
+    def _epsilon_greedy(
+        self, q: np.ndarray, epsilon: float, rng: np.random.Generator, mask: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return actions [N]: at random with probability epsilon, else of the highest value in q [N, A]; of those that `mask`
+        [N, A] allows."""
+        explores = rng.random(len(q)) < epsilon
+        actions = drawn_uniformly(rng, len(q), self.num_actions, mask)
+        return np.where(explores, actions, allowed(q, mask).argmax(axis=1))
 
     def _values(self, s: np.ndarray) -> np.ndarray:
         """Return Q [N, A] for inputs [N, ...], of small networks by their mirror."""
@@ -198,18 +203,19 @@ class PQN(Agent, Exports):
     # --- the contract ---------------------------------------------------------------------------------------------------
 
     def act(
-        self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool
+        self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool, mask: Any = None
     ) -> tuple[np.ndarray, Any]:
-        """Return actions [N] of the highest value for observations [N, ...], at random with probability `epsilon_end`."""
+        """Return actions [N] of the highest value for observations [N, ...], at random with probability `epsilon_end`; of those
+        that `mask` [N, A] allows."""
         q = self._values(self.observations.encode(observations))
-        return self._epsilon_greedy(q, 0.0 if greedy else self.config.epsilon_end, rng), memory
+        return self._epsilon_greedy(q, 0.0 if greedy else self.config.epsilon_end, rng, mask), memory
 
     def exportable(self) -> Mapping[str, Any]:
         @takes_observations(self.env)
-        def act(observation: tf.Tensor) -> dict[str, tf.Tensor]:
+        def act(observation: tf.Tensor, mask: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
             """The action [N] of the highest value, by the environment's number, and the values [N, A] of all in turn."""
             q = self.model(self.observations.traced(observation), training=False)
-            return {"action": named(self.env, tf.argmax(q, axis=-1)), "value": q}
+            return {"action": named(self.env, tf.argmax(allowed(q, mask), axis=-1)), "value": q}
 
         return {"act": act}
 
@@ -228,3 +234,8 @@ class PQN(Agent, Exports):
 
     def close(self) -> None:
         self.env.close()
+
+
+def highest(q: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """Return the highest value [N] in q [N, A] of those that `mask` [N, A] allows; of the first action where it allows none."""
+    return q[np.arange(len(q)), allowed(q, mask).argmax(axis=1)]

@@ -49,8 +49,10 @@ def evaluate(agent: Agent, episodes: int, seed: int, *, greedy: bool = False, fi
     agent.watch(env)
     try:
         obs = env.reset()
+        masked = agent.masks and env.mask is not None
         while (active := quota > 0).any():
-            actions, memory = agent.act(obs, memory, rng, greedy=greedy)
+            mask = {"mask": env.mask} if masked else {}
+            actions, memory = agent.act(obs, memory, rng, greedy=greedy, **mask)
             step = env.step(actions, active)
             obs = step.obs
             memory = _fresh(memory, start, step.done)
@@ -65,6 +67,7 @@ def evaluate(agent: Agent, episodes: int, seed: int, *, greedy: bool = False, fi
                     first = env.last_episode[0]
     finally:
         env.close()
+    acting += " actions" + " of those allowed" * masked
     returns = np.concatenate([np.array(s) for s in scores])
     result: dict[str, Any] = {
         "eval/return_mean": float(returns.mean()),
@@ -74,7 +77,7 @@ def evaluate(agent: Agent, episodes: int, seed: int, *, greedy: bool = False, fi
         "eval/return_max": float(returns.max()),
         "eval/length_mean": float(np.mean(np.concatenate([np.array(n) for n in lengths]))),
         "eval/returns": returns.tolist(),
-        "eval/protocol": f"{episodes} whole episodes, {acting} actions, fresh environments, unclipped rewards; {env.protocol}",
+        "eval/protocol": f"{episodes} whole episodes, {acting}, fresh environments, unclipped rewards; {env.protocol}",
     }
     frames = None
     if film and first is not None:

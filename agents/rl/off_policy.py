@@ -48,10 +48,11 @@ class Experience:
         self.config, self.context = config, context
         self.env = make(config.env, config.envs, child(context.seed, "games"), may_idle=False)
         self.observations = Observations.of(self.env.observation_space, who, in_blocks=False)
-        if self.observations.kind == "pixels":
-            shown = list(self.observations.seen)
+        if self.observations.pictured:
+            shown = list(self.observations.picture or self.observations.seen)
             raise UsageError(
-                f"{who} needs observations that are vectors; those of {config.env.id} are pictures {shown}"
+                f"{who} needs observations that are vectors; those of {config.env.id} have pictures {shown}: actor-critic takes "
+                "pictures, and --agent.env.wrap gymnasium.wrappers:FlattenObservation makes rows of them"
             )
         self.num_inputs = self.observations.shape[0]  # D
         num_actions = int(np.prod(self.env.action_space.shape or ()))

@@ -1,6 +1,7 @@
 """Policies: from what a network says of each action to actions, their probability, and the function to export.
 
 A policy is a distribution of actions with parameters that a network gives for N observations: logits [N, A] of a `Categorical`,
+logits [N, M] of a `MultiCategorical`,
 (mean [N, A], log std [A] or [N, A]) of a `Gaussian` and of a `SquashedGaussian`, u [N, A] of a `Deterministic`. Actors draw in
 numpy, where a small network has its mirror; what gradients go through is TensorFlow.
 """
@@ -16,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 from core.errors import UsageError
 from envs import VectorEnv
@@ -25,12 +26,41 @@ __all__ = [
     "Categorical",
     "Deterministic",
     "Gaussian",
+    "MultiCategorical",
     "Policy",
     "SquashedGaussian",
+    "allowed",
+    "choices_for",
+    "drawn_uniformly",
     "named",
     "policy_for",
+    "refused",
     "takes_observations",
 ]
+
+IMPOSSIBLE = (
+    -1e9
+)  # logit of an action that is not allowed: its probability is 0 in float32, and so are all its gradients
+
+
+def allowed(logits: Any, mask: Any) -> Any:
+    """Return logits [N, M], an array or a tensor, by which actions are impossible that `mask` [N, M] bool does not allow.
+
+    Probabilities, their logarithms and entropies are then those of the allowed actions alone, and no gradient reaches the other
+    logits (Huang and Ontanon, 2022, section 3). Without a mask the logits are as they were.
+    """
+    if mask is None:
+        return logits
+    if isinstance(logits, np.ndarray):
+        return np.where(mask, logits, np.float32(IMPOSSIBLE))
+    return tf.where(mask, logits, tf.constant(IMPOSSIBLE, logits.dtype))
+
+
+def drawn_uniformly(rng: np.random.Generator, n: int, num_actions: int, mask: np.ndarray | None) -> np.ndarray:
+    """Draw actions [n], each of those that `mask` [n, A] allows as likely as the other; of all without one."""
+    if mask is None:
+        return rng.integers(num_actions, size=n)
+    return np.where(mask, rng.random(mask.shape), -1.0).argmax(axis=1)
 
 
 @dataclass(frozen=True)
@@ -47,7 +77,7 @@ class Categorical:
     def of(cls, actions: Any, who: str, env_id: str) -> Categorical:
         """Return the policy for an action space; UsageError (naming the agent `who`) when it is not discrete."""
         if not isinstance(actions, Discrete):
-            raise UsageError(f"{who} needs discrete actions; those of {env_id} are {actions}")
+            raise refused(who, "discrete actions", env_id, actions)
         return cls(int(actions.n))
 
     # numpy
@@ -90,11 +120,101 @@ class Categorical:
         """
 
         @takes_observations(env, memory)
-        def act(observation: tf.Tensor, *state: tf.Tensor) -> dict[str, tf.Tensor]:
+        def act(observation: tf.Tensor, *state: tf.Tensor, mask: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
             """The likeliest action [N], by the environment's number, and the probability [N, A] of each in turn to draw from."""
             logits, following = _asked(parameters, observation, state)
-            probability = tf.nn.softmax(tf.cast(logits, tf.float32))
+            probability = tf.nn.softmax(allowed(tf.cast(logits, tf.float32), mask))
             return {"action": named(env, tf.argmax(probability, axis=-1)), "probability": probability} | following
+
+        return act
+
+
+@dataclass(frozen=True)
+class MultiCategorical:
+    """K independent choices: pi(a|s) = prod_k softmax(logits_k)[a_k], a_k from 0 to A_k - 1; parameters are logits [N, M], those
+    of the first choice, then of the second and so on, M = sum_k A_k. A bit is a choice of two.
+
+    Each choice is a row of its own for a `Categorical` over the largest A_k, in which what it lacks is impossible.
+    """
+
+    sizes: tuple[int, ...]
+    """A_k [K]"""
+    dtype: ClassVar[type] = np.int32
+
+    @property
+    def num_actions(self) -> int:
+        """M, how many numbers a network gives."""
+        return sum(self.sizes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one action: [K]."""
+        return (len(self.sizes),)
+
+    @functools.cached_property
+    def _one(self) -> Categorical:
+        return Categorical(max(self.sizes))
+
+    @functools.cached_property
+    def _places(self) -> np.ndarray:
+        """Where each choice's logits lie [K, max A_k]; M, where nothing lies, for those that it lacks."""
+        ends = np.cumsum(self.sizes)[:, None]
+        places = ends - np.array(self.sizes)[:, None] + np.arange(max(self.sizes))
+        return np.where(places < ends, places, self.num_actions)
+
+    # numpy
+
+    def sample(self, logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw actions [N, K]."""
+        return self._one.sample(self._rows(logits), rng).reshape(len(logits), -1)
+
+    def sample_with_log_prob(self, logits: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw actions [N, K] and return them with log pi(a) [N], the sum over the choices."""
+        a, log_pi = self._one.sample_with_log_prob(self._rows(logits), rng)
+        return a.reshape(len(logits), -1), log_pi.reshape(len(logits), -1).sum(axis=1)
+
+    def greedy(self, logits: np.ndarray) -> np.ndarray:
+        """Return the likeliest actions [N, K]."""
+        return self._one.greedy(self._rows(logits)).reshape(len(logits), -1)
+
+    def to_env(self, action: np.ndarray) -> np.ndarray:
+        """Return the actions as the environment takes them: as they are."""
+        return action
+
+    def _rows(self, logits: np.ndarray) -> np.ndarray:
+        """Return a row for every choice, [N K, max A_k]."""
+        padded = np.pad(logits, [(0, 0), (0, 1)], constant_values=IMPOSSIBLE)
+        return padded[:, self._places].reshape(-1, self._one.num_actions)
+
+    # TensorFlow
+
+    def log_prob(self, logits: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
+        """Return log pi(a) [B] = sum_k log pi_k(a_k), for logits [B, M] float32 and actions [B, K] int."""
+        tf.debugging.assert_shapes([(logits, ("B", self.num_actions)), (action, ("B", len(self.sizes)))])
+        log_pi = self._one.log_prob(self._traced_rows(logits), tf.reshape(action, [-1]))
+        return tf.reduce_sum(tf.reshape(log_pi, [-1, len(self.sizes)]), axis=-1)
+
+    def entropy(self, logits: tf.Tensor) -> tf.Tensor:
+        """Return sum_k H(pi_k) [B] in nats, for logits [B, M]: that of independent choices."""
+        return tf.reduce_sum(tf.reshape(self._one.entropy(self._traced_rows(logits)), [-1, len(self.sizes)]), axis=-1)
+
+    def _traced_rows(self, logits: tf.Tensor) -> tf.Tensor:
+        padded = tf.pad(logits, [[0, 0], [0, 1]], constant_values=IMPOSSIBLE)
+        return tf.reshape(tf.gather(padded, self._places, axis=1), [-1, self._one.num_actions])
+
+    def export(self, env: VectorEnv, parameters: Callable[..., Any], memory: Sequence[tf.TensorSpec] = ()) -> Any:
+        """Return the function to export, for `parameters` from a batch of observations to logits [N, M], and as `Categorical`."""
+
+        @takes_observations(env, memory)
+        def act(observation: tf.Tensor, *state: tf.Tensor, mask: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+            """The likeliest choices [N, K], each counted from 0, and the probability [N, M] of each, first those of the first
+            choice, then of the second and so on."""
+            logits, following = _asked(parameters, observation, state)
+            rows = tf.nn.softmax(self._traced_rows(allowed(tf.cast(logits, tf.float32), mask)))  # [N K, max A_k]
+            action = tf.reshape(tf.argmax(rows, axis=-1), [-1, len(self.sizes)])
+            there = np.flatnonzero(self._places.ravel() < self.num_actions)
+            probability = tf.gather(tf.reshape(rows, [-1, self._places.size]), there, axis=1)
+            return {"action": action, "probability": probability, **following}
 
         return act
 
@@ -295,38 +415,60 @@ class Deterministic:
         return act
 
 
-Policy = Categorical | Gaussian
+Policy = Categorical | MultiCategorical | Gaussian
+
+
+def choices_for(actions: Any, who: str, env_id: str) -> Categorical | MultiCategorical:
+    """Return the policy for a Discrete or MultiDiscrete space; UsageError (naming the agent `who`) for any other."""
+    if isinstance(actions, MultiDiscrete):
+        return MultiCategorical(tuple(actions.nvec.tolist()))
+    if not isinstance(actions, Discrete):
+        raise refused(who, "discrete actions (Discrete, MultiDiscrete, MultiBinary)", env_id, actions)
+    return Categorical(int(actions.n))
 
 
 def policy_for(actions: Any, who: str, env_id: str) -> Policy:
-    """Return the `Categorical` or `Gaussian` for an action space; UsageError (naming the agent `who`) when neither fits."""
+    """Return the policy for an action space of `envs.spaces`; UsageError (naming the agent `who`) for any other."""
+    return Gaussian(actions.low, actions.high) if _is_vector(actions) else choices_for(actions, who, env_id)
+
+
+def refused(who: str, needs: str, env_id: str, actions: Any) -> UsageError:
+    """Return the sentence on an action space that the agent `who` does not take, with the nearest agents that do."""
+    takers = "sac and actor-critic" if _is_vector(actions) and _is_bounded(actions) else "actor-critic and a3c"
     if isinstance(actions, Discrete):
-        return Categorical(int(actions.n))
-    if _is_vector(actions):
-        return Gaussian(actions.low, actions.high)
-    raise UsageError(f"{who} needs discrete actions or a vector of them; those of {env_id} are {actions}")
+        takers = "dqn and actor-critic"
+    return UsageError(f"{who} needs {needs}; those of {env_id} are {actions}, which {takers} take")
 
 
 def takes_observations(env: VectorEnv, memory: Sequence[tf.TensorSpec] = ()) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator: `function(observation)` becomes a `tf.function` over batches of what the environment shows.
 
     Numbers of states reach `function` counted from 0, whatever the environment calls the first. `memory` has the specs of a
-    recurrent state, which is given behind the observation, and of which the docstring then tells.
+    recurrent state, which is given behind the observation, and of which the docstring then tells. Where environments tell which
+    actions are allowed, a mask [N, M] bool is given last, and reaches `function` as the keyword `mask`.
     """
     space = env.observation_space
 
     def decorate(function: Callable[..., Any]) -> Any:
+        masks = []
+        if env.mask is not None and "mask" in inspect.signature(function).parameters:
+            masks = [tf.TensorSpec((None, env.mask.shape[1]), tf.bool, "mask")]
+
         @functools.wraps(function)
         def of_the_environment(observation: tf.Tensor, *state: tf.Tensor) -> Any:
-            return function(observation - env.first_state if env.first_state else observation, *state)
+            seen = observation - env.first_state if env.first_state else observation
+            return function(seen, *state[:-1], mask=state[-1]) if masks else function(seen, *state)
 
+        del of_the_environment.__wrapped__  # TensorFlow would look for its arguments there
         if memory:
             parts, after = ", ".join(spec.name for spec in memory), ", ".join(f"next_{spec.name}" for spec in memory)
             of_the_environment.__doc__ = (
                 f"{inspect.getdoc(function)} It remembers: {parts} [N, {memory[0].shape[-1]}] are zeros at the first step of "
                 f"an episode, and {after} of the step before at every other."
             )
-        signature = [tf.TensorSpec((None, *space.shape), space.dtype, "observation"), *memory]
+        if masks:
+            of_the_environment.__doc__ = f"{inspect.getdoc(of_the_environment)} mask [N, M] says what is allowed."
+        signature = [tf.TensorSpec((None, *space.shape), space.dtype, "observation"), *memory, *masks]
         return tf.function(of_the_environment, input_signature=signature)
 
     return decorate
@@ -348,10 +490,14 @@ def _is_vector(actions: Any) -> bool:
     return isinstance(actions, Box) and len(actions.shape) == 1 and np.issubdtype(actions.dtype, np.floating)
 
 
+def _is_bounded(actions: Box) -> bool:
+    return bool(np.isfinite(actions.low).all() and np.isfinite(actions.high).all())
+
+
 def _bounds(actions: Any, who: str, env_id: str) -> tuple[np.ndarray, np.ndarray]:
     """Return low [A] and high [A] of a vector of actions; UsageError for any other space and for bounds that are infinite."""
-    if not _is_vector(actions) or not (np.isfinite(actions.low).all() and np.isfinite(actions.high).all()):
-        raise UsageError(f"{who} needs a vector of actions with finite bounds; those of {env_id} are {actions}")
+    if not _is_vector(actions) or not _is_bounded(actions):
+        raise refused(who, "a vector of actions with finite bounds", env_id, actions)
     return actions.low, actions.high
 
 

@@ -1,4 +1,4 @@
-"""What an agent's heads stand on: the DQN paper's network, one for four 42x42 frames, perceptrons.
+"""What an agent's heads stand on: the DQN paper's network, one for four 42x42 frames, one for small pictures, perceptrons.
 
 All weights start orthogonal (Saxe et al., 2014), each layer's from (seed, name), biases at 0.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from core.seeds import child
 
-__all__ = ["BlockConv", "Standardize", "a3c_cnn", "blocks", "dense", "mlp", "nature_cnn", "orthogonal"]
+__all__ = ["BlockConv", "Standardize", "a3c_cnn", "blocks", "dense", "mlp", "nature_cnn", "orthogonal", "small_cnn"]
 
 GAIN = {"relu": 2.0**0.5, "elu": 2.0**0.5, "tanh": 2.0**0.5, "linear": 1.0}
 
@@ -52,10 +52,10 @@ def mlp(
 def nature_cnn(
     shape: Sequence[int], seed: int, name: str = "torso", unit: int = 255, dtype: str = "uint8", norm: bool = False
 ) -> keras.Sequential:
-    """Return the network of the DQN paper up to its 512 hidden units: `blocks` of bytes [B, H/4, W/4, 16 C] -> [B, 512].
+    """Return the network of the DQN paper up to its 512 hidden units: `blocks` [B, H/4, W/4, 16 C] -> [B, 512].
 
     Convolutions of 32 8x8/4, 64 4x4/2 and 64 3x3/1 filters, a dense layer, ReLU (Mnih et al., 2015, Methods). `shape` is that
-    of the pictures, [C, H, W] with sides that are multiples of 4 and at least 36. Bytes of `dtype` are divided by `unit`.
+    of the pictures, [C, H, W] with sides that are multiples of 4 and at least 36. Pixels of `dtype` are divided by `unit`.
     `norm` puts a layer normalisation over the channels between each layer and its ReLU.
     """
     if len(shape) != 3 or any(side % 4 or side < 36 for side in shape[1:]):
@@ -113,19 +113,42 @@ def a3c_cnn(shape: Sequence[int], seed: int, name: str = "torso") -> keras.Seque
     return keras.Sequential([keras.Input(tuple(shape), dtype="uint8"), *layers], name=name)
 
 
-def blocks(pixels: np.ndarray) -> np.ndarray:
-    """Return pictures cut into blocks of 4x4 pixels that have become channels: bytes [B, C, H, W] -> [B, H/4, W/4, 16 C].
+def small_cnn(
+    shape: Sequence[int], seed: int, name: str = "torso", unit: int = 255, dtype: str = "uint8", norm: bool = False
+) -> keras.Sequential:
+    """Return a network for pictures that are too small for `nature_cnn`: [B, C, H, W] -> [B, 256], sides of any length.
 
-    Channels come in the order (picture, row, column). Four neighbouring bytes move as one word: a fifth of the time
-    TensorFlow takes for the transposition.
+    3x3 convolutions of 32 filters, and of 64 filters twice, of which the last two halve the sides; a dense layer; ReLU. Pixels
+    of `dtype` are divided by `unit`. `norm` as in `nature_cnn`.
+    """
+    layers: list[keras.layers.Layer] = [
+        keras.layers.Permute((2, 3, 1), name=f"{name}_channels_last", dtype=dtype),
+        keras.layers.Rescaling(1 / unit, name=f"{name}_scale"),
+    ]
+    for number, (filters, stride) in enumerate(((32, 1), (64, 2), (64, 2)), start=1):
+        init = orthogonal(GAIN["relu"], seed, f"{name}_conv{number}")
+        conv = keras.layers.Conv2D(
+            filters, 3, stride, "same", activation="relu", kernel_initializer=init, name=f"{name}_conv{number}"
+        )
+        layers += _normed(conv, norm)
+    layers += [keras.layers.Flatten(name=f"{name}_flat"), *_normed(dense(256, f"{name}_dense", seed, "relu"), norm)]
+    return keras.Sequential([keras.Input(tuple(shape), dtype=dtype), *layers], name=name)
+
+
+def blocks(pixels: np.ndarray) -> np.ndarray:
+    """Return pictures cut into blocks of 4x4 pixels that have become channels: [B, C, H, W] -> [B, H/4, W/4, 16 C].
+
+    Pixels are bytes or float32; channels come in the order (picture, row, column). Four neighbouring pixels move as one word: a
+    fifth of the time TensorFlow takes for the transposition.
     """
     B, C, H, W = pixels.shape
-    words = pixels.reshape(B, C, H // 4, 4, W).view(np.uint32)  # [B, C, H/4, 4, W/4]
+    word = np.uint32 if pixels.itemsize == 1 else np.complex128  # of four pixels
+    words = np.ascontiguousarray(pixels).reshape(B, C, H // 4, 4, W).view(word)  # [B, C, H/4, 4, W/4]
     return np.ascontiguousarray(words.transpose(0, 2, 4, 1, 3)).view(pixels.dtype).reshape(B, H // 4, W // 4, 16 * C)
 
 
 class BlockConv(keras.layers.Layer):
-    """ReLU convolution of pictures, divided by `unit`, given as `blocks`: bytes [B, H/s, W/s, C s^2] -> [B, H', W', filters].
+    """ReLU convolution of pictures, divided by `unit`, given as `blocks`: [B, H/s, W/s, C s^2] -> [B, H', W', filters].
 
     The stride s divides the kernel size k, so a (k/s x k/s)/1 convolution over blocks gives the same numbers as a (k x k)/s one
     over pixels, with valid padding: 4 input channels leave most of a vector unit idle, 64 fill it. The division is folded

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from core.plugin import Spec
-from experiments.benchmarks.report import Part, Report, Table, spread
+from experiments.benchmarks.report import Part, Report, Table, figure_of, spread
 from experiments.launcher.catalogue import catalogue
 from experiments.launcher.events import read_scalars
 from experiments.launcher.experiment import Experiment
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def layout(measured: dict[str, Any]) -> list[Part]:
     """Return the table, a row a seed."""
     rows = measured["rows"]
-    figure = ".1f" if measured["kind"] == "agent" else ".4g"  # returns, and measures of any size
+    figure = figure_of([r["final"] for r in rows]) if measured["kind"] == "agent" else ".4g"  # measures are of any size
     beyond = "above" if measured["goal"] == "max" else "below"
     columns = ["seed", f"final {measured['headline']}", "episodes", "best", measured["clock"], "minutes", "steps/s"]
     columns.append(f"{measured['curve']} {beyond} {measured['threshold']:g} after")

@@ -25,7 +25,7 @@ from typing import Any
 from core.disk import write_atomically
 from core.errors import UsageError, nearest
 
-__all__ = ["RESULTS", "Layout", "Page", "Part", "Report", "Table", "laid_out", "read", "spread"]
+__all__ = ["RESULTS", "Layout", "Page", "Part", "Report", "Table", "figure_of", "laid_out", "read", "spread"]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -132,6 +132,15 @@ def laid_out(name: str) -> dict[str, str]:
     """Return {name: text} of the pages that a result's benchmark makes of its numbers."""
     record = read(name)
     return _pages(name, importlib.import_module(record["benchmark"]).layout, record)
+
+
+def figure_of(returns: Sequence[float]) -> str:
+    """Return the format of an agent's returns: three decimals where all lie within +-2, as where reaching a goal gives 1.
+
+    >>> figure_of([0.957, 0.96]), figure_of([0.5, 21.0])
+    ('.3f', '.1f')
+    """
+    return ".3f" if all(abs(value) < 2 for value in returns) else ".1f"
 
 
 def spread(values: Sequence[float], figure: str) -> str:

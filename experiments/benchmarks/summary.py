@@ -40,7 +40,8 @@ def summary() -> str:
                 continue
             rows: list[dict[str, Any]] = report.read(name)["measured"]["rows"]
             finals = [row["final"] for row in rows]
-            spread = report.spread(finals, ".1f" if rows[0]["episodes"] else ".4g")  # returns, and measures of any size
+            figure = report.figure_of(finals) if rows[0]["episodes"] else ".4g"  # measures are of any size
+            spread = report.spread(finals, figure)
             count = f"{len(rows)} x {rows[0]['episodes']}" if rows[0]["episodes"] else f"{len(rows)}"
             minutes = [row["minutes"] for row in rows]
             target = entry.judged(spec, statistics.mean(finals), max(minutes))

@@ -259,10 +259,10 @@ def test_what_does_not_fit_gets_a_sentence(fields: dict[str, Any], sentence: str
 
 
 def test_a_network_for_other_actions_is_refused() -> None:
-    from gymnasium.spaces import Box, MultiDiscrete
+    from gymnasium.spaces import Box, MultiBinary
 
-    with pytest.raises(UsageError, match="a3c needs discrete actions"):
-        Network(config(), Box(-1, 1, (3,), np.float32), MultiDiscrete([2, 2]), 0)
+    with pytest.raises(UsageError, match="a3c needs discrete actions"):  # environments give them as MultiDiscrete
+        Network(config(), Box(-1, 1, (3,), np.float32), MultiBinary(2), 0)
     with pytest.raises(UsageError, match="a3c needs discrete actions"):  # 2.9 would act as 2
         Network(config(), Box(-1, 1, (3,), np.float32), Box(0, 3, (2,), np.int64), 0)
 

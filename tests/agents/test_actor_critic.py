@@ -203,7 +203,7 @@ def test_pixels_act_and_learn_in_both_precisions() -> None:
         ({"n_steps": 0}, "n_steps is 0"),
         ({"hidden": (8, 0)}, "layers have at least 1 unit"),
         ({"env": EnvConfig("ALE/Pong-v5"), "normalize_observations": True}, "pixels, which need none"),
-        ({"env": EnvConfig("ALE/Pong-v5", observation="frames42")}, "sides divisible by 4"),
+        ({"env": EnvConfig("CartPole-v1"), "network": "cnn"}, "'cnn' is for pictures"),
     ],
 )
 def test_what_does_not_fit_gets_a_sentence(fields: dict[str, Any], sentence: str) -> None:

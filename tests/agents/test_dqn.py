@@ -59,7 +59,8 @@ def random_batch(a: DQN, K: int, seed: int = 0) -> Batch:
 
 
 def part(batch: Batch, rows: slice) -> Batch:
-    return Batch(**{f.name: getattr(batch, f.name)[rows] for f in fields(batch)})
+    columns = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    return Batch(**{name: column if column is None else column[rows] for name, column in columns.items()})
 
 
 @pytest.mark.parametrize("double", [False, True])
@@ -273,6 +274,30 @@ def test_updates_of_rainbow_are_those_of_pytorch() -> None:
     for model, theirs in ((a.model, theta), (a.target, target)):
         for name, ours in zip(names, model.variables, strict=True):
             np.testing.assert_allclose(np.array(ours), theirs[name].detach().numpy(), atol=3e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_the_maximum_is_that_over_allowed_actions(double: bool) -> None:
+    """A table of values, since Taxi's states are one-hot: r + gamma max Q'(s', a) over the actions that the mask allows."""
+    a = agent(env=EnvConfig("Taxi-v4"), hidden=(), double=double, dueling=False)
+    rng = np.random.default_rng(0)
+    Q, T = rng.normal(size=(500, 6)).astype(np.float32), rng.normal(size=(500, 6)).astype(np.float32)
+    a.model.set_weights([Q, np.zeros(6, np.float32)])
+    a.target.set_weights([T, np.zeros(6, np.float32)])
+    a.restored()
+    B = a.config.batch
+    s, s_, action = rng.integers(500, size=B), rng.integers(500, size=B), rng.integers(6, size=B).astype(np.int32)
+    mask = rng.random((B, 6)) < 0.4
+    mask[:, 3] = True
+    r, discount = rng.normal(size=B).astype(np.float32), np.full(B, 0.9, np.float32)
+    td, _ = a._update(Batch(s, action, r, discount, s_, np.ones(B, np.float32), np.arange(B), mask), 1)
+    chosen = np.where(mask, (Q if double else T)[s_], -np.inf).argmax(axis=1)
+    np.testing.assert_allclose(td[0], r + 0.9 * T[s_, chosen] - Q[s, action], rtol=1e-4, atol=1e-5)
+    assert (chosen != (Q if double else T)[s_].argmax(axis=1)).any()
+    masks = np.eye(6, dtype=bool)[np.arange(30) % 6]
+    for epsilon in (0.0, 1.0):
+        assert a._epsilon_greedy(np.arange(30), epsilon, rng, mask=masks).tolist() == (np.arange(30) % 6).tolist()
+    a.close()
 
 
 def test_truncated_transitions_bootstrap_and_terminated_ones_do_not() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from core.layers.torsos import BlockConv, a3c_cnn, blocks, mlp, nature_cnn
+from core.layers.torsos import BlockConv, a3c_cnn, blocks, mlp, nature_cnn, small_cnn
 
 
 def test_block_conv_is_the_8x8_stride_4_convolution_of_pixels_over_255() -> None:
@@ -38,6 +38,21 @@ def test_the_nature_network_has_the_published_sizes() -> None:
 
 def test_the_small_network_takes_42_pixels() -> None:
     assert a3c_cnn((4, 42, 42), seed=0)(np.full((2, 4, 42, 42), 255, np.uint8)).shape == (2, 256)
+
+
+@pytest.mark.parametrize(("shape", "flat"), [((3, 8, 8), 2 * 2), ((1, 35, 12), 9 * 3), ((4, 7, 7), 2 * 2)])
+def test_the_network_of_small_pictures(shape: tuple, flat: int) -> None:
+    model = small_cnn(shape, seed=0)
+    kernels = [tuple(w.shape) for w in model.trainable_variables if "kernel" in w.path]
+    assert kernels == [(3, 3, shape[0], 32), (3, 3, 32, 64), (3, 3, 64, 64), (64 * flat, 256)]
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *shape), dtype=np.uint8)
+    same = small_cnn(shape, seed=0, unit=1, dtype="float32")
+    np.testing.assert_allclose(model(pixels), same(pixels.astype(np.float32) / 255), rtol=1e-4, atol=1e-5)
+    x = np.pad(pixels[0] / 255, [(0, 0), (1, 1), (1, 1)])  # the first filter at pixel (2, 3), by hand
+    kernel = model.layers[2].kernel.numpy()[..., 0]
+    at = np.einsum("cyx,yxc->", x[:, 2:5, 3:6], kernel)
+    first = model.layers[2](model.layers[1](model.layers[0](pixels)))
+    assert abs(float(first[0, 2, 3, 0]) - max(at, 0)) < 1e-5
 
 
 def test_weights_are_orthogonal_and_follow_from_seed_and_name() -> None:

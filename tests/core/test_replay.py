@@ -24,6 +24,30 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+def test_masks_come_back_with_the_observation_that_they_are_of() -> None:
+    """Observation t is the number t, and its mask allows action t % 3 alone; over the ends of episodes and of the ring."""
+    rng = np.random.default_rng(0)
+
+    def replay() -> Replay:
+        return Replay(24, (), np.int64, num_envs=2, n_step=2, gamma=GAMMA, rng=np.random.default_rng(1), choices=3)
+
+    def mask(numbers: np.ndarray) -> np.ndarray:
+        return np.eye(3, dtype=bool)[numbers % 3]
+
+    full, t = replay(), np.array([0, 1000])
+    for _ in range(40):
+        ends = rng.random(2) < 0.3
+        full.add(t, np.zeros(2, int), np.zeros(2), ends, np.zeros(2, bool), t + 1, mask(t), mask(t + 1))
+        t = np.where(ends, t + 2, t + 1)
+    restored = replay()
+    restored.load_state(full.state())
+    for one in (full, restored):
+        batch = one.sample(64)
+        assert batch.mask_t is not None
+        np.testing.assert_array_equal(batch.mask_t, mask(batch.obs_t))
+    assert len(set((batch.obs_t - batch.obs_tm1).tolist())) > 1  # two steps, and one where the episode ended
+
+
 class World:
     """Random episodes in N environments, and what became of every action taken in them."""
 

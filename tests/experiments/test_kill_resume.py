@@ -39,6 +39,15 @@ SLOW = {
     "pqn": experiment(  # in the middle of rollouts and of epochs
         "pqn", f"{SHORT} --agent.turn 16 --agent.env.id Acrobot-v1 --agent.minibatches 64", 60_000, 3_000, 25_000
     ),
+    "masked": experiment(  # Taxi's info has an action_mask
+        "actor-critic",
+        f"--agent.env.id Taxi-v4 --agent.env.time-limit 60 {SHORT} --agent.n-steps 40 --agent.turn 16 --agent.clip 0.2"
+        " --agent.epochs 2 --agent.minibatches 4",
+        *(24_000, 1_000, 9_000, 500),
+    ),
+    "masked-dqn": experiment(
+        "dqn", f"--agent.env.id Taxi-v4 --agent.env.time-limit 60 {SHORT}", 9_000, 500, 4_000, 250
+    ),
     "a3c": experiment("a3c-cartpole", f"{SHORT} --agent.workers 1 --agent.turn 10", 30_000, 1_000, 10_000, 500),
     "actor-critic-lstm": experiment(  # in the middle of rollouts, of episodes and of epochs
         "actor-critic-cartpole-positions",

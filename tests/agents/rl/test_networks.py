@@ -12,8 +12,10 @@ from gymnasium.spaces import Box
 from agents.rl.networks import torso
 from agents.rl.observations import Observations
 from core.errors import UsageError
+from core.layers.torsos import mlp
 from core.mirror import Mirror
 from core.plugin import Context, build
+from envs.spaces import Mixed
 from experiments.launcher.catalogue import catalogue
 from experiments.testing import check_contract, tiny
 
@@ -194,6 +196,23 @@ def test_cnn_by_name_is_the_network_of_pictures() -> None:
 def test_what_does_not_fit_gets_a_sentence(network: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         torso(FOUR, (), "relu", 0, network=network)
+
+
+@pytest.mark.parametrize("side", [8, 37])
+def test_a_picture_beside_other_numbers_has_a_branch_of_its_own(side: int) -> None:
+    """What the branches say stands side by side: that of the picture is its network alone, that of the rest its dense layers."""
+    P = 3 * side * 40
+    kind = Observations.of(Mixed(np.full(P + 2, -1, np.float32), np.ones(P + 2, np.float32), (3, side, 40)), "x")
+    assert (kind.kind, kind.shape, kind.pictured, kind.dtype) == ("mixed", (P + 2,), True, np.float32)
+    model = torso(kind, (5, 4), "tanh", 1)
+    x = np.random.default_rng(0).random((6, P + 2), np.float32)
+    out = model(kind.encode(x)).numpy()
+    alone = Observations.of(Box(0, 1, (3, side, 40), np.float32), "x")
+    seen = torso(alone, (), "relu", 1, "torso_cnn")(alone.encode(x[:, :P].reshape(6, 3, side, 40))).numpy()
+    rest = mlp(2, (5, 4), "tanh", 1, "torso_rest")(x[:, P:]).numpy()
+    np.testing.assert_allclose(out, np.concatenate([seen, rest], axis=1), rtol=1e-4, atol=1e-5)
+    assert out.shape == (6, (512 if side == 37 else 256) + 4)
+    assert torso(kind, (), "tanh", 1)(x).shape == (6, (512 if side == 37 else 256) + 2)
 
 
 def test_one_model_for_two_networks_is_refused() -> None:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
-from agents.rl.observations import Observations, highest
+from agents.rl.observations import Observations
 from core.errors import UsageError
 from core.layers.torsos import blocks
+from envs.spaces import highest
 
 
 def bytes_space(high: int, *shape: int) -> Box:
@@ -61,10 +62,41 @@ def test_cnn_takes_signed_bytes_for_pictures() -> None:
         np.testing.assert_array_equal(kind.traced(obs).numpy(), encoded)
     assert Observations.of(Box(-3, 3, (36, 40), np.int8), "x").kind == "vector"
     assert Observations.of(Box(-3, 3, (36, 40), np.int8), "x", "module:function").kind == "vector"
-    with pytest.raises(UsageError, match="sides divisible by 4, at least 36"):
-        Observations.of(Box(-3, 3, (36, 42), np.int8), "x", "cnn")
-    with pytest.raises(UsageError, match="'cnn' is for pictures of bytes"):
-        Observations.of(Box(0, 1, (4, 84, 84), np.float32), "x", "cnn")
+    with pytest.raises(UsageError, match=r"'cnn' is for pictures, .* x sees float32 of shape \[4, 84, 84\] here"):
+        Observations.of(Box(-np.inf, np.inf, (4, 84, 84), np.float32), "x", "cnn")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.float32])
+def test_sides_that_are_no_multiples_of_4_are_filled_with_zeros(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    obs = rng.integers(0, 100, (3, 2, 37, 42)).astype(dtype)
+    kind = Observations.of(Box(0, 100, (2, 37, 42), dtype), "x", "cnn")
+    assert kind.in_blocks and kind.filled == (2, 40, 44) and kind.shape == (10, 11, 32) and kind.dtype == dtype
+    encoded = kind.encode(obs)
+    picture = encoded.reshape(3, 10, 11, 2, 4, 4).transpose(0, 3, 1, 4, 2, 5).reshape(3, 2, 40, 44)
+    top = {
+        np.uint8: np.rint(obs.astype(float) * 255 / 100).astype(np.uint8),
+        np.int8: obs,
+        np.float32: obs / np.float32(100),
+    }[dtype]
+    np.testing.assert_array_equal(picture[:, :, :37, :42], top)
+    assert not picture[:, :, 37:].any() and not picture[..., 42:].any()
+    np.testing.assert_allclose(kind.traced(obs).numpy(), encoded, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-2, 1), (0, 255)])
+def test_float_pictures_are_divided_by_their_largest_bound(low: float, high: float) -> None:
+    obs = np.random.default_rng(0).uniform(low, high, (2, 3, 8, 9))
+    kind = Observations.of(Box(low, high, (3, 8, 9), np.float64), "x")
+    assert (kind.kind, kind.shape, kind.unit, kind.dtype) == ("pixels", (3, 8, 9), 1, np.float32)
+    np.testing.assert_allclose(kind.encode(obs), obs / max(-low, high), rtol=1e-6)
+    np.testing.assert_allclose(kind.traced(obs).numpy(), kind.encode(obs), rtol=1e-6)
+
+
+def test_what_is_no_picture_is_a_row() -> None:
+    assert Observations.of(Box(0, 255, (7, 7, 3), np.uint8), "x").shape == (147,)
+    assert Observations.of(Box(-np.inf, np.inf, (3, 8, 8)), "x").shape == (192,)
+    assert Observations.of(Box(0, 255, (3, 7, 7), np.uint8), "x", "cnn").shape == (3, 7, 7)
 
 
 def test_the_highest_value_of_several_bounds() -> None:

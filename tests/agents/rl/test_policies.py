@@ -8,7 +8,15 @@ import scipy.stats
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
-from agents.rl.policies import Categorical, Gaussian, SquashedGaussian, policy_for
+from agents.rl.policies import (
+    Categorical,
+    Gaussian,
+    MultiCategorical,
+    SquashedGaussian,
+    allowed,
+    choices_for,
+    policy_for,
+)
 from core.errors import UsageError
 from core.losses.reinforcement import policy_gradient
 from envs import EnvConfig, make
@@ -169,6 +177,102 @@ def test_squashed_actions_are_stretched_to_the_bounds() -> None:
     np.testing.assert_allclose(policy.to_env(np.array([[-1.0, -1], [0, 0], [1, 1]])), [[-2, 0], [0, 1.5], [2, 3]])
 
 
+# --- several choices, and masks -----------------------------------------------------------------------------------------
+
+PAIR = MultiCategorical((2, 3))
+LOGITS = np.log(
+    np.array([[1, 3, 1, 2, 5], [1, 1, 1, 1, 1]], np.float32)
+)  # softmax by hand: 1/4 3/4, 1/8 2/8 5/8; 1/2, 1/3
+
+
+def entropy(*p: float) -> float:
+    return float(scipy.stats.entropy(p))
+
+
+def test_log_prob_and_entropy_of_several_choices_by_hand() -> None:
+    a = np.array([[1, 2], [0, 1]], np.int32)
+    logits = tf.constant(LOGITS)
+    np.testing.assert_allclose(PAIR.log_prob(logits, a), np.log([3 / 4 * 5 / 8, 1 / 6]), rtol=1e-6)
+    by_hand = [entropy(1 / 4, 3 / 4) + entropy(1 / 8, 2 / 8, 5 / 8), np.log(2) + np.log(3)]
+    np.testing.assert_allclose(PAIR.entropy(logits), by_hand, rtol=1e-6)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        log_pi = PAIR.log_prob(logits, a)
+    one_hot = [[0, 1, 0, 0, 1], [1, 0, 0, 1, 0]]
+    p = [[1 / 4, 3 / 4, 1 / 8, 2 / 8, 5 / 8], [1 / 2, 1 / 2, 1 / 3, 1 / 3, 1 / 3]]
+    np.testing.assert_allclose(tape.gradient(log_pi, logits), np.subtract(one_hot, p), atol=1e-6)
+
+
+def test_draws_of_several_choices_have_their_probabilities() -> None:
+    rng = np.random.default_rng(0)
+    a, log_pi = PAIR.sample_with_log_prob(np.repeat(LOGITS[:1], 40_000, axis=0), rng)
+    assert a.shape == (40_000, 2) and log_pi.shape == (40_000,)
+    joint = np.histogram2d(a[:, 0], a[:, 1], bins=(2, 3))[0] / len(a)
+    np.testing.assert_allclose(joint, np.outer([1 / 4, 3 / 4], [1 / 8, 2 / 8, 5 / 8]), atol=0.01)
+    np.testing.assert_allclose(
+        log_pi[:50], PAIR.log_prob(tf.constant(LOGITS[:1].repeat(50, 0)), a[:50].astype(np.int32)), atol=1e-5
+    )
+    assert PAIR.greedy(LOGITS[:1]).tolist() == [[1, 2]] and PAIR.sample(LOGITS, rng).shape == (2, 2)
+    assert (PAIR.num_actions, PAIR.shape) == (5, (2,))
+
+
+def test_bits_are_bernoullis() -> None:
+    """A choice of two with logits (0, z) is a Bernoulli with probability sigmoid(z)."""
+    z = np.array([[0.3, -1.2, 2.0]], np.float32)
+    logits = np.stack([np.zeros_like(z), z], axis=-1).reshape(1, 6)
+    bits, p = np.array([[1, 0, 1]], np.int32), 1 / (1 + np.exp(-z[0]))
+    policy = MultiCategorical((2, 2, 2))
+    np.testing.assert_allclose(
+        policy.log_prob(tf.constant(logits), bits), [scipy.stats.bernoulli.logpmf(bits[0], p).sum()], rtol=1e-5
+    )
+    np.testing.assert_allclose(policy.entropy(tf.constant(logits)), [scipy.stats.bernoulli.entropy(p).sum()], rtol=1e-5)
+
+
+def test_masked_actions_are_never_drawn_and_count_for_nothing() -> None:
+    """What is left is the softmax over the allowed actions; no gradient reaches the others (Huang and Ontanon, 2022)."""
+    policy, rng = Categorical(3), np.random.default_rng(0)
+    logits = np.log(np.array([[1, 2, 5]], np.float32))
+    mask = np.array([[True, False, True]])
+    a, log_pi = policy.sample_with_log_prob(allowed(np.repeat(logits, 20_000, 0), mask), rng)
+    assert set(a.tolist()) == {0, 2} and abs((a == 2).mean() - 5 / 6) < 0.01
+    np.testing.assert_allclose(log_pi, np.log(np.where(a == 2, 5 / 6, 1 / 6)), rtol=1e-5)
+    assert policy.greedy(allowed(logits, ~mask)).tolist() == [1] and allowed(logits, None) is logits
+
+    x = tf.constant(logits)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        masked = allowed(x, mask)
+        log_pi, H = policy.log_prob(masked, np.array([0], np.int32)), policy.entropy(masked)
+    np.testing.assert_allclose(log_pi, [np.log(1 / 6)], rtol=1e-6)
+    np.testing.assert_allclose(H, [entropy(1 / 6, 5 / 6)], rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(log_pi, x), [[5 / 6, 0, -5 / 6]], atol=1e-6)
+    slope = [-p * (np.log(p) + entropy(1 / 6, 5 / 6)) for p in (1 / 6, 5 / 6)]  # dH/dz_i = -p_i (log p_i + H)
+    np.testing.assert_allclose(tape.gradient(H, x), [[slope[0], 0, slope[1]]], atol=1e-6)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_masks_of_several_choices(jit: bool) -> None:
+    mask = np.array([[1, 0, 1, 1, 0], [1, 1, 0, 0, 1]], bool)
+    a = np.array([[0, 1], [1, 2]], np.int32)
+
+    @tf.function(jit_compile=jit)
+    def figures(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            masked = allowed(logits, mask)
+            log_pi, H = PAIR.log_prob(masked, a), PAIR.entropy(masked)
+            total = tf.reduce_sum(log_pi) + tf.reduce_sum(H)
+        return log_pi, H, tape.gradient(total, logits)
+
+    log_pi, H, gradient = figures(tf.constant(LOGITS))
+    np.testing.assert_allclose(log_pi, np.log([2 / 3, 1 / 2]), rtol=1e-6)
+    np.testing.assert_allclose(H, [entropy(1 / 3, 2 / 3), np.log(2)], rtol=1e-6)
+    assert np.isfinite(gradient).all() and (gradient.numpy()[~mask] == 0).all() and (gradient.numpy() != 0).any()
+    drawn = PAIR.sample(allowed(np.repeat(LOGITS, 2_000, 0), mask.repeat(2_000, 0)), np.random.default_rng(1))
+    assert np.unique(drawn[:2_000], axis=0).tolist() == [[0, 0], [0, 1]]
+    assert np.unique(drawn[2_000:], axis=0).tolist() == [[0, 2], [1, 2]]
+
+
 # --- what fits ----------------------------------------------------------------------------------------------------------
 
 
@@ -176,12 +280,26 @@ def test_the_action_space_says_which_policy_fits() -> None:
     assert policy_for(Discrete(4), "x", "Some-v0") == Categorical(4)
     gaussian = policy_for(Box(*BOUNDS), "x", "Some-v0")
     assert isinstance(gaussian, Gaussian) and gaussian.num_actions == 2 and gaussian.shape == (2,)
+    assert policy_for(MultiDiscrete([2, 3]), "x", "Some-v0") == MultiCategorical((2, 3))
     for of, space, sentence in (
-        (policy_for, MultiDiscrete([2, 2]), "x needs discrete actions or a vector of them; those of Some-v0 are Multi"),
-        (policy_for, Box(0, 1, (2, 2)), "x needs discrete actions or a vector of them"),
-        (Categorical.of, Box(*BOUNDS), "x needs discrete actions; those of Some-v0 are Box"),
-        (SquashedGaussian.of, Discrete(2), "x needs a vector of actions with finite bounds; those of Some-v0 are Disc"),
-        (SquashedGaussian.of, Box(-np.inf, 1, (2,)), "finite bounds"),
+        (
+            policy_for,
+            Box(0, 1, (2, 2)),
+            "x needs discrete actions .Discrete, MultiDiscrete, MultiBinary.; those of Some-v0 are Box",
+        ),
+        (choices_for, Box(*BOUNDS), "which sac and actor-critic take"),
+        (
+            Categorical.of,
+            Box(*BOUNDS),
+            "x needs discrete actions; those of Some-v0 are Box.*which sac and actor-critic take",
+        ),
+        (Categorical.of, MultiDiscrete([2, 2]), r"are MultiDiscrete\(\[2 2\]\), which actor-critic and a3c take"),
+        (
+            SquashedGaussian.of,
+            Discrete(2),
+            "x needs a vector of actions with finite bounds; .*which dqn and actor-critic take",
+        ),
+        (SquashedGaussian.of, Box(-np.inf, 1, (2,)), "finite bounds; .*which actor-critic and a3c take"),
     ):
         with pytest.raises(UsageError, match=sentence):
             of(space, "x", "Some-v0")
