@@ -250,8 +250,8 @@ class DQN(Agent, Exports):
         """Return two traced functions: K updates one after the other in one call, and the values of observations."""
         B, shape, kind = self.config.batch, self.observations.shape, self.observations.dtype
         P = self.network.noise_width
-        rows = 5 if self.env.mask is None else 5 + self.num_actions
-        states_of, numbers_of = tf.TensorSpec((2, None, B, *shape), kind), tf.TensorSpec((rows, None, B), tf.float64)
+        width = 5 if self.env.mask is None else 5 + self.num_actions
+        states_of, numbers_of = tf.TensorSpec((2, None, B, *shape), kind), tf.TensorSpec((width, None, B), tf.float64)
         noise_of = [tf.TensorSpec((None, 3, P), tf.float32)] if self.config.noisy else []
         noise_of_acting = [tf.TensorSpec((None, P), tf.float32)] if self.config.noisy else []
 
