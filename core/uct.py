@@ -1,19 +1,18 @@
 """Monte Carlo tree search with upper confidence bounds: UCT (Kocsis and Szepesvari, 2006; Browne et al., 2012, algorithm 2).
 
-A simulation has four steps: selection down the tree by UCB1, expansion by one child, simulation with random actions to the end,
-backup along the path. The search is open loop: a node stands for the actions that lead to it, so an environment that draws its
-next state needs no other tree.
+A simulation has four steps: selection down the tree by UCB1, expansion by one action, simulation with random actions to the end,
+backup along the path. Where the environment draws what follows an action, each thing that may be seen then has a node of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from math import inf, log, sqrt
 from typing import Protocol
 
 import numpy as np
 
-__all__ = ["Node", "Simulation", "best_action", "roll_out", "search"]
+__all__ = ["Node", "Simulation", "Tried", "best_action", "roll_out", "search"]
 
 
 class Simulation(Protocol):
@@ -22,6 +21,11 @@ class Simulation(Protocol):
     player: int
     """Whose turn it is: 1, or -1 for the second player, whose gain is the first one's loss."""
     over: bool
+
+    @property
+    def seen(self) -> Hashable:
+        """What tells this state from others that the last action may have led to; None where it leads to one alone."""
+        ...
 
     def actions(self) -> Sequence[int]:
         """Return the actions that are allowed here; at least one unless `over`."""
@@ -33,13 +37,23 @@ class Simulation(Protocol):
 
 
 class Node:
-    """What follows a sequence of actions: how often it was tried, and the returns of player 1 since the state before, summed."""
+    """A state: how often it was met, and the actions that were tried in it."""
 
-    __slots__ = ("children", "total", "visits")
+    __slots__ = ("children", "visits")
+
+    def __init__(self) -> None:
+        self.visits = 0
+        self.children: dict[int, Tried] = {}
+
+
+class Tried:
+    """An action: how often it was taken, the returns of player 1 from there on, summed, and the states by what was seen then."""
+
+    __slots__ = ("after", "total", "visits")
 
     def __init__(self) -> None:
         self.visits, self.total = 0, 0.0
-        self.children: dict[int, Node] = {}
+        self.after: dict[Hashable, Node] = {}
 
     @property
     def mean(self) -> float:
@@ -70,7 +84,7 @@ def search(
             new = bool(untried)
             if new:  # expansion
                 a = untried[int(rng.random() * len(untried))]
-                node.children[a] = Node()
+                node.children[a] = Tried()
             else:  # selection
                 scale, sign = (high - low or 1.0), state.player
                 reach = exploration * sqrt(log(node.visits))
@@ -78,15 +92,16 @@ def search(
                     actions,
                     key=lambda a: sign * node.children[a].mean / scale + reach / sqrt(node.children[a].visits),
                 )
-            node = node.children[a]
-            path.append((node, state.play(a)))
+            tried = node.children[a]
+            path.append((node, tried, state.play(a)))
+            node = tried.after.setdefault(state.seen, Node())
         G = roll_out(state, rng, gamma)
-        for node, r in reversed(path):  # backup
+        for node, tried, r in reversed(path):  # backup
             G = r + gamma * G
             node.visits += 1
-            node.total += G
+            tried.visits += 1
+            tried.total += G
             low, high = min(low, G), max(high, G)
-        root.visits += 1
     return root
 
 

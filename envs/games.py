@@ -126,6 +126,7 @@ class Position:
     """A game in progress, as `core.uct` plays it: `mine` are the stones of whose turn it is."""
 
     __slots__ = ("mine", "over", "player", "rules", "theirs")
+    seen = None  # an action leads to one position
 
     def __init__(self, rules: Rules, mine: int = 0, theirs: int = 0, player: int = 1):
         self.rules, self.mine, self.theirs, self.player = rules, mine, theirs, player

@@ -24,6 +24,7 @@ class Replayed:
     def __init__(self, bank: Bank, seed: int, actions: Sequence[int], chance: int, horizon: int):
         assert isinstance(bank.action_space, Discrete)
         self._bank, self._left, self.over = bank, horizon, False
+        self.seen = b""
         self._actions = range(int(bank.action_space.n))
         bank.start(0, seed)
         for action in actions:
@@ -41,5 +42,6 @@ class Replayed:
 
     def _play(self, action: int) -> tuple[float, bool]:
         self._bank.send(np.array([action]))
-        _, reward, terminated, truncated = self._bank.recv()
+        observation, reward, terminated, truncated = self._bank.recv()
+        self.seen = np.asarray(observation).tobytes()
         return float(reward[0]), bool(terminated[0] or truncated[0])

@@ -11,6 +11,8 @@ from core import uct
 class Bandit:
     """One action, which earns what it says, and then the second player may take part of it back."""
 
+    seen = None
+
     def __init__(self, gains: list[float], losses: list[float]):
         self.gains, self.losses, self.player, self.over = gains, losses, 1, False
 
@@ -47,7 +49,7 @@ def test_every_action_is_tried_once_and_then_by_upper_confidence() -> None:
 def test_the_second_player_takes_what_costs_the_first_most() -> None:
     root = uct.search(lambda: Bandit([1.0, 2.0], [0.0, 0.5, 3.0]), 600, np.random.default_rng(0))
     for a in (0, 1):
-        replies = root.children[a].children
+        replies = root.children[a].after[None].children
         assert max(replies, key=lambda b: replies[b].visits) == 2
     assert uct.best_action(root) == 1
     assert root.children[1].mean == pytest.approx(2 - 3, abs=0.5)
@@ -56,9 +58,36 @@ def test_the_second_player_takes_what_costs_the_first_most() -> None:
 def test_returns_are_discounted() -> None:
     root = uct.search(lambda: Bandit([1.0], [0.5]), 10, np.random.default_rng(0), gamma=0.9)
     assert root.children[0].mean == pytest.approx(1 - 0.9 * 0.5)
-    assert root.children[0].children[0].mean == pytest.approx(-0.5)
+    assert root.children[0].after[None].children[0].mean == pytest.approx(-0.5)
 
 
 def test_a_roll_out_is_played_to_its_end() -> None:
     assert uct.roll_out(Bandit([2.0], [4.0]), np.random.default_rng(0), 0.5) == 2 - 0.5 * 4
     assert sqrt(2) == uct.search.__kwdefaults__["exploration"]
+
+
+class Coin:
+    """Guess after it was thrown: seeing it, one wins always; a plan made before wins every other time."""
+
+    player = 1
+
+    def __init__(self, rng: np.random.Generator):
+        self.rng, self.seen, self.over = rng, None, False
+
+    def actions(self) -> range:
+        return range(1 if self.seen is None else 2)
+
+    def play(self, action: int) -> float:
+        if self.seen is None:
+            self.seen = int(self.rng.integers(2))
+            return 0.0
+        self.over = True
+        return float(action == self.seen)
+
+
+def test_what_is_seen_is_answered() -> None:
+    rng = np.random.default_rng(0)
+    root = uct.search(lambda: Coin(rng), 400, rng)
+    thrown = root.children[0]
+    assert {seen: uct.best_action(node) for seen, node in thrown.after.items()} == {0: 0, 1: 1}
+    assert thrown.mean > 0.8 and thrown.visits == 400
