@@ -30,9 +30,7 @@ class A3C(Agent, Exports):
 
     def __init__(self, config: A3CConfig, context: Context):
         self.config, self.context, self.environment = config, context, config.env
-        self.env = make(
-            config.env, 1, 0
-        )  # asked for its spaces and masks only: the workers have environments of their own
+        self.env = make(config.env, 1, 0)  # asked for spaces and masks only: workers have environments of their own
         self.env.reset()
         self.env.close()
         self.network = Network(config, self.env.observation_space, self.env.action_space, context.seed)

@@ -108,7 +108,7 @@ def test_a_workers_sequence_is_what_acting_computed_step_by_step(kind: str, monk
     monkeypatch.setattr(w.network, "_gradient", w.network._loss_gradient)  # without the compiler
     monkeypatch.setattr(w.network, "forward", lambda x, h: values.append((x, step(x, h)[1])) or step(x, h))
     learn = w.network.gradient
-    monkeypatch.setattr(w.network, "gradient", lambda *given: seen.update(given=given) or learn(*given))
+    monkeypatch.setattr(w.network, "gradient", lambda *given, **_: seen.update(given=given) or learn(*given))
     for number in range(2):
         values.clear()
         w.learn(theta, Report())
@@ -193,7 +193,7 @@ def test_a_workers_gradient_goes_through_the_whole_rollout(kind: str, monkeypatc
     theta = w.network.initial + np.random.default_rng(0).normal(0, 0.5, w.network.initial.shape).astype(np.float32)
     seen: dict[str, Any] = {}
     learn = w.network.gradient
-    monkeypatch.setattr(w.network, "gradient", lambda *given: seen.update(given=given) or learn(*given))
+    monkeypatch.setattr(w.network, "gradient", lambda *given, **_: seen.update(given=given) or learn(*given))
     if kind == "gru":  # without the compiler, which takes longer than the test
         monkeypatch.setattr(w.network, "_gradient", w.network._loss_gradient)
     w.learn(theta, Report())
