@@ -82,6 +82,7 @@ def test_who_is_late_is_stopped_and_who_gives_up_is_not_solved() -> None:
         measure(contender("sys.exit('it broke')"), 30)
 
 
+@pytest.mark.slow
 def test_the_suites_own_command_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     easy, hard = (zoo.Task("CartPole-v1", goal, {}) for goal in (20, 501))
     solved = seconds_to_threshold.pongan(ROWS["cartpole"], easy, 1, 200)
