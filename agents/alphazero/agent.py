@@ -21,7 +21,7 @@ from agents.alphazero.network import policy_and_value
 from agents.alphazero.search import search
 from core.errors import UsageError
 from core.optim.optimizer import make_optimizer
-from core.plugin import Agent, Context
+from core.plugin import Agent, Context, Exports
 from core.seeds import child
 from core.traced import direct
 from envs import instance
@@ -31,7 +31,7 @@ __all__ = ["AlphaZero"]
 
 
 @final
-class AlphaZero(Agent):
+class AlphaZero(Agent, Exports):
     """The agent. N games are played at once; A is the number of actions, L the most moves of a game."""
 
     acting = "sampled by visits"
@@ -182,6 +182,23 @@ class AlphaZero(Agent):
             return visits.argmax(axis=1), memory
         ceiling = np.cumsum(visits, axis=1)
         return (rng.random((len(visits), 1)) * ceiling[:, -1:] >= ceiling).sum(axis=1), memory
+
+    def exportable(self) -> Mapping[str, Any]:
+        rules = self.rules
+        shape = (None, rules.rows, rules.columns)
+
+        @tf.function(input_signature=[tf.TensorSpec(shape, tf.int8, "observation")])
+        def judge(observation: tf.Tensor) -> dict[str, tf.Tensor]:
+            """What the network says of boards without a search, in which the stones of whose turn it is are 1 and the other's -1:
+            the probability [N, A] of each action, 0 for those that are not allowed, and the value [N] between -1 and 1."""
+            x = tf.cast(tf.stack([observation == 1, observation == -1], axis=-1), tf.float32)
+            outputs = self.model(x, training=False)
+            free = tf.transpose(observation[:, ::-1] == 0, [0, 2, 1])  # [N, columns, rows], rows from below
+            free = free[:, :, -1] if rules.drops else tf.reshape(free, [-1, rules.num_actions])
+            logits = tf.where(free, tf.cast(outputs["policy"], tf.float32), -1e9)
+            return {"probability": tf.nn.softmax(logits), "value": outputs["value"][:, 0]}
+
+        return {"judge": judge}
 
     def state(self) -> dict[str, Any]:
         names = ("model", "optimizer", "rng", "sides", "moves", "history", "positions", "written", "clock", "updates")
