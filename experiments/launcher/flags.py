@@ -254,8 +254,10 @@ def _checked_flags(
             raise UsageError(f"the flag {name!r} is now called {_as_name(renamed[key])!r}")
         if key not in known and re.sub(r"(^|\.)no_(\w+)$", r"\1\2", key) not in known:
             names = [other.replace("_", "-") for other in known]
-            last = key.replace("_", "-").rsplit(".", 1)[-1]
-            moved = [other for other in names if other.rsplit(".", 1)[-1] == last]  # agent.lr is agent.optimizer.lr
+            group, _, last = key.replace("_", "-").rpartition(".")
+            moved = [
+                other for other in names if group and other.rpartition(".")[2] == last
+            ]  # agent.lr, agent.optimizer.lr
             close = nearest(key.replace("_", "-"), moved or names)
             raise UsageError(f"there is no flag {name!r}; {close}".replace("did you mean '", "did you mean '--"))
         if key in bare and not equals and (not tokens or tokens[0].startswith("-") or Path(tokens[0]).is_dir()):
