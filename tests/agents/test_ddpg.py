@@ -105,6 +105,7 @@ def test_noise_begins_at_zero_in_every_episode() -> None:
     assert np.all(a.noise == 0)
 
 
+@pytest.mark.slow
 def test_it_learns_a_continuous_walk() -> None:
     adam = OptimizerConfig(lr=3e-3, epsilon=1e-8)
     a = agent(

@@ -219,12 +219,18 @@ def normed(shape):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"network": "cnn", "env.id": "ALE/Pong-v5", "env.observation": "pong80", "env.time_limit": 8},
+        pytest.param(
+            {"network": "cnn", "env.id": "ALE/Pong-v5", "env.observation": "pong80", "env.time_limit": 8},
+            marks=pytest.mark.slow,
+        ),
         {
             **{"network": "cnn", "env.id": "ALE/Pong-v5", "env.observation": "pong80frames", "env.frame_stack": 2},
             **{"env.time_limit": 7, "env.noop_max": 0, "batch_steps": 12, "clip": 0.2, "epochs": 2, "minibatch": 5},
         },
-        {"network": "cnn", "env.id": "ALE/Pong-v5", "env.observation": "frames84", "env.time_limit": 6},
+        pytest.param(
+            {"network": "cnn", "env.id": "ALE/Pong-v5", "env.observation": "frames84", "env.time_limit": 6},
+            marks=pytest.mark.slow,
+        ),
         {"network": "own_networks_of_pg:normed", "clip": 0.1, "epochs": 3, "minibatch": 4},
     ],
     ids=["difference", "frames", "grey", "own"],

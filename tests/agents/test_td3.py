@@ -97,6 +97,7 @@ def test_exploring_noise_has_its_deviation_and_stays_within_the_bounds() -> None
     assert np.abs(agent(noise=9.0)._explore(x, rng)).max() == 1
 
 
+@pytest.mark.slow
 def test_it_learns_a_continuous_walk() -> None:
     a = agent(
         hidden=(32, 32),

@@ -62,6 +62,7 @@ def test_it_comes_back_from_a_file(tmp_path) -> None:
     assert isinstance(loaded.layers[-1], LeakyReLU) and loaded.layers[-1].negative_slope == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 def test_training_prints_nothing_of_the_graph_optimiser(tmp_path) -> None:
     flags = "--model.data.source digits --model.data.size 16 --model.batch 4 --model.width 2 --model.eval-samples 12"
     command = [sys.executable, "-m", "experiments.run", "ragan", *flags.split(), "--run.until", "2"]

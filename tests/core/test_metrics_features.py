@@ -148,6 +148,7 @@ def test_clean_resize_has_no_aliases() -> None:
     np.testing.assert_allclose(inner, 127.5, atol=1)
 
 
+@pytest.mark.slow
 def test_inception_with_weights_from_a_file(tmp_path: Path) -> None:
     """Features are what its pooling layer gives, logits its output."""
     keras.utils.set_random_seed(0)

@@ -179,6 +179,7 @@ def test_points_are_no_single_pictures(cli, tmp_path: Path) -> None:
     assert code == 2 and "dcgan reads no text" in err
 
 
+@pytest.mark.slow
 def test_captioned_pictures_have_their_captions_beside_them(cli, tmp_path: Path) -> None:
     tiny = catalogue().plugins["gan-cls"].tiny
     small = [f"--model.{name.replace('_', '-')}={value}" for name, value in tiny.items()]

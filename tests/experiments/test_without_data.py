@@ -20,7 +20,9 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "gan-cls" else name for name in MODELS]
+)
 def test_after_the_data_are_gone(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Everything by relative paths, in a folder that is then moved, from another working directory."""
     work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
