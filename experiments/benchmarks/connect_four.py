@@ -111,26 +111,22 @@ def main() -> None:
             kept.append({"minutes": spent / 60, "moves": agent.clock, "weights": agent.model.get_weights()})
             print(f"{spent / 60:.1f} minutes: {agent.clock:,} moves, {agent.updates:,} updates", flush=True)
         final = guided(agent, kept[-1]["weights"], asked.simulations, 0, asked.seed)
-        headline = match(final, roll_outs(1_000, asked.seed), asked.games)
-        print(f"{headline:.1%} of the points of {asked.games} games against UCT with 1,000 roll-outs", flush=True)
+        found: dict[str, Any] = {"minutes": asked.minutes, "games": asked.games, "simulations": asked.simulations}
+        found["points"] = match(final, roll_outs(1_000, asked.seed), asked.games)
+        print(
+            f"{found['points']:.1%} of the points of {asked.games} games against UCT with 1,000 roll-outs", flush=True
+        )
+        report.keep({f"seed {asked.seed}": found})  # the ratings take as long again
         players = [guided(agent, k["weights"], asked.simulations, SAMPLED, asked.seed + i) for i, k in enumerate(kept)]
         players += [roll_outs(n, asked.seed + 1) for n in ANCHORS]
         pairs = [(i, j) for i in range(len(players)) for j in range(i) if i - j <= 2 or i >= len(kept)]
         points = {(i, j): (PAIRED * match(players[i], players[j], PAIRED), PAIRED) for i, j in pairs}
     ratings = elo(points, len(players)).tolist()
-    report.keep(
-        {
-            f"seed {asked.seed}": {
-                **{"minutes": asked.minutes, "games": asked.games, "simulations": asked.simulations},
-                "points": headline,
-                "curve": [
-                    {"minutes": k["minutes"], "moves": k["moves"], "elo": r}
-                    for k, r in zip(kept, ratings, strict=False)
-                ],
-                "uct": {str(n): r for n, r in zip(ANCHORS, ratings[len(kept) :], strict=True)},
-            }
-        }
-    )
+    found["uct"] = {str(n): r for n, r in zip(ANCHORS, ratings[len(kept) :], strict=True)}
+    found["curve"] = [
+        {"minutes": k["minutes"], "moves": k["moves"], "elo": r} for k, r in zip(kept, ratings, strict=False)
+    ]
+    report.keep({f"seed {asked.seed}": found})
     _plot(report)
     report.write()
 
