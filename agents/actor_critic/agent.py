@@ -20,20 +20,17 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, final
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from agents.actor_critic.config import ActorCriticConfig
+from agents.actor_critic.network import Network
 from agents.rl.episodes import Episodes
-from agents.rl.memory import Memory, forget, starts
-from agents.rl.networks import input_of, torso
+from agents.rl.memory import forget, starts
 from agents.rl.observations import Observations
-from agents.rl.policies import Gaussian, allowed, policy_for
+from agents.rl.policies import allowed, policy_for
 from core.errors import UsageError
-from core.layers.torsos import Standardize, dense
 from core.losses.reinforcement import clipped_surrogate, policy_gradient, squared_error
-from core.mirror import Mirror
 from core.optim.optimizer import make_optimizer
 from core.plugin import Agent, Context, Exports
 from core.returns import generalized_advantage
@@ -71,8 +68,9 @@ class ActorCritic(Agent, Exports):
         self.policy = policy_for(actions, "actor-critic", config.env.id)
 
         self.rng = np.random.default_rng(child(context.seed, "actions"))
-        self._build_networks()
-        self.optimizer = make_optimizer(config.optimizer, self.weights)
+        self.network = Network(config, self.observations, self.policy, context.seed)
+        self.model, self.log_std, self.mirror = self.network.model, self.network.log_std, self.network.mirror
+        self.optimizer = make_optimizer(config.optimizer, self.network.weights)
         self.tags = ["loss/policy", "loss/value", "policy/entropy", "optim/gradient_norm"]
         self.tags += ["policy/kl", "policy/clipped"] if config.clip else []
 
@@ -112,7 +110,7 @@ class ActorCritic(Agent, Exports):
             if t == 0:
                 self.h_0 = self.h
             x = self.observations.encode(self.env.obs)
-            parameters, o["v"][t], h = self._forward(x, self.h)
+            parameters, o["v"][t], h = self.network.forward(x, self.h)
             if self.env.mask is not None:
                 o["mask"][t] = self.env.mask
                 parameters = allowed(parameters, self.env.mask)
@@ -122,7 +120,7 @@ class ActorCritic(Agent, Exports):
             o["r"][t] = np.sign(step.reward) if self.clip_rewards else step.reward
             o["terminated"][t], o["done"][t] = step.terminated, step.done
             if step.truncated.any():  # a time limit is no end: the value of the last observation goes on
-                o["v_final"][t] = self._forward(self.observations.encode(step.final_obs), h)[1]
+                o["v_final"][t] = self.network.forward(self.observations.encode(step.final_obs), h)[1]
             self.h = forget(h, step.done)
             self.episodes.add(step.reward, step.done)
         self.t += steps
@@ -132,18 +130,18 @@ class ActorCritic(Agent, Exports):
     def _estimate(self) -> dict[str, Any]:
         """Turn the rollout into a batch: advantages, returns, and the order in which minibatches take its rows."""
         config, o = self.config, self.rollout
-        last = self._forward(self.observations.encode(self.env.obs), self.h)[1]  # [N]
+        last = self.network.forward(self.observations.encode(self.env.obs), self.h)[1]  # [N]
         following = np.concatenate([o["v"][1:], last[None]])  # [T, N]
         following = np.where(o["done"], o["v_final"], following)
         r = self._normalized(o["r"], o["done"]) if config.normalize_returns else o["r"]
         A = generalized_advantage(r, o["v"], following, o["terminated"], o["done"], config.gamma, config.gae_lambda)
         R = A + o["v"]
-        B = config.envs if self.rnn else R.size  # what is dealt into minibatches: environments, or single steps
+        B = config.envs if self.network.rnn else R.size  # what is dealt into minibatches: environments, or single steps
         parts = config.minibatches
         orders = [self.rng.permutation(B) if parts > 1 else np.arange(B) for _ in range(config.epochs)]
         self.batch = {name: self._rows(o[name]) for name in ("x", "a", "log_pi", "mask") if name in o}
         self.batch |= {"A": self._rows(A), "R": self._rows(R), "order": np.reshape(orders, (-1, B // parts))}
-        if self.rnn:
+        if self.network.rnn:
             self.batch["memory"] = [self._rows(starts(o["done"])), *self.h_0]
         self.row = 0
         spread = R.var()
@@ -151,13 +149,13 @@ class ActorCritic(Agent, Exports):
 
     def _rows(self, values: np.ndarray) -> np.ndarray:
         """Return what is dealt into minibatches, [T N, ...], or with a memory [N, T, ...], for an array [T, N, ...]."""
-        return values.swapaxes(0, 1) if self.rnn else values.reshape(-1, *values.shape[2:])
+        return values.swapaxes(0, 1) if self.network.rnn else values.reshape(-1, *values.shape[2:])
 
     def _learn(self) -> dict[str, Any]:
         """Learn from the next minibatches of the batch, a few in one call of the update."""
         batch, config = self.batch, self.config
         assert batch is not None
-        order = batch["order"][self.row : self.row + (CHUNK if self.small else 1)]  # [K, M]
+        order = batch["order"][self.row : self.row + (CHUNK if self.network.small else 1)]  # [K, M]
         rest = np.stack([batch["log_pi"][order], batch["A"][order], batch["R"][order]], axis=-1)  # one array: [K, M, 3]
         if "mask" in batch:
             rest = np.concatenate([rest, batch["mask"][order]], axis=-1, dtype=np.float32)
@@ -180,7 +178,7 @@ class ActorCritic(Agent, Exports):
         """`_minibatches`, traced; as a concrete function it looks for no fitting trace in every call, which saves 0.2 ms, and
         `direct` saves another 0.1."""
         N, T, parts = self.config.envs, self.config.n_steps, self.config.minibatches
-        M = (N // parts, T) if self.rnn else (N * T // parts,)  # below, M T stands for M with a memory
+        M = (N // parts, T) if self.network.rnn else (N * T // parts,)  # below, M T stands for M with a memory
         x, a = (tf.TensorSpec((None, *M, *o.shape[2:]), o.dtype) for o in (self.rollout["x"], self.rollout["a"]))
         columns = 3 if self.env.mask is None else 3 + self.policy.num_actions
         rest, clock = tf.TensorSpec((None, *M, columns), tf.float32), tf.TensorSpec((), tf.int64)
@@ -188,7 +186,7 @@ class ActorCritic(Agent, Exports):
         memory = [tf.TensorSpec((None, *M), tf.bool), *memory] if memory else []
         return direct(
             tf.function(  # XLA: less than half the time on vectors
-                self._minibatches, input_signature=[x, a, rest, clock, *memory], jit_compile=self.small
+                self._minibatches, input_signature=[x, a, rest, clock, *memory], jit_compile=self.network.small
             ).get_concrete_function()
         )
 
@@ -226,7 +224,7 @@ class ActorCritic(Agent, Exports):
         if config.normalize_advantages:
             A = (A - tf.reduce_mean(A)) / (tf.math.reduce_std(A) + 1e-8)
         with tf.GradientTape() as tape:
-            parameters, V = self._networks(s, *memory)
+            parameters, V = self.network(s, *memory)
             if mask:  # a column for each action
                 parameters = allowed(parameters, tf.reshape(tf.stack(mask, axis=-1) > 0, tf.shape(parameters)))
             log_pi, H = self.policy.log_prob(parameters, a), tf.reduce_mean(self.policy.entropy(parameters))  # [M], []
@@ -235,9 +233,9 @@ class ActorCritic(Agent, Exports):
             )
             L_policy, L_value = tf.reduce_mean(surrogate), tf.reduce_mean(squared_error(V, R))
             L = L_policy + config.value_weight * L_value - config.entropy * H
-        gradient = tape.gradient(L, self.weights)
+        gradient = tape.gradient(L, self.network.weights)
         norm = tf.linalg.global_norm(gradient)
-        self.optimizer.apply(gradient, self.weights, clock)
+        self.optimizer.apply(gradient, self.network.weights, clock)
         losses = {"loss/policy": L_policy, "loss/value": L_value, "policy/entropy": H, "optim/gradient_norm": norm}
         if config.clip:
             ratio = tf.exp(log_pi - log_pi_old)
@@ -245,92 +243,14 @@ class ActorCritic(Agent, Exports):
             losses["policy/clipped"] = tf.reduce_mean(tf.cast(tf.abs(ratio - 1) > config.clip, tf.float32))
         return losses
 
-    # --- policy and value -----------------------------------------------------------------------------------------------
-
-    def _build_networks(self) -> None:
-        """Pixels, and all with a memory: one torso, two heads. Vectors: a network for the policy and another for the value."""
-        config, observations = self.config, self.observations
-        seed = child(self.context.seed, "network")
-        policy, value = dense(self.policy.num_actions, "policy", seed, gain=0.01), dense(1, "value", seed, gain=1.0)
-        self.standardize = Standardize(name="standardize")
-        front = [self.standardize] if config.normalize_observations else []
-
-        def network(name: str) -> keras.Model:
-            return torso(observations, config.hidden, config.activation, seed, name, config.network)
-
-        shared = self.pixels or config.memory != "none"
-        actor = network("torso" if shared else "actor")
-        critic = actor if shared else network("critic")
-        x = h = input_of(observations)
-        chains: Sequence[list[Any]] = ([*front, actor, policy], [*front, critic, value])
-        others: list[keras.Variable] = []
-        self.rnn: Memory | None = None
-        if config.memory == "none":
-            for layer in front:
-                h = layer(h)
-            below = [actor(h)] * 2 if shared else [actor(h), critic(h)]
-            self.model = keras.Model(x, {"policy": policy(below[0]), "value": value(below[1])}, name="actor_critic")
-        else:
-            self.rnn = Memory(
-                config.memory, config.memory_size, x, [*front, actor], policy, value, seed, "actor_critic"
-            )
-            self.model, chains = self.rnn.model, self.rnn.chains
-        self.weights = list(self.model.trainable_variables)
-        self.log_std = None
-        if isinstance(self.policy, Gaussian):
-            self.log_std = keras.Variable(np.full(self.policy.num_actions, config.log_std, np.float32), name="log_std")
-            self.weights.append(self.log_std)
-            others = [self.log_std]
-        self.mirror = Mirror(*chains, cells=[self.rnn.cell] if self.rnn else [], others=others)
-        self.small = bool(self.mirror.chains)  # dense layers alone: they act in numpy and learn under XLA
-
-    def _networks(self, x: tf.Tensor, *memory: tf.Tensor) -> tuple[Any, tf.Tensor]:
-        """Return the policy's parameters and the values [B] for inputs [B, ...]; with a memory [M T] for sequences [M, T, ...],
-        of which start [M, T] and the state [M, H] tell."""
-        if self.rnn:
-            policy, V = self.rnn.over_time(x, *memory)
-            return self._parameters(policy), V
-        outputs = self.model(x, training=True)
-        return self._parameters(outputs["policy"]), outputs["value"][:, 0]
-
-    def _parameters(self, policy: tf.Tensor) -> Any:
-        """Return the policy's parameters, given what the network says of it."""
-        return policy if self.log_std is None else (policy, tf.convert_to_tensor(self.log_std))
-
-    @cached_property
-    def _networks_to_act(self) -> Callable[..., Sequence[tf.Tensor]]:
-        """What the network says of the policy, the values [N] and the next state of the memory, for inputs [N, ...] and the state
-        before; traced."""
-        x = tf.TensorSpec((None, *self.observations.shape), self.observations.dtype)
-
-        @tf.function(input_signature=[x, *(self.rnn.specs if self.rnn else ())])
-        def networks(x: tf.Tensor, *h: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            outputs = self.model([x, *h] if h else x, training=False)
-            following = self.rnn.following(outputs).values() if self.rnn else ()
-            return outputs["policy"], outputs["value"][:, 0], *following
-
-        return direct(networks.get_concrete_function())
-
-    def _forward(self, x: np.ndarray, h: Sequence[np.ndarray] = ()) -> tuple[Any, np.ndarray, Sequence[np.ndarray]]:
-        """Return the policy's parameters, the values [N] and the next state of the memory as numpy arrays, small networks by
-        their mirror."""
-        if self.small and self.rnn:
-            policy, v, h = self.rnn.mirrored(self.mirror, x, h)
-        elif self.small:
-            actor, critic = self.mirror.chains
-            policy, v = actor(x), critic(x)[:, 0]
-        else:
-            policy, v, *h = (output.numpy() for output in self._networks_to_act(*map(tf.constant, (x, *h))))
-        return policy if self.log_std is None else (policy, self.mirror.others[0]), v, h
-
     # --- running statistics ---------------------------------------------------------------------------------------------
 
     def _observe(self, x: np.ndarray) -> None:
         """Count the rollout's observations into the statistics that standardise the next ones."""
         merge_moments(self.moments["obs"], x)
         _, mean, variance = self.moments["obs"]
-        self.standardize.mean.assign(mean)
-        self.standardize.std.assign(np.sqrt(variance + 1e-8))
+        self.network.standardize.mean.assign(mean)
+        self.network.standardize.std.assign(np.sqrt(variance + 1e-8))
 
     def _normalized(self, r: np.ndarray, done: np.ndarray) -> np.ndarray:
         """Return rewards [T, N] over the standard deviation of the discounted return so far, within +-10."""
@@ -358,30 +278,24 @@ class ActorCritic(Agent, Exports):
 
     def memory(self, n: int) -> tuple[np.ndarray, ...]:
         """Return the state of n fresh episodes: h and c [n, H] of an LSTM, h of a GRU, () without a memory."""
-        return self.rnn.fresh(n) if self.rnn else ()
+        return self.network.fresh(n)
 
     def act(
         self, observations: np.ndarray, memory: Any, rng: np.random.Generator, *, greedy: bool, mask: Any = None
     ) -> tuple[np.ndarray, Any]:
         """Return actions [N] or [N, A] for observations [N, ...], drawn from the policy or its likeliest; of those that `mask`
         [N, M] allows."""
-        parameters, _, memory = self._forward(self.observations.encode(observations), memory)
+        parameters, _, memory = self.network.forward(self.observations.encode(observations), memory)
         parameters = allowed(parameters, mask)
         a = self.policy.greedy(parameters) if greedy else self.policy.sample(parameters, rng)
         return self.policy.to_env(a), memory
 
     def exportable(self) -> Mapping[str, Any]:
-        def parameters(observation: tf.Tensor, *h: tf.Tensor) -> Any:
-            x = self.observations.traced(observation)
-            outputs = self.model([x, *h] if h else x, training=False)
-            policy = self._parameters(outputs["policy"])
-            return (policy, self.rnn.following(outputs)) if self.rnn else policy
-
-        return {"act": self.policy.export(self.env, parameters, self.rnn.specs if self.rnn else ())}
+        return {"act": self.policy.export(self.env, self.network.exported, self.network.state_specs)}
 
     def state(self) -> dict[str, Any]:
         extra: dict[str, Any] = {} if self.log_std is None else {"log_std": self.log_std}
-        if self.rnn:
+        if self.network.rnn:
             extra |= {"h": self.h, "h_0": self.h_0}
         return {
             "model": self.model,

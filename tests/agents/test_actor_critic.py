@@ -130,7 +130,7 @@ def test_acting_tells_the_probability_the_update_will_see() -> None:
     for env in (CATCH, WALK):
         a = agent(env=env, clip=0.2)
         batch = play_and_estimate(a)
-        parameters, _ = a._networks(batch["x"])
+        parameters, _ = a.network(batch["x"])
         log_pi = a.policy.log_prob(parameters, batch["a"])
         np.testing.assert_allclose(log_pi, batch["log_pi"], rtol=1e-4, atol=1e-5)
         assert float(a._learn()["policy/kl"]) == pytest.approx(0, abs=1e-6)
@@ -168,11 +168,11 @@ def test_the_standardised_network_sees_the_statistics() -> None:
     a = agent(env=WALK, normalize_observations=True)
     a.step()
     x = a.env.obs
-    for mirrored, output in zip(a._forward(x)[0], a._networks(x)[0], strict=True):  # mean, log std
+    for mirrored, output in zip(a.network.forward(x)[0], a.network(x)[0], strict=True):  # mean, log std
         np.testing.assert_allclose(mirrored, output, atol=1e-5)
     _, mean, variance = a.moments["obs"]
-    np.testing.assert_allclose(a.standardize.mean.numpy(), mean, rtol=1e-5)
-    np.testing.assert_allclose(a.standardize.std.numpy(), np.sqrt(variance), rtol=1e-4)
+    np.testing.assert_allclose(a.network.standardize.mean.numpy(), mean, rtol=1e-5)
+    np.testing.assert_allclose(a.network.standardize.std.numpy(), np.sqrt(variance), rtol=1e-4)
 
 
 def test_pixels_act_and_learn_in_both_precisions() -> None:
@@ -215,6 +215,6 @@ def test_evaluation_plays_the_likeliest_action_when_asked() -> None:
     a = agent()
     obs = a.env.obs
     actions, _ = a.act(obs, (), np.random.default_rng(0), greedy=True)
-    assert np.array_equal(actions, a._forward(obs.reshape(3, -1))[0].argmax(1))
+    assert np.array_equal(actions, a.network.forward(obs.reshape(3, -1))[0].argmax(1))
     assert "greedy actions" in evaluate(a, 2, 0, greedy=True)["eval/protocol"]
     assert "sampled actions" in evaluate(a, 2, 0)["eval/protocol"]

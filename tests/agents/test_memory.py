@@ -79,20 +79,20 @@ def test_a_sequence_is_what_acting_computed_step_by_step(
         monkeypatch.syspath_prepend(str(tmp_path))
         network = "own_torso:torso"
     a = agent(env=env, memory=kind, clip=0.2, network=network)
-    assert a.small != bool(network)
+    assert a.network.small != bool(network)
     shaken(a.model.trainable_variables)
     a.restored()
     a.env.step(a.policy.to_env(np.zeros((4, *a.policy.shape), a.policy.dtype)), np.arange(4) % 2 == 0)  # two are ahead
     for number in range(2):
         batch = rollout(a)
-        parameters, V = a._networks(batch["x"], *batch["memory"])
+        parameters, V = a.network(batch["x"], *batch["memory"])
         np.testing.assert_allclose(np.reshape(V, (4, 12)), a.rollout["v"].T, atol=1e-5)
         actions = batch["a"].reshape(48, *a.policy.shape)
         np.testing.assert_allclose(
             a.policy.log_prob(parameters, actions), batch["log_pi"].ravel(), rtol=1e-4, atol=1e-5
         )
         assert 4 <= a.rollout["done"].sum() < 16 and any(np.any(h) for h in batch["memory"][1:]) == bool(number)
-        forgetful, _ = a._networks(batch["x"], tf.ones_like(batch["memory"][0]), *batch["memory"][1:])
+        forgetful, _ = a.network(batch["x"], tf.ones_like(batch["memory"][0]), *batch["memory"][1:])
         assert not np.allclose(a.policy.log_prob(forgetful, actions), batch["log_pi"].ravel(), atol=1e-2)
         a.batch, a.t = None, 0
         shaken(a.model.trainable_variables)
@@ -247,7 +247,7 @@ def test_the_state_goes_on_from_rollout_to_rollout_and_ends_with_the_episode() -
         a._play(5)
         h = a.memory(2)
         for t in range(5 - min(length, 5), 5):
-            h = a._forward(a.rollout["x"][t], h)[2]
+            h = a.network.forward(a.rollout["x"][t], h)[2]
         if played == 5 or length <= 5:
             for part, own in zip(h, a.h, strict=True):
                 np.testing.assert_allclose(own, part, atol=1e-6)
@@ -259,8 +259,8 @@ def test_a_truncated_episode_is_valued_with_the_state_that_it_ended_in() -> None
     a = agent(env=WALK, n_steps=7, envs=2, gamma=0.9)
     shaken(a.model.trainable_variables)
     a.restored()
-    seen, forward = [], a._forward
-    a._forward = lambda x, h: seen.append((x, h)) or forward(x, h)  # type: ignore[method-assign]
+    seen, forward = [], a.network.forward
+    a.network.forward = lambda x, h: seen.append((x, h)) or forward(x, h)  # type: ignore[method-assign]
     batch = rollout(a)
     x, h = seen[7]  # after seven calls for acting comes the one for the last observations
     last_x, last_h = seen[6]
