@@ -33,6 +33,7 @@ class LeakyReLU(keras.layers.LeakyReLU):
         @tf.custom_gradient
         def activate(x: tf.Tensor) -> Any:
             y = tf.nn.leaky_relu(x, slope)
-            return y, lambda upstream: tf.raw_ops.LeakyReluGrad(gradients=upstream, features=y, alpha=slope)
+            sign = tf.stop_gradient(y)  # through which second derivatives would go back to the input, as zeros
+            return y, lambda upstream: tf.raw_ops.LeakyReluGrad(gradients=upstream, features=sign, alpha=slope)
 
         return activate(inputs)

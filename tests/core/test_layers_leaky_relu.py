@@ -63,8 +63,13 @@ def test_it_comes_back_from_a_file(tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_training_prints_nothing_of_the_graph_optimiser(tmp_path) -> None:
-    flags = "--model.data.source digits --model.data.size 16 --model.batch 4 --model.width 2 --model.eval-samples 12"
+@pytest.mark.parametrize(
+    "more", ["", " --model.norm none --model.r1 1 --model.r2 1"], ids=["first", "second derivatives"]
+)
+def test_training_prints_nothing_of_the_graph_optimiser(tmp_path, more: str) -> None:
+    flags = (
+        "--model.data.source digits --model.data.size 16 --model.batch 4 --model.width 2 --model.eval-samples 12" + more
+    )
     command = [sys.executable, "-m", "experiments.run", "ragan", *flags.split(), "--run.until", "2"]
     loud = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run([*command, "--run.folder", str(tmp_path)], env=loud, capture_output=True, text=True)
