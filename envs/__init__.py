@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from envs.config import EnvConfig
 
 if TYPE_CHECKING:
-    from envs.factory import instance, limited, make, render_episode
+    from envs.factory import instance, limited, make, render_episode, rules_of
     from envs.vector import Step, VectorEnv
 
-__all__ = ["EnvConfig", "Step", "VectorEnv", "instance", "limited", "make", "render_episode"]
+__all__ = ["EnvConfig", "Step", "VectorEnv", "instance", "limited", "make", "render_episode", "rules_of"]
 
 
 def __getattr__(name: str) -> Any:
@@ -24,6 +24,7 @@ def __getattr__(name: str) -> Any:
         "limited": "envs.factory",
         "make": "envs.factory",
         "render_episode": "envs.factory",
+        "rules_of": "envs.factory",
         "Step": "envs.vector",
         "VectorEnv": "envs.vector",
     }

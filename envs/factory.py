@@ -20,11 +20,12 @@ from envs.atari import AtariBank
 from envs.classic import ClassicBank
 from envs.config import FRAME_LIMIT, EnvConfig
 from envs.film import film
+from envs.games import Rules
 from envs.hidden import Hidden
 from envs.mujoco import no_display, take_over_warnings
 from envs.vector import Bank, VectorEnv
 
-__all__ = ["instance", "limited", "make", "render_episode"]
+__all__ = ["instance", "limited", "make", "render_episode", "rules_of"]
 
 EXTRAS = {"minigrid": "minigrid", "highway_env": "highway"}
 """Modules that register environments -> the extra that brings them."""
@@ -71,6 +72,14 @@ def instance(config: EnvConfig) -> gymnasium.Env:
     Raises UsageError and ForeignError like `make`.
     """
     return _instance(config, _spec(config))()
+
+
+def rules_of(config: EnvConfig) -> Rules | None:
+    """Return the rules of a board game of two, None for any other environment. Raises UsageError and ForeignError like `make`."""
+    made = instance(config)
+    rules = getattr(made.unwrapped, "rules", None)
+    made.close()
+    return rules if isinstance(rules, Rules) else None
 
 
 def limited(config: EnvConfig, steps: int) -> EnvConfig:

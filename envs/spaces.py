@@ -292,9 +292,7 @@ def _to_row(space: Space) -> Callable[[Any], np.ndarray]:
     if isinstance(space, MultiBinary):
         bits = _BoxReader(Box(0, 1, space.shape, np.int8), space)
         return lambda obs: bits(obs).ravel().astype(np.float32)
-    numbers = (
-        _read_one(space, "").read if is_picture(space) else _BoxReader(space)
-    )  # pictures: with their channels first
+    numbers = _read_one(space, "").read if is_picture(space) else _BoxReader(space)  # pictures: channels first
     scale = np.float32(highest(space) if space.dtype == np.uint8 else largest(space) if is_picture(space) else 1)
     return lambda obs: np.asarray(numbers(obs), np.float32).ravel() / scale
 

@@ -71,9 +71,8 @@ class Step:
     terminated: np.ndarray  # [N] bool
     truncated: np.ndarray  # [N] bool
     final_obs: np.ndarray  # [N, ...]
-    final_mask: np.ndarray | None = (
-        None  # [N, M] bool: what is allowed on final_obs; None where environments do not tell
-    )
+    final_mask: np.ndarray | None = None
+    """[N, M] bool: what is allowed on final_obs; None where the environments do not tell."""
 
     @property
     def done(self) -> np.ndarray:  # [N] bool

@@ -24,8 +24,7 @@ from core.optim.optimizer import make_optimizer
 from core.plugin import Agent, Context, Exports
 from core.seeds import child
 from core.traced import direct
-from envs import instance
-from envs.games import Rules
+from envs import rules_of
 
 __all__ = ["AlphaZero"]
 
@@ -38,10 +37,8 @@ class AlphaZero(Agent, Exports):
 
     def __init__(self, config: AlphaZeroConfig, context: Context):
         self.config, self.context, self.environment = config, context, config.env
-        made = instance(config.env)
-        rules = getattr(made.unwrapped, "rules", None)
-        made.close()
-        if not isinstance(rules, Rules):
+        rules = rules_of(config.env)
+        if rules is None:
             raise UsageError(
                 f"alphazero plays games whose rules it knows, e.g. pongan/ConnectFour-v0 and pongan/TicTacToe-v0; "
                 f"{config.env.id} is none"
@@ -51,9 +48,7 @@ class AlphaZero(Agent, Exports):
         self.optimizer = make_optimizer(config.optimizer, self.model.trainable_variables)
         self.rng = np.random.default_rng(child(context.seed, "self-play"))
         N, A, L = config.games, rules.num_actions, rules.rows * rules.columns
-        self.sides = np.zeros(
-            (2, N), np.uint64
-        )  # of the games in progress: stones of whose turn it is, and the other's
+        self.sides = np.zeros((2, N), np.uint64)  # of the games in progress: of whose turn it is, and the other's
         self.moves = np.zeros(N, int)
         self.history: dict[str, np.ndarray] = {
             "sides": np.zeros((N, L, 2), np.uint64),

@@ -237,9 +237,8 @@ class DQN(Agent, Exports):
             a_t = tf.argmax(values(z_t_target) if q_t_selector is None else q_t_selector, axis=-1)  # [B]
             z_t = tf.gather(z_t_target, a_t, batch_dims=1)  # [B, Z]
             if config.distribution == "c51":
-                m = categorical_projection(
-                    tf.nn.softmax(z_t), r_t, discount_t, tf.constant(self.network.atoms)
-                )  # [B, Z]
+                p_t, atoms = tf.nn.softmax(z_t), tf.constant(self.network.atoms)  # [B, Z], [Z]
+                m = categorical_projection(p_t, r_t, discount_t, atoms)  # [B, Z]
                 losses = categorical_kl(m, z_a_tm1)
                 return losses, losses
             y = r_t[:, None] + discount_t[:, None] * z_t  # [B, Z]

@@ -34,9 +34,7 @@ class Network:
         """Returns [Z] that c51 gives probabilities."""
         self.Z = {"none": 1, "c51": config.atoms, "qr": config.quantiles}[config.distribution]
         self.noises: list[Any] = []  # an input for each noisy layer
-        whole = (
-            is_own(config.network) or observations.kind == "mixed"
-        )  # no row of layers, whose last streams may double
+        whole = is_own(config.network) or observations.kind == "mixed"  # no row whose last layer streams may double
         below = [torso(observations, config.hidden, "relu", seed, network=config.network)]
         if not whole:
             below = [self._noisy(layer) for layer in below[0].layers]

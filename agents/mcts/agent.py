@@ -15,8 +15,8 @@ from agents.rl.policies import refused
 from core import uct
 from core.plugin import Agent, Context
 from core.seeds import child
-from envs import VectorEnv, instance, make
-from envs.games import Position, Rules
+from envs import VectorEnv, make, rules_of
+from envs.games import Position
 
 __all__ = ["MCTS"]
 
@@ -32,10 +32,7 @@ class MCTS(Agent):
         self.env = make(config.env, 1, child(context.seed, "games"))
         if not isinstance(self.env.action_space, Discrete):
             raise refused("mcts", "discrete actions", config.env.id, self.env.action_space)
-        made = instance(config.env)
-        rules = getattr(made.unwrapped, "rules", None)
-        made.close()
-        self.rules = rules if isinstance(rules, Rules) else None
+        self.rules = rules_of(config.env)
         self.searched = make(config.env, 1, 0)  # played on from where an episode stands
         self.bank = self.searched.banks[0]
         self.watched = self.env

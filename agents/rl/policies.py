@@ -38,9 +38,8 @@ __all__ = [
     "takes_observations",
 ]
 
-IMPOSSIBLE = (
-    -1e9
-)  # logit of an action that is not allowed: its probability is 0 in float32, and so are all its gradients
+IMPOSSIBLE = -1e9
+"""Logit of an action that is not allowed: its probability is 0 in float32, and so are all its gradients."""
 
 
 def allowed(logits: Any, mask: Any) -> Any:

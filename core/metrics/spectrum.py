@@ -67,6 +67,5 @@ def high_energy(x: np.ndarray, scale: int) -> float | None:
     power = power_spectrum(x[..., None], side)[..., 0]
     frequency = np.abs(np.fft.fftfreq(side))
     high = np.maximum(frequency[:, None], frequency) > 1 / (2 * scale)
-    return float(
-        power[high].sum() / (3 * side / 8) ** 2 / side**2
-    )  # of white noise: its variance times the share of high ones
+    # of white noise: its variance times the share of high ones
+    return float(power[high].sum() / (3 * side / 8) ** 2 / side**2)

@@ -31,22 +31,21 @@ class Flags:
 
 
 def main(run: StoredRun, flags: Flags) -> None:
-    from envs import instance
-    from envs.games import Position, Rules
+    from envs import rules_of
+    from envs.games import Position
 
     place = run.path.absolute()
     plugin, which = restored(run, flags.weights, "agent")
     agent: Any = plugin
     try:
-        made = instance(agent.environment)
-        rules = getattr(made.unwrapped, "rules", None)
-        made.close()
-        if not isinstance(rules, Rules):
+        rules = rules_of(agent.environment)
+        if rules is None:
             raise UsageError(
                 f"{run.path} plays {agent.environment.id}, which is no board game of two; `play` shows how it acts"
             )
         print(f"{run.spec.name}, {which}. You are O, it is X.")
         rng = np.random.default_rng(child(flags.seed, "challenge"))
+        memory = agent.memory(1)
         position, yours, result = Position(rules), flags.begins == "you", 0.0
         while not position.over:
             if yours:
@@ -57,8 +56,10 @@ def main(run: StoredRun, flags: Flags) -> None:
                     return
             else:
                 board = rules.cells(np.array([position.mine, position.theirs], np.uint64)).astype(np.int8)
+                allowed = np.isin(np.arange(rules.num_actions), position.actions())[None]
+                mask = {"mask": allowed} if agent.masks and agent.environment.masks else {}
                 with reported(run.spec, place, "play"):
-                    actions, _ = agent.act((board[0] - board[1])[None], agent.memory(1), rng, greedy=True)
+                    actions, memory = agent.act((board[0] - board[1])[None], memory, rng, greedy=True, **mask)
                 action = int(actions[0])
                 print(f"it plays {action + 1}")
                 if action not in position.actions():

@@ -16,6 +16,7 @@ from core.errors import UsageError
 from core.plugin import Context
 from envs import EnvConfig
 from envs.games import CONNECT_FOUR, TIC_TAC_TOE, Position, Rules
+from tests.tic_tac_toe import lines_of_play
 
 
 def agent(seed: int = 0, **fields: Any) -> AlphaZero:
@@ -178,33 +179,9 @@ def test_what_does_not_fit_gets_a_sentence(fields: dict[str, Any], sentence: str
 @pytest.mark.slow
 def test_it_loses_few_lines_of_tic_tac_toe_after_some_thousand_moves() -> None:
     a = agent(games=64, simulations=25, channels=16, blocks=2, batch=128, capacity=20_000, learning_starts=1_000)
-    before, _ = lines(lambda sides: search(TIC_TAC_TOE, *sides.T, a.evaluate, 25)[0].argmax(axis=1))
+    before, _ = lines_of_play(lambda sides: search(TIC_TAC_TOE, *sides.T, a.evaluate, 25)[0].argmax(axis=1))
     while a.clock < 60_000:
         a.step()
-    lost, played = lines(lambda sides: search(TIC_TAC_TOE, *sides.T, a.evaluate, 200)[0].argmax(axis=1))
+    lost, played = lines_of_play(lambda sides: search(TIC_TAC_TOE, *sides.T, a.evaluate, 200)[0].argmax(axis=1))
     assert lost < 0.05 * played and lost < 0.2 * before
     assert evaluate(a, 100, 1, greedy=True)["eval/return_mean"] > 0.8
-
-
-def lines(decide: Any) -> tuple[int, int]:
-    """Play `decide` (bitboards [N, 2] -> actions [N]) against every line of play, first and second; return those lost and all."""
-    lost = played = 0
-    for begins in (True, False):
-        ours, theirs = ([Position(TIC_TAC_TOE)], []) if begins else ([], [Position(TIC_TAC_TOE)])
-        while ours or theirs:
-            if ours:
-                actions = decide(np.array([(p.mine, p.theirs) for p in ours], np.uint64))
-                for position, action in zip(ours, actions, strict=True):
-                    position.play(int(action))
-                played += sum(p.over for p in ours)
-                theirs, ours = [p for p in ours if not p.over], []
-            else:
-                for position in theirs:
-                    for action in position.actions():
-                        after = position.copy()
-                        lost += after.play(action) != 0
-                        played += after.over
-                        if not after.over:
-                            ours.append(after)
-                theirs = []
-    return lost, played

@@ -16,7 +16,7 @@ from core.plugin import Context
 from core.seeds import child
 from envs import EnvConfig, make
 from envs.games import TIC_TAC_TOE, Position
-from tests.agents.test_alphazero import lines
+from tests.tic_tac_toe import lines_of_play
 
 
 def agent(env: str, **fields: Any) -> MCTS:
@@ -88,5 +88,5 @@ def test_it_never_loses_tic_tac_toe() -> None:
                 known[mine, theirs] = uct.best_action(uct.search(Position(TIC_TAC_TOE, mine, theirs).copy, 3_000, rng))
         return [known[mine, theirs] for mine, theirs in map(tuple, sides.tolist())]
 
-    lost, played = lines(decide)
+    lost, played = lines_of_play(decide)
     assert lost == 0 and played > 500 and len(known) > 300

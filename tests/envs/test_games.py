@@ -51,9 +51,8 @@ def test_a_stone_falls_and_a_full_column_takes_none() -> None:
         assert position.play(3) == 0.0
     assert position.actions() == [0, 1, 2, 4, 5, 6]
     ours = CONNECT_FOUR.cells(np.array([position.mine], np.uint64))[0]
-    np.testing.assert_array_equal(
-        ours[:, 3], [0, 1, 0, 1, 0, 1]
-    )  # from the top down: the first player's stone lies lowest
+    # from the top down: the first player's stone lies lowest
+    np.testing.assert_array_equal(ours[:, 3], [0, 1, 0, 1, 0, 1])
 
 
 def test_the_winner_is_whoever_made_the_line() -> None:

@@ -36,6 +36,18 @@ def test_a_person_plays_to_the_end(cli, tmp_path: Path, monkeypatch: pytest.Monk
     assert cli("challenge", run, "--begins", "agent")[1].rstrip().endswith("left")
 
 
+def test_an_agent_that_learned_with_masks_plays_with_them(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = ("--agent.env.id", "pongan/TicTacToe-v0", "--agent.hidden", 8, "--agent.n-steps", 4, "--agent.envs", 4)
+    assert cli("run", "pqn", *flags, "--run.until", 64, "--eval.episodes", 2, "--run.folder", tmp_path)[0] == 0
+    run = only_run(tmp_path)
+    for first in (1, 5, 9):  # an untrained network prefers one cell, taken or not
+        typed = iter([str(n) for n in [first, *range(1, 10)] * 2])
+        monkeypatch.setattr("builtins.input", lambda prompt, typed=typed: next(typed))
+        code, out, _ = cli("challenge", run)
+        assert code == 0 and "there is no place" not in out
+        assert out.rstrip().endswith(("it wins", "a draw", "you win"))
+
+
 def test_only_board_games(cli, tmp_path: Path) -> None:
     flags = ("--agent.method", "value-iteration", "--run.until", 5, "--eval.episodes", 1, "--run.folder", tmp_path)
     assert cli("run", "tabular", *flags)[0] == 0
