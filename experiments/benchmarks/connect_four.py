@@ -139,6 +139,8 @@ def _plot(report: Report) -> None:
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for name, of in report.measured.items():
+        if "curve" not in of:
+            continue
         axes.plot(
             [p["minutes"] for p in of["curve"]], [p["elo"] for p in of["curve"]], marker="o", label=f"alphazero, {name}"
         )
@@ -157,9 +159,9 @@ def layout(measured: dict[str, Any]) -> list[Part]:
     """Return the table and the protocol."""
     rows = []
     for name, of in measured.items():
-        for point in of["curve"]:
+        for point in of.get("curve", []):  # none where only the score has been kept
             rows.append([name, f"{point['minutes']:.0f}", f"{point['moves']:,}", f"{point['elo']:.0f}"])
-        rows += [[name, "", f"UCT, {int(n):,} roll-outs", f"{rating:.0f}"] for n, rating in of["uct"].items()]
+        rows += [[name, "", f"UCT, {int(n):,} roll-outs", f"{r:.0f}"] for n, r in of.get("uct", {}).items()]
     first = next(iter(measured.values()))
     best = "; ".join(f"{name}: {of['points']:.1%}" for name, of in measured.items())
     return [

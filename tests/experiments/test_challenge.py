@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from envs.games import CONNECT_FOUR, TIC_TAC_TOE, Position
-from experiments.benchmarks.connect_four import elo, match
+from experiments.benchmarks.connect_four import elo, layout, match
+from experiments.benchmarks.report import Table
 from experiments.verbs.challenge import drawn
 from tests.conftest import only_run
 
@@ -83,3 +84,12 @@ def test_ratings_say_what_the_points_say() -> None:
     expected = np.cumsum([0, 400 * np.log10(3), 400 * np.log10(1.5)])
     np.testing.assert_allclose(elo(points, 3), expected, rtol=0.02, atol=1)
     assert 400 < elo({(1, 0): (100.0, 100)}, 2)[1] < 2_000  # a side that won every game
+
+
+def test_a_score_without_ratings_is_laid_out_too() -> None:
+    of = {"minutes": 15.0, "games": 200, "simulations": 400, "points": 0.775}
+    rated = of | {"curve": [{"minutes": 0.0, "moves": 0, "elo": 0.0}], "uct": {"100": -20.4}}
+    text, table, _ = layout({"seed 1": of, "seed 2": rated})
+    assert "seed 1: 77.5%; seed 2: 77.5%. Target: 80 %." in str(text)
+    assert isinstance(table, Table)
+    assert list(table.rows) == [["seed 2", "0", "0", "0"], ["seed 2", "", "UCT, 100 roll-outs", "-20"]]
