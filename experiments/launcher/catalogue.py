@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from core.errors import UsageError, nearest, told
 from core.plugin import REGISTRY, Spec, canonical
 
-__all__ = ["ENTRY_POINTS", "Catalogue", "Preset", "catalogue"]
+__all__ = ["ENTRY_POINTS", "Catalogue", "Preset", "catalogue", "find"]
 
 ENTRY_POINTS = "pongan.plugins"
 BUILT_IN = ("agents", "generative")
@@ -55,9 +56,31 @@ class Catalogue:
         raise UsageError(f"there is no experiment {name!r}; {nearest(key, [*self.plugins, *self.presets])}")
 
 
+def find(name: str) -> tuple[Spec, Preset | None]:
+    """Return the plugin (and preset) called `name`, as `catalogue().find` does; where it is one of ours, no other is loaded."""
+    key = canonical(name)
+    for config in _configurations():
+        if config.parent.name == key.replace("-", "_") or (config.parent / "presets" / f"{key}.yaml").exists():
+            alone = _loaded([config])
+            if key in alone.plugins or key in alone.presets:
+                return alone.find(key)
+    return catalogue().find(name)
+
+
 @lru_cache(maxsize=1)
 def catalogue() -> Catalogue:
     """Load every plugin once; a broken one is listed as such and harms nobody else."""
+    return _loaded(_configurations(), importlib.metadata.entry_points(group=ENTRY_POINTS))
+
+
+def _configurations() -> list[Path]:
+    """Return the file that registers a plugin of ours, for each."""
+    roots = [Path(importlib.import_module(package).__path__[0]) for package in BUILT_IN]
+    return [config for root in roots for config in sorted(root.glob("*/config.py"))]
+
+
+def _loaded(configurations: Iterable[Path], entries: Iterable[importlib.metadata.EntryPoint] = ()) -> Catalogue:
+    """Load these plugins of ours, then those of other packages, and find the presets of all."""
     result = Catalogue()
 
     def load(source: str, action: str) -> None:
@@ -80,11 +103,10 @@ def catalogue() -> Catalogue:
         for name in new:
             result.plugins[name] = REGISTRY[name]
 
-    for package in BUILT_IN:
-        folder = Path(importlib.import_module(package).__path__[0])
-        for config in sorted(folder.glob("*/config.py")):
-            load(f"{package}/{config.parent.name}", f"{package}.{config.parent.name}.config")
-    for entry in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda e: e.name):
+    for config in configurations:
+        package, name = config.parts[-3:-1]
+        load(f"{package}/{name}", f"{package}.{name}.config")
+    for entry in sorted(entries, key=lambda e: e.name):
         origin = f"{entry.name} (package {entry.dist.name})" if entry.dist else entry.name
         load(origin, entry.value)
     _find_presets(result)

@@ -12,7 +12,7 @@ from typing import Any
 
 from core.errors import UsageError
 from core.plugin import Spec
-from experiments.launcher.catalogue import catalogue
+from experiments.launcher.catalogue import find
 from experiments.launcher.flags import as_dict, current_names, flags, parse, take_option
 from experiments.launcher.folder import RunFolder
 from experiments.launcher.settings import EvalConfig, RunConfig
@@ -59,7 +59,7 @@ class Experiment:
         Raises UsageError for a name that does not exist and for what `experiments.launcher.flags.parse` refuses.
         """
         name, rest = argv[0], list(argv[1:])
-        spec, preset = catalogue().find(name)
+        spec, preset = find(name)
         layers: list[tuple[str, Mapping[str, Any]]] = []
         if preset is not None:
             layers.append((f"preset {preset.name}", _relaunch_values(preset.path, spec)))
@@ -129,7 +129,7 @@ class StoredRun:
         path, rest = Path(argv[0]), list(argv[1:])
         RunFolder.check(path)
         stored = RunFolder.read_config(path)
-        spec, _ = catalogue().find(stored["experiment"])
+        spec, _ = find(stored["experiment"])
         label, file = str(stored.get("preset", spec.name)), path / "config.yaml"
         stored_layer = (str(file), current_names(_relaunch_values(file, spec), spec))
         layers = [stored_layer, ("settings", settings)]

@@ -63,8 +63,7 @@ class Verb:
 
 def verbs() -> dict[str, Verb]:
     """Return all verbs by name: ours, those of plugins, and those of other packages; nobody replaces one that is there."""
-    ours = {path.stem.replace("_", "-"): path.stem for path in sorted(FOLDER.glob("[!_]*.py"))}
-    found = {name: Verb(name, f"experiments.verbs.{stem}", "") for name, stem in ours.items()}
+    found = _ours()
     for spec in catalogue().plugins.values():
         for name, module in spec.verbs.items():
             found.setdefault(name, Verb(name, module, spec.name))
@@ -73,12 +72,19 @@ def verbs() -> dict[str, Verb]:
     return found
 
 
+def _ours() -> dict[str, Verb]:
+    stems = [path.stem for path in sorted(FOLDER.glob("[!_]*.py"))]
+    return {(name := stem.replace("_", "-")): Verb(name, f"experiments.verbs.{stem}", "") for stem in stems}
+
+
 def call(name: str, argv: Sequence[str]) -> int:
     """Parse the words after a verb and do what it does; returns the exit code.
 
     Raises UsageError for a verb that does not exist or cannot be loaded, and for words that it does not take.
     """
-    known = verbs()
+    known = _ours()
+    if name not in known:
+        known = verbs()
     if name not in known:
         raise UsageError(f"there is no verb {name!r}; {nearest(name, known)}")
     main, flags = _load(known[name])

@@ -155,7 +155,7 @@ def check_agent(plugin: Any, act: Any) -> None:
         assert np.abs(frequency - outputs["probability"]).mean() < 0.03
         np.testing.assert_array_equal(outputs["action"], np.array(env.actions)[outputs["probability"].argmax(axis=1)])
     else:
-        policy = getattr(plugin, "network", plugin).policy
+        policy = (plugin if hasattr(plugin, "policy") else plugin.network).policy
         low, high = policy.low, policy.high
         z = np.random.default_rng(1).standard_normal((DRAWS, *outputs["mean"].shape))
         expected = np.clip(outputs["mean"] + outputs["std"] * z, low, high)

@@ -17,8 +17,9 @@ from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from core import checkpoint
+from core.errors import UsageError
 from core.plugin import Context
-from experiments.launcher.catalogue import catalogue
+from experiments.launcher.catalogue import catalogue, find
 from experiments.launcher.events import read_scalars
 from experiments.launcher.experiment import Experiment
 from experiments.launcher.flags import as_dict, flags, parse
@@ -70,6 +71,14 @@ def test_both_spellings_of_a_flag() -> None:
     )
 
 
+def test_a_name_finds_the_same_with_and_without_the_others() -> None:
+    known = catalogue()
+    for name in [*known.plugins, *known.presets]:
+        assert find(name.upper().replace("-", "_")) == known.find(name)
+    with pytest.raises(UsageError, match="did you mean 'dqn'"):
+        find("dqnn")
+
+
 @pytest.mark.parametrize("preset", sorted(catalogue().presets))
 def test_every_preset_is_valid_and_says_what_it_is(preset: str) -> None:
     named = Experiment.of([preset.replace("-", "_").upper()])
@@ -104,7 +113,7 @@ def test_questions_are_answered_at_once_without_tensorflow(argv: list[str]) -> N
         seconds, _, modules = out.strip().splitlines()[-1].partition(" ")
         assert modules == "[]"
         best = min(best, float(seconds))
-    assert best < 0.5  # of the processor's time, whatever else it does
+    assert best < 0.9  # of the processor's time: 0.25 on an idle machine, about twice as much with a test on every core
 
 
 def test_a_run_leaves_a_complete_folder_and_can_be_launched_again(cli, tmp_path: Path) -> None:
