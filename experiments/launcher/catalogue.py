@@ -58,8 +58,8 @@ class Catalogue:
 
 def find(name: str) -> tuple[Spec, Preset | None]:
     """Return the plugin (and preset) called `name`, as `catalogue().find` does; where it is one of ours, no other is loaded."""
-    key = canonical(name)
-    for config in _configurations():
+    key, known = canonical(name), catalogue.cache_info().currsize > 0
+    for config in () if known else _configurations():
         if config.parent.name == key.replace("-", "_") or (config.parent / "presets" / f"{key}.yaml").exists():
             alone = _loaded([config])
             if key in alone.plugins or key in alone.presets:
