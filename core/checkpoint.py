@@ -30,6 +30,8 @@ __all__ = [
     "CheckpointError",
     "DamagedCheckpoint",
     "best",
+    "clock_of",
+    "leaves",
     "load",
     "numbered",
     "prune",
@@ -98,13 +100,14 @@ def save(run_folder: Path, name: str, tree: Tree, *, weights_only: bool = False)
     return target
 
 
-def load(path: Path, live: Tree, *, weights_only: bool = False) -> Tree:
+def load(path: Path, live: Tree, *, weights_only: bool = False, generators: bool = True) -> Tree:
     """Verify the checkpoint folder `path`, restore the stateful objects of `live` in place and return the whole tree.
 
     `live` is the tree the same program would save now; its models, optimisers, variables, generators and objects with a
     `load_state` receive their values, and every other leaf is returned as saved. Everything is checked first: names, counts,
     shapes; so a CheckpointError (damage: DamagedCheckpoint) leaves all objects as they were. Objects with a `load_state` come
-    last, in the order of the tree. `weights_only` restores models and variables and ignores the rest.
+    last, in the order of the tree. `weights_only` restores models and variables and ignores the rest. Without `generators`, those
+    of random numbers stay as they are in `live`.
     """
     document, arrays = _read_verified(path)
     if document.get("format") not in (WEIGHTS_OF if weights_only else (FORMAT,)):
@@ -116,7 +119,7 @@ def load(path: Path, live: Tree, *, weights_only: bool = False) -> Tree:
     if weights_only:
         wanted = _weights(live)
         saved = _restrict(saved, wanted)
-    reader = _Reader(path, arrays, document["format"])
+    reader = _Reader(path, arrays, document["format"], generators)
     tree = reader.decode(saved, wanted, "")
     for action in [*reader.actions, *reader.loads]:
         action()
@@ -128,6 +131,39 @@ def put_back(owner: Any, tree: Tree) -> None:
     for name, value in tree.items():
         if value is not getattr(owner, name, None):
             setattr(owner, name, value)
+
+
+def leaves(path: Path) -> dict[str, Any]:
+    """Return everything in the checkpoint folder `path` by its place, e.g. `plugin/model/3 kernel`.
+
+    Arrays and variables are numpy arrays, files (path, length), the rest is plain. Raises CheckpointError.
+    """
+    document, arrays = _read_verified(path)
+    reader, found = _Reader(path, arrays, document.get("format", 0)), dict[str, Any]()
+
+    def walk(node: Any, where: str) -> None:
+        if isinstance(node, list):
+            node = {str(i): value for i, value in enumerate(node)}
+        if not isinstance(node, dict):
+            found[where] = node
+        elif "$array" in node:
+            found[where] = reader.array(node)
+        elif "$file" in node:
+            found[where] = (node["$file"], node["length"])
+        elif "$variables" in node:
+            for i, entry in enumerate(node["$variables"]):
+                found[f"{where}/{i} {entry['name']}"] = reader.array(entry)
+        else:
+            for key, value in node.get("$numpy_generator", node).items():
+                walk(value, f"{where}/{key}" if where else key)
+
+    walk(document["tree"], "")
+    return found
+
+
+def clock_of(path: Path) -> int:
+    """Return the clock at which one of the `numbered` checkpoints was saved."""
+    return int(path.name[:12])
 
 
 def numbered(run_folder: Path) -> list[Path]:
@@ -187,6 +223,11 @@ def _variables(node: Any) -> list[Any] | None:
     if hasattr(getattr(node, "state", None), "assign"):  # tf.random.Generator, keras SeedGenerator
         return [node.state]
     return [node] if hasattr(node, "assign") else None
+
+
+def _draws(node: Any, name: str) -> bool:
+    """Return whether the variable `name` of a stateful object says where a stream of random numbers stands."""
+    return hasattr(getattr(node, "state", None), "assign") or name.rpartition("/")[2] == "seed_generator_state"
 
 
 def _is_stateful(node: Any) -> bool:
@@ -275,8 +316,9 @@ def _encode(node: Any, where: str, arrays: dict[str, np.ndarray], run_folder: Pa
 class _Reader:
     """Walks a saved tree beside the live one. Restoring waits in `actions` until everything has been found to fit."""
 
-    def __init__(self, path: Path, arrays: dict[str, np.ndarray], format: int):
+    def __init__(self, path: Path, arrays: dict[str, np.ndarray], format: int, generators: bool = True):
         self.path, self.run_folder, self.arrays, self.format = path, path.parent.parent, arrays, format
+        self.generators = generators  # whether those of random numbers are restored too
         self.actions: list[Callable[[], Any]] = []
         self.loads: list[Callable[[], Any]] = []
 
@@ -291,13 +333,17 @@ class _Reader:
         if not isinstance(node, dict):
             return node
         for mark, read in (
-            ("$array", self._array),
+            ("$array", self.array),
             ("$file", self._file),
             ("$numpy_generator", self._numpy_generator),
             ("$variables", self._variables),
         ):
             if mark in node:
                 return read(node, live, where)
+        if (
+            "bit_generator" in node and isinstance(live, dict) and not self.generators
+        ):  # a numpy generator, written down
+            return live
         if not isinstance(live, dict) and _holds_state(live):
             raise self._error(f"has names and values at {where!r}, where this run has variables")
         members = live if isinstance(live, dict) else {}
@@ -310,7 +356,7 @@ class _Reader:
         older = f" (another version of pongan wrote it, in format {self.format})" if self.format != FORMAT else ""
         return CheckpointError(f"checkpoint {self.path}{older} {what}")
 
-    def _array(self, node: Any, live: Any = None, where: str = "") -> np.ndarray:
+    def array(self, node: Any, live: Any = None, where: str = "") -> np.ndarray:
         array = self.arrays[node["$array"]]
         if "dtype" not in node:
             return array
@@ -332,11 +378,12 @@ class _Reader:
         kind = state["bit_generator"]
         if not isinstance(live, np.random.Generator) or type(live.bit_generator).__name__ != kind:
             raise self._error(f"has a numpy {kind} generator at {where!r}; this run has not")
-        self.actions.append(lambda: setattr(live.bit_generator, "state", state))
+        if self.generators:
+            self.actions.append(lambda: setattr(live.bit_generator, "state", state))
         return live
 
     def _variables(self, node: Any, live: Any, where: str) -> Any:
-        saved = [(entry["name"], self._array(entry)) for entry in node["$variables"]]
+        saved = [(entry["name"], self.array(entry)) for entry in node["$variables"]]
         variables = _variables(live)
         if variables is None:
             raise self._error(f"has variables at {where!r}; this run has none there")
@@ -346,7 +393,8 @@ class _Reader:
             if tuple(variable.shape) != array.shape:
                 shapes = f"shape {list(array.shape)}; this run's is {list(variable.shape)}"
                 raise self._error(f"has {name} at {where!r} with {shapes}")
-            self.actions.append(functools.partial(variable.assign, array))
+            if self.generators or not _draws(live, name):
+                self.actions.append(functools.partial(variable.assign, array))
         return live
 
 

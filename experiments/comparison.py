@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -24,17 +25,21 @@ from experiments.statistics import area, bootstrap_interval, interquartile_mean
 __all__ = [
     "NOT_COMPARED",
     "Comparison",
+    "Fork",
     "Group",
+    "Paired",
     "Run",
     "compare",
     "find_runs",
     "furthest",
     "grouped",
+    "paired",
     "read_run",
     "remarks",
     "report",
 ]
 
+WIDE = 40  # characters of a name that fit into the line of a group
 FEW = 3  # differing settings that fit into a label
 NO_RUNS = ("replaced", "ray")  # folders of a sweep: what pbt put aside, and Ray's own
 NOT_COMPARED = (
@@ -56,6 +61,29 @@ NOT_COMPARED = (
 OVERSHOOT = 1.01  # runs whose clocks differ by less have come equally far: an update ends where it ends
 
 
+@dataclass(frozen=True)
+class Fork:
+    """Where a run branched off from another one."""
+
+    run: str
+    """The last three parts of that run's folder."""
+    clock: int
+    seed: int
+    """Of that run; the fork has another one where random numbers differ from there on."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two groups that branch off from one run at one clock: differences between runs with the same random numbers."""
+
+    names: tuple[str, str]
+    """Letters of the groups."""
+    clock: int
+    """Where they branch off."""
+    differences: list[float]
+    """Of the last values, the second group's less the first's, by seed."""
+
+
 @dataclass
 class Run:
     """What the table needs of one run, finished or not."""
@@ -71,6 +99,7 @@ class Run:
     seconds: float  # of training
     timed: int  # clock that was reached after these seconds
     started: str = ""  # as in meta.json: later times sort later
+    forked: Fork | None = None
 
     @property
     def clock(self) -> int:
@@ -141,13 +170,20 @@ class Comparison:
     """What the table alone would hide."""
 
     @property
+    def pairs(self) -> list[Paired]:
+        """Differences between groups of forks."""
+        return paired(self.groups)
+
+    @property
     def rows(self) -> list[dict[str, Any]]:
         """The lines of the table, as numbers."""
         return [group.row() for group in self.groups]
 
     def tables(self) -> list[Any]:
-        """Return the comparison, and where groups differ in much what that is, as rich tables."""
-        return [as_table(self.groups, self.metric), *differences(self.groups)]
+        """Return the comparison, where groups differ in much what that is, and differences of forks, as rich tables."""
+        pairs = self.pairs
+        tables = [as_table(self.groups, self.metric), *legend(self.groups), *differences(self.groups)]
+        return [*tables, _as_pairs(pairs)] if pairs else tables
 
     def png(self) -> bytes:
         """Return the curves as a PNG: mean over seeds as far as all have come, with its 95 % bootstrap interval."""
@@ -232,13 +268,26 @@ def as_table(groups: Sequence[Group], tag: str) -> Any:
         interval = "" if row["last low"] is None else f" [{row['last low']:.4g}, {row['last high']:.4g}]"
         speed = "" if row["steps/s"] is None else f"{row['steps/s']:,.0f}"
         table.add_row(
-            Text(group.name),
+            Text(group.name if not legend(groups) else group.letter),
             str(row["seeds"]),
             Text(f"{row['last mean']:.4g}{interval}"),
             *("" if row[key] is None else f"{row[key]:.4g}" for key in ("last iqm", "best mean", "area mean")),
             *(f"{row['clock']:,}", f"{row['minutes']:.1f}", speed, row["status"]),
         )
     return table
+
+
+def legend(groups: Sequence[Group]) -> list[Any]:
+    """Return the groups' names as a table of their own, [] where they are short enough to stand in the line of each."""
+    from rich.table import Table
+    from rich.text import Text
+
+    if max(len(group.name) for group in groups) <= WIDE:
+        return []
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
+    for group in groups:
+        table.add_row(group.letter, Text(group.name.partition(" ")[2]))
+    return [table]
 
 
 def differences(groups: Sequence[Group]) -> list[Any]:
@@ -257,6 +306,45 @@ def differences(groups: Sequence[Group]) -> list[Any]:
             table.add_row(_short(key), *(str(group.differing.get(key, "")) for group in members))
         tables.append(table)
     return tables
+
+
+def paired(groups: Sequence[Group]) -> list[Paired]:
+    """Return the differences between groups of forks from the same clock of the same run; the run itself is a fork of its own."""
+
+    def places(run: Run) -> set[tuple[str, int, int]]:
+        """(run, clock, seed from there on) of each branching point that it goes through, as far as the groups know."""
+        if run.forked is not None:
+            return {(run.forked.run, run.forked.clock, run.seed)}
+        own = "/".join(run.path.absolute().parts[-3:])
+        forks = [other.forked for group in groups for other in group.runs if other.forked is not None]
+        return {(own, fork.clock, run.seed) for fork in forks if fork.run == own}
+
+    found = []
+    for first, second in itertools.combinations(groups, 2):
+        ours = {place: run.values[-1] for run in first.runs for place in places(run)}
+        theirs = {place: run.values[-1] for run in second.runs for place in places(run)}
+        for clock in sorted({clock for _, clock, _ in ours.keys() & theirs.keys()}):
+            both = sorted(place for place in ours.keys() & theirs.keys() if place[1] == clock)
+            found.append(Paired((first.letter, second.letter), clock, [theirs[place] - ours[place] for place in both]))
+    return found
+
+
+def _as_pairs(pairs: Sequence[Paired]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title="forks: differences of the last values, pair by pair",
+        caption="mean over pairs of runs with the same random numbers and its 95 % bootstrap interval",
+    )
+    for column in ("from", "to", "branch at", "pairs", "difference"):
+        table.add_column(column, overflow="fold", justify="left" if column in ("from", "to") else "right")
+    for pair in pairs:
+        interval = bootstrap_interval(pair.differences)
+        shown = "" if interval is None else f" [{interval[0]:+.4g}, {interval[1]:+.4g}]"
+        mean = Text(f"{np.mean(pair.differences):+.4g}{shown}")
+        table.add_row(*map(Text, pair.names), f"{pair.clock:,}", str(len(pair.differences)), mean)
+    return table
 
 
 def find_runs(places: Sequence[str]) -> list[Path]:
@@ -303,6 +391,9 @@ def read_run(path: Path, tag: str) -> Run | None:
         if isinstance(values, dict):
             settings |= {key: value for key, value in flattened({part: values}) if key not in NOT_COMPARED}
     meta = RunFolder.meta(path)
+    forked = _forked(meta)
+    if forked is not None:  # no further seed of the runs from the beginning
+        settings["forked"] = f"{forked.run.rpartition('/')[2]}@{forked.clock}"
     timed, seconds = scalars.get("time/elapsed", [(0, 0.0)])[-1]
     if not seconds:  # the run was over before its first line
         results = RunFolder.results(path)
@@ -319,7 +410,13 @@ def read_run(path: Path, tag: str) -> Run | None:
         seconds=seconds,
         timed=timed,
         started=str(meta.get("started", "")),
+        forked=forked,
     )
+
+
+def _forked(meta: dict[str, Any]) -> Fork | None:
+    about = meta.get("forked", {})
+    return Fork(about["run"], about["clock"], about["seed"]) if "run" in about else None  # sweeps with --pbt fork too
 
 
 def furthest(runs: Sequence[Run]) -> list[Run]:
@@ -395,6 +492,15 @@ def draw(groups: Sequence[Group], tag: str) -> bytes:
         if len(curves) > 1:
             bounds = np.array([bootstrap_interval(column) for column in curves.T])  # [points, 2]
             axis.fill_between(steps, bounds[:, 0], bounds[:, 1], color=line.get_color(), alpha=0.2, linewidth=0)
+    branches = {(run.forked.run, run.forked.clock) for group in groups for run in group.runs if run.forked is not None}
+    if len(branches) == 1:
+        ((_, clock),) = branches
+        axis.axvline(clock, color="grey", linestyle=":", linewidth=1)
+        end = max(run.clock for group in groups for run in group.runs)
+        axis.set_xlim(left=clock - 0.1 * (end - clock))
+        axis.annotate(
+            "fork", (clock, 1), xycoords=("data", "axes fraction"), xytext=(3, -10), textcoords="offset points"
+        )
     axis.set(xlabel="clock", ylabel=tag, title=f"{tag}: mean over seeds, 95 % bootstrap interval")
     axis.grid(alpha=0.3)
     axis.legend(frameon=False, fontsize="small")

@@ -82,6 +82,18 @@ class EventFile:
         if wandb is not None and wandb.run is not None and wandb.patched["tensorboard"]:
             wandb.run._tensorboard_callback(str(path.parent), save=True)
 
+    @classmethod
+    def continuing(cls, old: Path, new: Path) -> EventFile:
+        """Begin the file `new` with what `old` has, but for its hyperparameters and the texts of its beginning."""
+        events = cls(new)
+        for event in _events(old):
+            kept = [value for value in event.summary.value if not _of_beginning(event, value)]
+            if kept:
+                del event.summary.value[:]
+                event.summary.value.extend(kept)
+                events._records.write(event.SerializeToString())
+        return events
+
     def length(self) -> int:
         """Flush and return the number of bytes written."""
         self._file.flush()
@@ -193,16 +205,27 @@ def read_texts(run: Path) -> dict[str, list[tuple[int, str]]]:
 def _summaries(run: Path, plugin: str) -> Iterator[tuple[int, Any]]:
     """Yield (step, value) of every summary that belongs to one of TensorBoard's plugins."""
     for file in sorted(run.glob("events.out.tfevents.*")):
-        reader = PyRecordReader_New(str(file))
-        while True:
-            try:
-                reader.GetNext()
-            except (errors.OutOfRangeError, errors.DataLossError):
-                break
-            event = event_pb2.Event.FromString(reader.record())
+        for event in _events(file):
             for value in event.summary.value:
                 if value.metadata.plugin_data.plugin_name == plugin:
                     yield event.step, value
+
+
+def _events(file: Path) -> Iterator[Any]:
+    reader = PyRecordReader_New(str(file))
+    while True:
+        try:
+            reader.GetNext()
+        except (errors.OutOfRangeError, errors.DataLossError):
+            return
+        yield event_pb2.Event.FromString(reader.record())
+
+
+def _of_beginning(event: Any, value: Any) -> bool:
+    """Return whether a summary says what the run is."""
+    plugin = value.metadata.plugin_data.plugin_name
+    text = plugin == text_metadata.PLUGIN_NAME and not event.step and "/" not in value.tag
+    return text or plugin == hparams_metadata.PLUGIN_NAME
 
 
 def _image_strings(width: int, height: int, encoded: bytes) -> list[bytes]:

@@ -1,7 +1,7 @@
 """A run on disk: its folder, records and lock.
 
 runs/<name>/<what is learned from>/<date-time>-s<seed>[-tag]/
-    config.yaml  meta.json  events.out.tfevents.*  checkpoints/  files/  results.json  film.gif
+    config.yaml  meta.json  events.out.tfevents.*  checkpoints/  files/  code/  results.json  film.gif
 """
 
 from __future__ import annotations
@@ -11,20 +11,24 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from core.disk import write_atomically
 from core.errors import UsageError
+from core.plugin import Spec
 from experiments.launcher.yaml_file import read_yaml
 
 __all__ = ["RunFolder"]
 
+ROOT = Path(__file__).parent.parent.parent
+LARGEST = 1_000_000  # bytes of a file of code
 PACKAGES = ("pongan", "tensorflow", "keras", "numpy", "gymnasium", "ale-py", "tensorboard")
 
 
@@ -122,6 +126,17 @@ class RunFolder:
         meta = self.read_meta() or {"started": _now(), "host": _host(), **_provenance()}
         write_atomically(file, json.dumps(meta | {"updated": _now()} | changes, indent=2) + "\n")
 
+    def keep_code(self, spec: Spec) -> None:
+        """Keep in `code/` what the commit in meta.json does not have: the uncommitted changes as a patch, and another package's
+        plugin."""
+        if (patch := _uncommitted()) is not None:
+            (self.path / "code").mkdir(exist_ok=True)
+            (self.path / "code" / "uncommitted.patch").write_bytes(patch)
+        for path, name in _sources(spec):
+            target = self.path / "code" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
     def read_meta(self) -> dict[str, Any]:
         return self.meta(self.path)
 
@@ -165,7 +180,21 @@ def _now() -> str:
 
 
 def _host() -> dict[str, Any]:
-    return {"platform": platform.platform(), "cpus": os.cpu_count(), "python": platform.python_version()}
+    return {
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    """Return the processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _provenance() -> dict[str, Any]:
@@ -175,15 +204,41 @@ def _provenance() -> dict[str, Any]:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
-    root = Path(__file__).parent.parent.parent
+    commit = _git("rev-parse", "HEAD")
+    found = commit.decode().strip() if commit else None
+    changed = bool(_git("status", "--porcelain", "--untracked-files=no")) if found else None
+    return {"argv": sys.argv, "versions": versions, "git": {"commit": found, "changed": changed}}
 
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
 
-    commit = git("rev-parse", "HEAD") if (root / ".git").exists() else None
-    changed = bool(git("status", "--porcelain", "--untracked-files=no")) if commit else None
-    return {"argv": sys.argv, "versions": versions, "git": {"commit": commit, "changed": changed}}
+def _git(*arguments: str, ok: tuple[int, ...] = (0,)) -> bytes | None:
+    """Return what git says of this repository; None where there is none, or git."""
+    if not (ROOT / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode in ok else None
+
+
+def _uncommitted() -> bytes | None:
+    """Return what `git apply` needs to make this working tree of its commit, new files that are not ignored among it."""
+    patch = _git("diff", "--binary", "HEAD")
+    if patch is None:
+        return None
+    for name in (_git("ls-files", "--others", "--exclude-standard", "-z") or b"").decode().split("\0"):
+        if name and (ROOT / name).is_file() and (ROOT / name).stat().st_size <= LARGEST:
+            patch += _git("diff", "--binary", "--no-index", "--", "/dev/null", name, ok=(0, 1)) or b""
+    return patch or None
+
+
+def _sources(spec: Spec) -> Iterator[tuple[Path, str]]:
+    """Yield (file, name in code/) of the Python and YAML files beside the configuration of a plugin that is not ours."""
+    file = getattr(sys.modules.get(spec.config.__module__), "__file__", None)
+    if file is None or Path(file).is_relative_to(ROOT):
+        return
+    folder, package = Path(file).parent, spec.config.__module__.rpartition(".")[0]
+    found = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".yaml")) if package else [Path(file)]
+    for path in found:
+        if path.stat().st_size <= LARGEST:
+            yield path, "/".join([*package.split("."), *path.relative_to(folder).parts]).lstrip("/")

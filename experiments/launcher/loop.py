@@ -139,13 +139,13 @@ class Loop:
             self.events.text(tag, text)
         self.save()
 
-    def restore(self, forked: str | None = None) -> str:
+    def restore(self, forked: str | None = None, *, reseeded: bool = False) -> str:
         """Restore the newest whole checkpoint; damaged ones are reported, and set aside when one before them could be used.
 
         One that is intact but does not fit (the program has changed) stays as it is, and so do those before it: CheckpointError.
 
         `forked` names a checkpoint of another run with other settings: its optimisers come without their step sizes, which
-        Keras keeps among their variables.
+        Keras keeps among their variables. `reseeded`: random numbers go on with the streams of this run's seed.
         """
         found = checkpoint.numbered(self.folder.path)
         if not found:
@@ -155,7 +155,7 @@ class Loop:
             state = self.plugin.state()
             own = [(rate, np.asarray(rate)) for rate in _step_sizes(state)] if path.name == forked else []
             try:
-                tree = checkpoint.load(path, {"plugin": state})
+                tree = checkpoint.load(path, {"plugin": state}, generators=not reseeded)
             except DamagedCheckpoint as error:
                 self.display.say(f"warning: {error}; trying the one before it")
                 damaged[path] = str(error)
@@ -170,6 +170,10 @@ class Loop:
             self.meter.load_state(saved["meter"])
             self.elapsed, self.best, self.last = saved["elapsed"], saved["best"], saved["last"]
             self._best_name = saved.get("best_name") or (_best(self.best["clock"]) if self.best else "")
+            if not (
+                self.folder.path / "checkpoints" / self._best_name
+            ).is_dir():  # of another run that this one was forked from
+                self.best, self._best_name = None, ""
             self._owes, self._episodes = saved.get("owes", False), saved.get("episodes", 0)
             self.events = EventFile(self.folder.path / tree["events"].path)
             return path.name
@@ -180,8 +184,10 @@ class Loop:
 
     # --- the loop -------------------------------------------------------------------------------------------------------
 
-    def train(self) -> int | None:
+    def train(self, pause: int | None = None) -> int | None:
         """Train until the clock reaches `run.until` or the time is up, then evaluate and save; a signal saves at once.
+
+        `pause` is a clock at which to save and return before that.
 
         Every evaluation comes after a save: training survives whatever an evaluation does to the process. One that raises costs
         a warning; only the last is needed for the results. Raises UsageError when that one fails: a resume tries it again.
@@ -210,7 +216,7 @@ class Loop:
                 self._owes = False
                 self._evaluate(last=plugin.clock >= run.until)
             stop = GO_ON
-            while plugin.clock < run.until and stop < TIME_IS_UP:
+            while plugin.clock < run.until and stop < TIME_IS_UP and (pause is None or plugin.clock < pause):
                 before = plugin.clock
                 scalars = plugin.step()
                 self._worked()
@@ -232,6 +238,10 @@ class Loop:
                     save()
                 if stop == SIGNAL:
                     return self._signal or signal.SIGTERM
+            if pause is not None and plugin.clock >= pause:
+                if self._changed:
+                    save()
+                return None
             if self._drawn != plugin.clock and self.meter.so_far():
                 self._log()  # the last point, of what is left of an interval
             if self.last is None or self.last["clock"] != plugin.clock:

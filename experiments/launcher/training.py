@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from experiments.launcher.settings import RunConfig
 from experiments.launcher.strangers import Interrupts, close, keep_traceback, reason
 from experiments.launcher.yaml_file import flattened
 
-__all__ = ["Ending", "go_on", "start"]
+__all__ = ["Ending", "go_on", "records", "start"]
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,24 @@ def start(experiment: Experiment, observe: Callable[[Any], None] | None = None, 
         folder = RunFolder.create(place.root or settings.folder, experiment.label, subject, settings.seed, settings.tag)
         with _disk_errors(spec):
             folder.write_config(experiment.values())
+            folder.keep_code(spec)
         return _train(experiment, folder, chosen, place, observe, quiet)
 
 
-def go_on(run: StoredRun, observe: Callable[[Any], None] | None = None, *, quiet: bool = False) -> Ending:
-    """Go on with a run from its newest whole checkpoint, with the settings that `run` has now; otherwise like `start`."""
+def go_on(
+    run: StoredRun, observe: Callable[[Any], None] | None = None, *, quiet: bool = False, forked: bool = False
+) -> Ending:
+    """Go on with a run from its newest whole checkpoint, with the settings that `run` has now; otherwise like `start`.
+
+    `forked`: it has just been made from another run, and begins.
+    """
     spec, settings, path = run.spec, run.settings, run.path
     _check_fit(spec, settings)
     with _runtime(settings) as chosen, _workplace(settings) as place:
         if place.root is not None:  # another worker writes the run: this one reads a copy
             path = Path(shutil.copytree(path, Path(place.root) / path.name, ignore=shutil.ignore_patterns(".lock")))
         folder = RunFolder.open(path)
-        return _train(run.experiment, folder, chosen, place, observe, quiet, began=run.began)
+        return _train(run.experiment, folder, chosen, place, observe, quiet, began=run.began, forked=forked)
 
 
 # --- one run from beginning to end ------------------------------------------------------------------------------------
@@ -83,6 +89,7 @@ def _train(
     quiet: bool,
     *,
     began: Experiment | None = None,
+    forked: bool = False,
 ) -> Ending:
     """Train a new run, or go on with one, which `began` so.
 
@@ -108,19 +115,15 @@ def _train(
         plugin = make_plugin(spec, experiment.config, settings, folder.files, display.say, place.strategy)
         loop = Loop(plugin, experiment, folder, display, place.together)
         if began is not None:
-            forked = folder.read_meta().get("forked", {}).get("checkpoint")
-            name = loop.restore(forked)
-            resumed = [*folder.read_meta().get("resumed", []), {"checkpoint": name, "argv": sys.argv}]
-            folder.write_meta(resumed=resumed)
+            name = loop.restore(folder.read_meta().get("forked", {}).get("checkpoint"))
+            if not forked:
+                resumed = [*folder.read_meta().get("resumed", []), {"checkpoint": name, "argv": sys.argv}]
+                folder.write_meta(resumed=resumed)
             folder.write_config(replace(experiment, config=began.config).values())
             loop.on_work = lambda: folder.write_config(experiment.values())
-            display.say(f"resumed {folder.given} at {plugin.clock:,} {spec.clock}")
+            display.say(f"{'forked' if forked else 'resumed'} {folder.given} at {plugin.clock:,} {spec.clock}")
         else:
-            loop.begin(
-                _texts(folder, chosen),
-                {"experiment": label, "run.seed": settings.seed}
-                | dict(flattened({spec.prefix: as_dict(experiment.config)})),
-            )
+            loop.begin(*records(experiment, folder, chosen))
             display.say(f"{spec.name} on {experiment.subject}: {folder.given}")
         if place.strategy is not None:
             display.say(f"{place.strategy.num_replicas_in_sync} replicas share every batch")
@@ -269,9 +272,12 @@ def _disk_errors(spec: Spec) -> Iterator[None]:
         raise UsageError(reason(failure, spec)) from failure
 
 
-def _texts(folder: RunFolder, chosen: dict[str, Any]) -> dict[str, str]:
+def records(
+    experiment: Experiment, folder: RunFolder, chosen: Mapping[str, Any]
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return what TensorBoard says of a run from its beginning: texts by tag, and hyperparameters."""
     config = (folder.path / "config.yaml").read_text()
-    meta = folder.read_meta()
+    meta, settings = folder.read_meta(), {experiment.spec.prefix: as_dict(experiment.config)}
     facts = {
         "command": shlex.join(meta["argv"]),
         **chosen,
@@ -279,7 +285,8 @@ def _texts(folder: RunFolder, chosen: dict[str, Any]) -> dict[str, str]:
         "commit": meta["git"]["commit"] or "unknown",
     }
     table = "| what | value |\n| --- | --- |\n" + "\n".join(f"| {k} | {v} |" for k, v in facts.items())
-    return {"config": "    " + config.replace("\n", "\n    "), "versions": table}
+    named = {"experiment": experiment.label, "run.seed": experiment.settings.seed}
+    return {"config": "    " + config.replace("\n", "\n    "), "versions": table}, named | dict(flattened(settings))
 
 
 def _python() -> str:

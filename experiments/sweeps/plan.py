@@ -36,7 +36,18 @@ from experiments.launcher.experiment import Experiment
 from experiments.launcher.flags import known_flags
 from experiments.launcher.yaml_file import read_yaml
 
-__all__ = ["Axis", "Plan", "counted", "locked", "make_plan", "new_folder", "read_plan", "read_record", "write_record"]
+__all__ = [
+    "Axis",
+    "Plan",
+    "counted",
+    "locked",
+    "make_plan",
+    "new_folder",
+    "points",
+    "read_plan",
+    "read_record",
+    "write_record",
+]
 
 OURS = ("run.seed", "run.folder", "run.tag")  # settings that tell the runs of a sweep apart
 RANGE = re.compile(r"(?P<low>[^:,]+?)\.\.(?P<high>[^:,]+?)(?P<log>:log)?")
@@ -135,20 +146,13 @@ def make_plan(name: str, rest: Sequence[str], grid: Sequence[str], seeds: int, d
     spec, _ = catalogue().find(name)
     known = known_flags(spec)
     axes = [Axis.parse(text, known) for text in grid]
-    twice = [key for key, count in counted(axis.key for axis in axes) if count > 1]
-    require(not twice, f"--grid names {', '.join(twice)} twice; list all its values in one")
+    chosen = points(axes, draws)
     for word in rest:
         key = word.partition("=")[0].removeprefix("--").replace("-", "_")
         if key in OURS:
             raise UsageError(f"a sweep sets --{key} itself; --seeds N sets the seeds and --folder the place")
         if word.startswith("--") and any(axis.key == key for axis in axes):
             raise UsageError(f"--{key} is set for every run and by --grid; leave one out")
-    ranges = [axis.key for axis in axes if not axis.values]
-    require(
-        not ranges or draws > 0,
-        f"--grid gives a range for {', '.join(ranges)}; say how many points to draw with --random N",
-    )
-    require(not draws or bool(axes), "--random draws points of the grid; name what to vary with --grid")
     require(scheduler != "pbt" or bool(axes), "--pbt changes settings while training; name them with --grid")
     Experiment.of([name, *rest])
     for axis in axes:  # one by one, so that a sentence names the culprit
@@ -157,19 +161,7 @@ def make_plan(name: str, rest: Sequence[str], grid: Sequence[str], seeds: int, d
                 Experiment.of([name, *rest, "--" + axis.key, *value.split()])
             except UsageError as error:
                 raise UsageError(f"--grid {axis.key}={value}: {error}") from error
-    if draws:
-        rng = np.random.default_rng(DRAW_SEED)
-        points: list[dict[str, str]] = []
-        for _ in range(TRIES * draws):  # a point that is drawn again would be a run that is repeated
-            point = {axis.key: axis.draw(rng) for axis in axes}
-            if len(points) < draws and point not in points:
-                points.append(point)
-        require(len(points) == draws, f"--random {draws} is more than the {len(points)} points that --grid has")
-    else:
-        points = [
-            dict(zip([a.key for a in axes], row, strict=True)) for row in itertools.product(*(a.values for a in axes))
-        ]
-    entries = [{"seed": seed, "values": point} for point in points for seed in range(1, seeds + 1)]
+    entries = [{"seed": seed, "values": point} for point in chosen for seed in range(1, seeds + 1)]
     plan = Plan(name, list(rest), scheduler, list(grid), {f"t{i:03d}": entry for i, entry in enumerate(entries, 1)})
     for trial in list(plan.trials)[::seeds]:  # the seed does not matter here
         try:
@@ -182,6 +174,32 @@ def make_plan(name: str, rest: Sequence[str], grid: Sequence[str], seeds: int, d
                 f"{settings.until}; try --run.eval-every {max(settings.until // 10, 1)}"
             )
     return plan
+
+
+def points(axes: Sequence[Axis], draws: int = 0) -> list[dict[str, str]]:
+    """Return the points of a grid, {key: value}: all of them, or `draws` different ones by chance; {} alone without an axis.
+
+    Raises UsageError for a range without draws and for draws that the grid does not have.
+    """
+    twice = [key for key, count in counted(axis.key for axis in axes) if count > 1]
+    require(not twice, f"--grid names {', '.join(twice)} twice; list all its values in one")
+    ranges = [axis.key for axis in axes if not axis.values]
+    require(
+        not ranges or draws > 0,
+        f"--grid gives a range for {', '.join(ranges)}; say how many points to draw with --random N",
+    )
+    require(not draws or bool(axes), "--random draws points of the grid; name what to vary with --grid")
+    if not draws:
+        rows = itertools.product(*(axis.values for axis in axes))
+        return [dict(zip([axis.key for axis in axes], row, strict=True)) for row in rows]
+    rng = np.random.default_rng(DRAW_SEED)
+    found: list[dict[str, str]] = []
+    for _ in range(TRIES * draws):  # a point that is drawn again would be a run that is repeated
+        point = {axis.key: axis.draw(rng) for axis in axes}
+        if len(found) < draws and point not in found:
+            found.append(point)
+    require(len(found) == draws, f"--random {draws} is more than the {len(found)} points that --grid has")
+    return found
 
 
 def read_plan(file: Path) -> Plan:

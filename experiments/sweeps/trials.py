@@ -318,7 +318,7 @@ class Trial(tune.Trainable):
         """Copy the run with its newest checkpoint, which must not be older than the evaluation it is judged by."""
         assert self.run is not None and self.last is not None
         deadline = time.monotonic() + PATIENCE
-        while not (whole := checkpoint.numbered(self.run)) or _clock(whole[0]) < self.last[0]:
+        while not (whole := checkpoint.numbered(self.run)) or checkpoint.clock_of(whole[0]) < self.last[0]:
             if time.monotonic() > deadline or self.process is None or self.process.poll() is not None:
                 break
             time.sleep(POLL_SECONDS)
@@ -359,10 +359,6 @@ class Trial(tune.Trainable):
         shutil.move(old, self.sweep / "replaced" / old.name)
         self.run = new
         write_record(self.sweep, self.name, run=str(new.relative_to(self.sweep)), values=self.values)
-
-
-def _clock(path: Path) -> int:
-    return int(path.name[:12])
 
 
 def _python_path() -> str:

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import signal
 import subprocess
-import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from experiments.sweeps.plan import read_record
 from tests.conftest import ROOT
+from tests.docs.session import Session, only, without_dates, words
 
 PAGE = ROOT / "docs" / "tutorial.md"
 INTRODUCTION = """# Tutorial
@@ -33,79 +31,12 @@ the algorithms can do.
 """
 
 
-@dataclass
-class Session:
-    """Runs commands in a folder and keeps what they print, for the page."""
-
-    folder: Path
-    page: str = INTRODUCTION
-
-    def text(self, markdown: str) -> None:
-        self.page += "\n" + markdown.strip() + "\n"
-
-    def environment(self) -> dict[str, str]:
-        path = os.pathsep.join([str(self.folder / "site"), str(ROOT)])
-        return os.environ | {
-            "PYTHONPATH": path,
-            "COLUMNS": "118",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "CUDA_VISIBLE_DEVICES": "-1",
-        }
-
-    def run(self, command: str, code: int = 0, shown: bool = True, last: int = 0) -> str:
-        """Run a command line; its output must end with `code`. `last` shows only so many lines of it."""
-        done = subprocess.run(
-            words(command),
-            cwd=self.folder,
-            env=self.environment(),
-            text=True,
-            timeout=600,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        assert done.returncode == code, f"{command}\n{done.stdout}"
-        if shown:
-            self.show(command, done.stdout, last)
-        return done.stdout
-
-    def show(self, command: str, output: str, last: int = 0) -> None:
-        lines = [line.rstrip() for line in self.plain(output).strip("\n").splitlines()]
-        if last and len(lines) > last:
-            lines = ["...", *lines[-last:]]
-        self.page += f"\n```console\n$ {command}\n" + "\n".join(lines) + "\n```\n"
-
-    def plain(self, output: str) -> str:
-        """Return output without what belongs to this machine or to native libraries."""
-        kept = [
-            line
-            for line in output.splitlines()
-            if not re.match(r"^([WEI]0000|WARNING: All log|\d{4}-\d\d-\d\d .*Ray)", line)
-        ]
-        text = "\n".join(kept).replace(str(self.folder) + "/", "").replace(str(self.folder), ".")
-        return text.replace(sys.executable, "python").replace("/private", "")
-
-    def commands(self) -> list[str]:
-        return re.findall(r"^\$ (.*)$", self.page, re.MULTILINE)
-
-
-def words(command: str) -> list[str]:
-    """Return a command line's words; `python` is this interpreter, and `pongan` needs no installed script."""
-    programs = {"python": [sys.executable], "pongan": [sys.executable, "-m", "experiments"]}
-    first, *rest = shlex.split(command)
-    return [*programs.get(first, [first]), *rest]
-
-
-def only(folder: Path, pattern: str) -> Path:
-    (found,) = folder.glob(pattern)
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_tutorial_is_what_happens(tmp_path: Path) -> None:
     folder = Path(os.environ.get("PONGAN_KEEP", tmp_path / "session"))
     folder.mkdir(parents=True, exist_ok=True)
-    do = Session(folder)
+    do = Session(folder, INTRODUCTION)
 
     do.text("## Train two agents and two GANs")
     do.run("python -m experiments.run actor-critic-cartpole --run.until 40000 --run.eval-every 10000")
@@ -206,7 +137,3 @@ def kill_trial(folder: Path, trial: str) -> None:
                         return
         time.sleep(0.05)
     raise AssertionError(f"{trial} never saved")
-
-
-def without_dates(commands: list[str]) -> list[str]:
-    return [re.sub(r"\d{8}-\d{6}", "DATE", command) for command in commands]
