@@ -43,6 +43,7 @@ Tree = dict[str, Any]
 FORMAT = 2
 WEIGHTS_OF = (1, 2)  # formats whose models and variables can be read
 FILES = ("tree.json", "arrays.npz")
+COUNT = re.compile(r"_\d+(?=_|/|$)")
 NUMBERED = re.compile(r"\d{12}(\.\d{3})?")
 
 
@@ -136,7 +137,8 @@ def put_back(owner: Any, tree: Tree) -> None:
 def leaves(path: Path) -> dict[str, Any]:
     """Return everything in the checkpoint folder `path` by its place, e.g. `plugin/model/3 kernel`.
 
-    Arrays and variables are numpy arrays, files (path, length), the rest is plain. Raises CheckpointError.
+    Arrays and variables are numpy arrays, files (path, length), the rest is plain. Names come without the numbers by which Keras
+    tells the layers of a process apart. Raises CheckpointError.
     """
     document, arrays = _read_verified(path)
     reader, found = _Reader(path, arrays, document.get("format", 0)), dict[str, Any]()
@@ -152,7 +154,7 @@ def leaves(path: Path) -> dict[str, Any]:
             found[where] = (node["$file"], node["length"])
         elif "$variables" in node:
             for i, entry in enumerate(node["$variables"]):
-                found[f"{where}/{i} {entry['name']}"] = reader.array(entry)
+                found[f"{where}/{i} {COUNT.sub('', entry['name'])}"] = reader.array(entry)
         else:
             for key, value in node.get("$numpy_generator", node).items():
                 walk(value, f"{where}/{key}" if where else key)

@@ -8,7 +8,7 @@ import io
 import itertools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from core.errors import UsageError, nearest, require
 from experiments.launcher.catalogue import catalogue
 from experiments.launcher.folder import RunFolder
 from experiments.launcher.yaml_file import flattened
-from experiments.statistics import area, bootstrap_interval, interquartile_mean
+from experiments.statistics import area, bootstrap_interval, holm, interquartile_mean, welch
 
 __all__ = [
+    "FEW",
     "NOT_COMPARED",
     "Comparison",
     "Fork",
@@ -30,6 +31,7 @@ __all__ = [
     "Paired",
     "Run",
     "compare",
+    "configuration",
     "find_runs",
     "furthest",
     "grouped",
@@ -98,6 +100,7 @@ class Run:
     values: list[float]
     seconds: float  # of training
     timed: int  # clock that was reached after these seconds
+    cores: int = 1  # that it might use
     started: str = ""  # as in meta.json: later times sort later
     forked: Fork | None = None
 
@@ -140,6 +143,7 @@ class Group:
         """Return the line of the table, as numbers."""
         last, interval = self.last(), bootstrap_interval(self.last())
         minutes = [run.seconds / 60 for run in self.runs]
+        hours = float(np.mean([run.seconds * run.cores / 3600 for run in self.runs]))
         speed = [run.timed / run.seconds for run in self.runs if run.seconds > 0]
         return {
             "group": self.letter,
@@ -154,6 +158,8 @@ class Group:
             "area mean": float(np.mean(self.areas())),
             "clock": min(run.clock for run in self.runs),
             "minutes": float(np.mean(minutes)),
+            "core-hours": hours,
+            "per core-hour": float(np.mean(last)) / hours if hours else None,
             "steps/s": float(np.median(speed)) if speed else None,
             "status": ", ".join(sorted({run.status for run in self.runs})),
         }
@@ -183,7 +189,8 @@ class Comparison:
         """Return the comparison, where groups differ in much what that is, and differences of forks, as rich tables."""
         pairs = self.pairs
         tables = [as_table(self.groups, self.metric), *legend(self.groups), *differences(self.groups)]
-        return [*tables, _as_pairs(pairs)] if pairs else tables
+        tested = _tested(self.groups)
+        return [*tables, *([tested] if tested else []), *([_as_pairs(pairs)] if pairs else [])]
 
     def png(self) -> bytes:
         """Return the curves as a PNG: mean over seeds as far as all have come, with its 95 % bootstrap interval."""
@@ -215,25 +222,36 @@ def compare(paths: Sequence[Path], metric: str = "") -> Comparison:
 
 
 def report(
-    places: Sequence[str], *, metric: str = "", plot_file: str = "compare.png", csv_file: str = "", html_file: str = ""
+    places: Sequence[str],
+    *,
+    metric: str = "",
+    plot_file: str = "compare.png",
+    csv_file: str = "",
+    html_file: str = "",
+    across: Callable[[Sequence[Group]], tuple[Any, bytes]] | None = None,
 ) -> None:
     """Print a table of the runs at or below `places`, write its curves as a PNG, and where named CSV and an HTML page.
 
-    `metric` is by default the headline that all of them share. Raises UsageError where there is nothing to compare or a file
-    cannot be written.
+    `metric` is by default the headline that all of them share. `across` makes of the groups another table and picture in place of
+    the curves. Raises UsageError where there is nothing to compare or a file cannot be written.
     """
     from rich.console import Console
 
     for file in filter(None, (plot_file, csv_file, html_file)):
         check_output(Path(file))
     compared = compare(find_runs(places), metric)
-    tables, picture, notes = compared.tables(), compared.png(), compared.notes
+    tables, notes = compared.tables(), compared.notes
+    if across is None:
+        picture = compared.png()
+    else:
+        further, picture = across(compared.groups)
+        tables = [*tables, further]
 
     Console(highlight=False).print(*tables, sep="\n")
     for line in notes:
         print(line)
     write_output(Path(plot_file), lambda file: file.write(picture))
-    print(f"curves   {plot_file}")
+    print(f"{'curves  ' if across is None else 'profiles'} {plot_file}")
     if csv_file:
         rows = compared.rows
         text = io.StringIO()
@@ -261,18 +279,19 @@ def as_table(groups: Sequence[Group], tag: str) -> Any:
     table = Table(
         title=f"{tag} of {len(runs)} runs", caption=f"last: mean over seeds and its 95 % bootstrap interval{alone}"
     )
-    for column in ("runs", "n", "last", "IQM", "best", "area", "clock", "minutes", "steps/s", "status"):
+    for column in ("runs", "n", "last", "IQM", "best", "area", "clock", "minutes", "steps/s", "score/core-h", "status"):
         table.add_column(column, overflow="fold", justify="left" if column in ("runs", "status") else "right")
     for group in groups:
         row = group.row()
         interval = "" if row["last low"] is None else f" [{row['last low']:.4g}, {row['last high']:.4g}]"
         speed = "" if row["steps/s"] is None else f"{row['steps/s']:,.0f}"
+        cost = "" if row["per core-hour"] is None else f"{row['per core-hour']:,.3g}"
         table.add_row(
             Text(group.name if not legend(groups) else group.letter),
             str(row["seeds"]),
             Text(f"{row['last mean']:.4g}{interval}"),
             *("" if row[key] is None else f"{row[key]:.4g}" for key in ("last iqm", "best mean", "area mean")),
-            *(f"{row['clock']:,}", f"{row['minutes']:.1f}", speed, row["status"]),
+            *(f"{row['clock']:,}", f"{row['minutes']:.1f}", speed, cost, row["status"]),
         )
     return table
 
@@ -327,6 +346,31 @@ def paired(groups: Sequence[Group]) -> list[Paired]:
             both = sorted(place for place in ours.keys() & theirs.keys() if place[1] == clock)
             found.append(Paired((first.letter, second.letter), clock, [theirs[place] - ours[place] for place in both]))
     return found
+
+
+def _tested(groups: Sequence[Group]) -> Any:
+    """Return the differences between all groups with more than one seed, with Welch's test; None where it has nothing to say."""
+    from rich.table import Table
+
+    pairs, p_values = [], []
+    for first, second in itertools.combinations(groups, 2):
+        p = welch(first.last(), second.last())
+        if p is not None:
+            pairs.append((first, second))
+            p_values.append(p)
+    if not pairs:
+        return None
+    corrected, count = holm(p_values), len(pairs)
+    table = Table(
+        title="differences of the last values",
+        caption=f"p: Welch's t-test{f', corrected for {count} comparisons (Holm)' if count > 1 else ''}",
+    )
+    for column in ("from", "to", "difference", "p"):
+        table.add_column(column, justify="left" if column in ("from", "to") else "right")
+    for (first, second), p in zip(pairs, corrected, strict=True):
+        difference = float(np.mean(second.last()) - np.mean(first.last()))
+        table.add_row(first.letter, second.letter, f"{difference:+.4g}", f"{p:.2g}")
+    return table
 
 
 def _as_pairs(pairs: Sequence[Paired]) -> Any:
@@ -409,6 +453,7 @@ def read_run(path: Path, tag: str) -> Run | None:
         values=[points[step] for step in sorted(points)],
         seconds=seconds,
         timed=timed,
+        cores=int(meta.get("runtime", {}).get("threads", 1)),
         started=str(meta.get("started", "")),
         forked=forked,
     )
@@ -426,7 +471,7 @@ def furthest(runs: Sequence[Run]) -> list[Run]:
     """
     kept: dict[tuple[str, int], Run] = {}
     for run in runs:
-        key = (_configuration(run), run.seed)
+        key = (configuration(run), run.seed)
         if key not in kept or _progress(run) > _progress(kept[key]):
             kept[key] = run
     chosen = {id(run) for run in kept.values()}
@@ -462,7 +507,7 @@ def grouped(runs: Sequence[Run], tag: str) -> list[Group]:
     plugins = catalogue().plugins
     by_configuration: dict[str, list[Run]] = {}
     for run in runs:
-        by_configuration.setdefault(_configuration(run), []).append(run)
+        by_configuration.setdefault(configuration(run), []).append(run)
     groups: list[Group] = []
     for members in by_configuration.values():
         experiment = members[0].experiment
@@ -509,8 +554,10 @@ def draw(groups: Sequence[Group], tag: str) -> bytes:
     return output.getvalue()
 
 
-def _configuration(run: Run) -> str:
-    return json.dumps([run.experiment, run.settings], sort_keys=True, default=str)
+def configuration(run: Run, without: str = "") -> str:
+    """Return what tells the configurations of runs apart; `without` one of the settings."""
+    settings = {key: value for key, value in run.settings.items() if key != without}
+    return json.dumps([run.experiment, settings], sort_keys=True, default=str)
 
 
 def _short(key: str) -> str:

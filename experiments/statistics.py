@@ -1,4 +1,7 @@
-"""What can be said of a few runs with different seeds: means with their uncertainty, and the interquartile mean."""
+"""What can be said of a few runs with different seeds, on one task or on several.
+
+Scores on several tasks are normalised, [task][run]; a task may have another number of runs than the others.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,21 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import scipy.stats
 
-__all__ = ["area", "bootstrap_interval", "interquartile_mean"]
+__all__ = [
+    "area",
+    "bootstrap_interval",
+    "holm",
+    "interquartile_mean",
+    "optimality_gap",
+    "performance_profile",
+    "power",
+    "probability_of_improvement",
+    "seeds_needed",
+    "stratified_interval",
+    "welch",
+]
+
+Tasks = Sequence[Sequence[float]]
 
 RESAMPLES = 10_000
 
@@ -51,3 +68,114 @@ def area(steps: Sequence[float], values: Sequence[float]) -> float:
     if len(steps) == 1:
         return float(values[0])
     return float(np.trapezoid(values, steps) / (steps[-1] - steps[0]))
+
+
+# --- several tasks: Agarwal et al. (2021), as rliable defines them -------------------------------------------------------
+
+
+def optimality_gap(scores: Tasks, goal: float = 1.0) -> float:
+    """Return how far scores stay below `goal` on average; what lies above it counts as the goal.
+
+    >>> optimality_gap([[0.5, 2.0], [1.0, 0.0]])
+    0.375
+    """
+    return float(goal - np.mean([min(score, goal) for task in scores for score in task]))
+
+
+def performance_profile(scores: Tasks, thresholds: Sequence[float]) -> np.ndarray:
+    """Return [thresholds] shares of runs whose score lies above each threshold, the mean over tasks of the share in each.
+
+    >>> performance_profile([[0.0, 1.0], [2.0, 2.0]], [0.5, 1.0]).tolist()
+    [0.75, 0.5]
+    """
+    above = [[np.mean(np.asarray(task) > threshold) for threshold in thresholds] for task in scores]
+    return np.asarray(np.mean(above, axis=0))
+
+
+def probability_of_improvement(ours: Tasks, theirs: Tasks) -> float:
+    """Return the probability that a run of ours scores higher than one of theirs, ties as one half, the mean over tasks.
+
+    >>> probability_of_improvement([[1.0, 3.0]], [[2.0, 3.0]])
+    0.375
+    """
+    shares = []
+    for x, y in zip(ours, theirs, strict=True):
+        difference = np.subtract.outer(np.asarray(x, float), np.asarray(y, float))
+        shares.append(np.mean((difference > 0) + 0.5 * (difference == 0)))
+    return float(np.mean(shares))
+
+
+def stratified_interval(
+    groups: Sequence[Tasks], statistic: Callable[..., float], level: float = 0.95, resamples: int = 2_000
+) -> tuple[float, float] | None:
+    """Return the percentile interval of `statistic(*groups)` under resampling of runs within each task; None with one run a task.
+
+    The tasks stay: what is uncertain is the runs, not the choice of tasks.
+    """
+    if max(len(task) for group in groups for task in group) < 2:
+        return None
+    rng, arrays = np.random.default_rng(0), [[np.asarray(task, float) for task in group] for group in groups]
+    values = [
+        statistic(*([task[rng.integers(len(task), size=len(task))] for task in group] for group in arrays))
+        for _ in range(resamples)
+    ]
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+# --- tests and plans: Colas et al. (2019), "A Hitchhiker's Guide to Statistical Comparisons of RL Algorithms" --------------
+
+
+def welch(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
+    """Return the two-sided p-value of Welch's t-test, for means of two samples with variances of their own.
+
+    None where one has fewer than two scores or neither varies.
+    """
+    if min(len(ours), len(theirs)) < 2 or (np.ptp(ours) == 0 and np.ptp(theirs) == 0):
+        return None
+    return float(scipy.stats.ttest_ind(ours, theirs, equal_var=False).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for being several (Holm, 1979): one or more lie below alpha by chance with probability alpha.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    order, corrected, largest = np.argsort(p_values, kind="stable"), [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = largest
+    return corrected
+
+
+def power(effect: float, deviations: tuple[float, float], seeds: int, alpha: float = 0.05) -> float:
+    """Return the probability that Welch's test sees a difference of means, with `seeds` runs a side.
+
+    `deviations` are the standard deviations of the two sides; the test's statistic has a noncentral t distribution.
+    """
+    variances = [deviation**2 / seeds for deviation in deviations]
+    total = sum(variances)
+    if seeds < 2 or total == 0:
+        return float(seeds >= 2 and effect != 0)
+    freedom = total**2 / sum(variance**2 / (seeds - 1) for variance in variances)
+    limit, shift = scipy.stats.t.ppf(1 - alpha / 2, freedom), abs(effect) / np.sqrt(total)
+    return float(scipy.stats.nct.sf(limit, freedom, shift) + scipy.stats.nct.cdf(-limit, freedom, shift))
+
+
+def seeds_needed(
+    effect: float, deviations: tuple[float, float], chance: float = 0.8, alpha: float = 0.05, most: int = 10_000
+) -> int | None:
+    """Return the least number of runs a side with which Welch's test sees a difference with probability `chance`.
+
+    None where not even `most` runs do.
+    """
+    low, high = 1, 2
+    while power(effect, deviations, high, alpha) < chance:
+        low, high = high, 2 * high
+        if low >= most:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(effect, deviations, middle, alpha) >= chance else (middle, high)
+    return high

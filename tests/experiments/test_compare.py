@@ -23,11 +23,12 @@ def write_run(
     name: str = "run",
     until: int = 100,
     started: str = "",
+    task: str = "CartPole-v1",
 ) -> Path:
     """A run folder of `actor-critic` as the launcher leaves it, with one curve."""
     path = root / "actor-critic" / "CartPole-v1" / f"{name}-s{seed}"
     path.mkdir(parents=True)
-    config = {"experiment": "actor-critic", "preset": None, "agent": {"lr": lr, "env": {"id": "CartPole-v1"}}}
+    config = {"experiment": "actor-critic", "preset": None, "agent": {"lr": lr, "env": {"id": task}}}
     (path / "config.yaml").write_text(
         yaml.safe_dump(config | {"run": {"seed": seed, "until": until, "folder": str(root)}})
     )
