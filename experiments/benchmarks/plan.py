@@ -44,9 +44,13 @@ class Measurement:
     """The table says the best evaluation within so many minutes."""
     flags: str = ""
     """Flags for every run, as on a command line."""
+    tolerance: float = 0.0
+    """How far a seed's score may lie from its recorded one when it is trained again (`pongan claims`); 0 for three standard
+    deviations of the recorded seeds, and at least 5 % of their mean."""
 
     def __post_init__(self) -> None:
         require(self.seeds >= 1, f"seeds is {self.seeds}; it must be 1 or more")
+        require(self.tolerance >= 0, f"tolerance is {self.tolerance:g}; it must be 0 (the usual one) or more")
         require(self.minutes >= 0, f"minutes is {self.minutes:g}; it must be 0 (no limit) or more")
         require(
             re.fullmatch(r"([\w-][\w.-]*)?", self.name) is not None,
