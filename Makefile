@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 $(PEERS): $(READY)
-	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,box2d,mujoco,onnx,peers,ray]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,box2d,mujoco,onnx,optuna,peers,ray]'
 	@touch $@
 
 run: $(READY)  ## train an agent that wins at Pong: until its last hundred games are 18 points ahead, at most ten minutes

@@ -257,6 +257,8 @@ class Spec:
     implied: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     """What the settings of a stored run with `renamed` fields, by dotted old name, say of new ones that `renamed` does not tell:
     returns dotted name -> value."""
+    search: Mapping[str, str] = field(default_factory=dict)
+    """Dotted configuration field -> range LOW..HIGH, LOW..HIGH:log or values A,B: what `sweep --search` varies by default."""
     lr_find: RangeTest | None = None
     """How the verb `lr-find` tests it; None where no loss of it says whether it learns, as with GANs."""
     distributed: bool = False
@@ -300,6 +302,7 @@ def register(
     places: tuple[str, ...] = (),
     renamed: Mapping[str, str | tuple[str, Mapping[Any, Any]]] | None = None,
     implied: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+    search: Mapping[str, str] | None = None,
     lr_find: RangeTest | None = None,
     distributed: bool = False,
 ) -> Callable[[_Config], _Config]:
@@ -354,6 +357,7 @@ def register(
             places=places,
             renamed=dict(renamed or {}),
             implied=implied,
+            search=dict(search or {}),
             lr_find=lr_find,
             distributed=distributed,
         )

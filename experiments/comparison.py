@@ -285,7 +285,8 @@ def as_table(groups: Sequence[Group], tag: str) -> Any:
         row = group.row()
         interval = "" if row["last low"] is None else f" [{row['last low']:.4g}, {row['last high']:.4g}]"
         speed = "" if row["steps/s"] is None else f"{row['steps/s']:,.0f}"
-        cost = "" if row["per core-hour"] is None else f"{row['per core-hour']:,.3g}"
+        per_hour = row["per core-hour"]
+        cost = "" if per_hour is None else f"{per_hour:,.0f}" if abs(per_hour) >= 1_000 else f"{per_hour:.3g}"
         table.add_row(
             Text(group.name if not legend(groups) else group.letter),
             str(row["seeds"]),
@@ -378,8 +379,8 @@ def _as_pairs(pairs: Sequence[Paired]) -> Any:
     from rich.text import Text
 
     table = Table(
-        title="forks: differences of the last values, pair by pair",
-        caption="mean over pairs of runs with the same random numbers and its 95 % bootstrap interval",
+        title="differences of forks, pair by pair",
+        caption="of the last values of runs with the same random numbers: mean, 95 % bootstrap interval",
     )
     for column in ("from", "to", "branch at", "pairs", "difference"):
         table.add_column(column, overflow="fold", justify="left" if column in ("from", "to") else "right")

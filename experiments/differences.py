@@ -41,6 +41,10 @@ class Leaf:
     values: tuple[str, str]
     """The first two that differ."""
 
+    @property
+    def named(self) -> str:
+        return f"{self.place} {self.shape}".rstrip()
+
 
 @dataclass
 class Difference:
@@ -104,7 +108,7 @@ def lines(found: Difference, names: tuple[str, str] = ("A", "B"), most: int = 10
         yield "curves: there is no clock at which both have a point"
     if found.leaves is not None:
         clock, places = found.leaves
-        rows = ((f"{leaf.place} {leaf.shape}", (*leaf.values, f"{leaf.largest:.3g}")) for leaf in places)
+        rows = ((leaf.named, (*leaf.values, f"{leaf.largest:.3g}")) for leaf in places)
         yield f"checkpoints at clock {clock:,}: {len(places)} places differ, the largest difference first:"
         yield _table(("place", *names, "largest"), rows, most)
     elif found.checked:
@@ -155,7 +159,7 @@ class Step:
             yield f"steps: {begin}, they differ before the first step, in {kinds[0]}"
         for kind, places in self.found.items():
             for leaf in places[:most]:
-                yield f"  {kind:10s} {leaf.place} {leaf.shape}: {leaf.values[0]} | {leaf.values[1]}"
+                yield f"  {kind:10s} {leaf.named}: {leaf.values[0]} | {leaf.values[1]}"
             if len(places) > most:
                 yield f"  {kind:10s} and {len(places) - most} more"
 

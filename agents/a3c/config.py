@@ -32,6 +32,7 @@ from envs.config import EnvConfig
     },
     eval={"episodes": 20},
     renamed={"eval_episodes": "eval.episodes", "eval_actions": ("eval.greedy", {"greedy": True, "sampled": False})},
+    search={"lr": "1e-4..1e-2:log", "entropy": "1e-4..0.05:log", "n_steps": "5..40"},
     run={"until": 500_000, "log_every": 5_000, "eval_every": 100_000, "save_every": 100_000},
 )
 @dataclass(frozen=True)

@@ -55,6 +55,13 @@ def implied(old: Mapping[str, Any]) -> Mapping[str, Any]:
         "max_gradient_norm": "optimizer.max_grad_norm",
     },
     implied=implied,
+    search={
+        "optimizer.lr": "1e-5..1e-2:log",
+        "entropy": "1e-4..0.05:log",
+        "gae_lambda": "0.8..1.0",
+        "n_steps": "5..256:log",
+        "gamma": "0.95..0.999",
+    },
     run={"until": 500_000, "log_every": 5_000, "eval_every": 100_000, "save_every": 100_000},
 )
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from envs.config import EnvConfig
         "learning_starts": 6,
     },
     eval={"episodes": 40, "greedy": True},
+    search={"optimizer.lr": "1e-4..1e-2:log", "simulations": "16..200:log", "noise": "0.1..2.0:log"},
     run={"until": 400_000, "log_every": 4_000, "eval_every": 50_000, "save_every": 50_000},
 )
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from core.plugin import register
     subject="env.id",
     tiny=TINY,
     eval={"episodes": 20, "greedy": True},
+    search={"actor_optimizer.lr": "1e-5..1e-2:log", "critic_optimizer.lr": "1e-4..1e-2:log", "tau": "1e-3..0.05:log"},
     run={"until": 1_000_000, "log_every": 1_000, "eval_every": 50_000, "save_every": 50_000},
 )
 @dataclass(frozen=True)

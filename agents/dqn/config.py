@@ -65,6 +65,12 @@ def implied(old: Mapping[str, Any]) -> Mapping[str, Any]:
         "clip_norm": "optimizer.max_grad_norm",
     },
     implied=implied,
+    search={
+        "optimizer.lr": "1e-5..1e-2:log",
+        "batch": "32,64,128",
+        "target_every": "32..2000:log",
+        "gamma": "0.95..0.999",
+    },
     run={"until": 50_000_000, "log_every": 10_000, "eval_every": 250_000, "save_every": 50_000},
 )
 @dataclass(frozen=True)

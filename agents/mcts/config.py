@@ -24,6 +24,7 @@ from envs.config import EnvConfig
     subject="env.id",
     tiny={"env.id": "FrozenLake-v1", "simulations": 5, "horizon": 20, "turn": 3},
     eval={"episodes": 20, "greedy": True},
+    search={"simulations": "50..2000:log", "exploration": "0.2..3.0"},
     run={"until": 400, "log_every": 40, "eval_every": 400, "save_every": 200},
 )
 @dataclass(frozen=True)

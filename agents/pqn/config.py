@@ -34,6 +34,7 @@ from envs.config import EnvConfig
         "turn": 3,
     },
     eval={"episodes": 20, "greedy": True},
+    search={"optimizer.lr": "1e-5..1e-2:log", "q_lambda": "0.0..0.95", "epochs": "1..4", "gamma": "0.95..0.999"},
     run={"until": 500_000, "log_every": 5_000, "eval_every": 100_000, "save_every": 100_000},
 )
 @dataclass(frozen=True)

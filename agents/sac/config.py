@@ -27,6 +27,7 @@ ADAM = OptimizerConfig("adam", lr=3e-4, epsilon=1e-8)
     subject="env.id",
     tiny=TINY,
     eval={"episodes": 20, "greedy": True},
+    search={"optimizer.lr": "1e-4..3e-3:log", "tau": "1e-3..0.05:log", "gamma": "0.95..0.999"},
     run={"until": 1_000_000, "log_every": 1_000, "eval_every": 50_000, "save_every": 50_000},
 )
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ MONTE_CARLO = ("mc-first-visit", "mc-every-visit")
     subject="env.id",
     tiny={"method": "dyna-q", "turn": 7, "planning_steps": 2, "epsilon_steps": 100, "lr_steps": 100},
     eval={"episodes": 100, "greedy": True},
+    search={"gamma": "0.9..1.0", "lr_start": "0.01..1.0:log", "epsilon_start": "0.05..1.0"},
     run={"until": 100_000, "log_every": 2_000, "eval_every": 25_000, "save_every": 25_000},
 )
 @dataclass(frozen=True)

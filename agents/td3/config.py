@@ -24,6 +24,7 @@ from core.plugin import register
     subject="env.id",
     tiny=TINY,
     eval={"episodes": 20, "greedy": True},
+    search={"optimizer.lr": "1e-4..3e-3:log", "tau": "1e-3..0.05:log", "noise": "0.05..0.3"},
     run={"until": 1_000_000, "log_every": 1_000, "eval_every": 50_000, "save_every": 50_000},
 )
 @dataclass(frozen=True)

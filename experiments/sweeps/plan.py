@@ -37,6 +37,7 @@ from experiments.launcher.flags import known_flags
 from experiments.launcher.yaml_file import read_yaml
 
 __all__ = [
+    "SEARCHES",
     "Axis",
     "Plan",
     "counted",
@@ -49,6 +50,7 @@ __all__ = [
     "write_record",
 ]
 
+SEARCHES = ("tpe", "nsga2")
 OURS = ("run.seed", "run.folder", "run.tag")  # settings that tell the runs of a sweep apart
 RANGE = re.compile(r"(?P<low>[^:,]+?)\.\.(?P<high>[^:,]+?)(?P<log>:log)?")
 TRIES = 100  # draws for each point of --random
@@ -118,11 +120,13 @@ class Plan:
     flags: list[str]
     """Of every run, as given."""
     scheduler: str = "none"
-    """none, asha or pbt."""
+    """none, asha or pbt; tpe or nsga2, with which a trial's values are chosen when it begins."""
     axes: list[str] = field(default_factory=list)
     """As given to --grid."""
     trials: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Name -> {seed, values: {key: text}}."""
+    seed: int = 1
+    """Of the random numbers of a search."""
 
     def words(self, trial: str, folder: Path, values: Mapping[str, Any] | None = None) -> list[str]:
         """Return the words after `run` for a trial of the sweep in `folder`, with other `values` than the plan's if given."""
@@ -135,18 +139,25 @@ class Plan:
     def parsed_axes(self) -> list[Axis]:
         return [Axis.parse(text, known_flags(catalogue().find(self.name)[0])) for text in self.axes]
 
-    def label(self, trial: str) -> str:
-        """Return what a trial is, for people."""
+    def label(self, trial: str, values: Mapping[str, Any] | None = None) -> str:
+        """Return what a trial is, for people, with other `values` than the plan's if given."""
         entry = self.trials[trial]
-        return " ".join([trial, *(f"{k}={v}" for k, v in entry["values"].items()), f"seed {entry['seed']}"])
+        chosen = entry["values"] if values is None else values
+        return " ".join([trial, *(f"{k}={v}" for k, v in chosen.items()), f"seed {entry['seed']}"])
 
 
 def make_plan(name: str, rest: Sequence[str], grid: Sequence[str], seeds: int, draws: int, scheduler: str) -> Plan:
-    """Return the plan of a sweep after checking every trial's configuration; UsageError before anything has started."""
+    """Return the plan of a sweep after checking every trial's configuration; UsageError before anything has started.
+
+    A search, `scheduler` tpe or nsga2, has `draws` trials of seed 1, and without a grid the ranges that the plugin names.
+    """
     spec, _ = catalogue().find(name)
-    known = known_flags(spec)
+    known, searched = known_flags(spec), scheduler in SEARCHES
+    if searched and not grid:
+        grid = [f"{spec.prefix}.{key}={span}" for key, span in spec.search.items()]
+        require(bool(grid), f"plugin {spec.name!r} names no ranges to search; name some with --grid KEY=LOW..HIGH")
     axes = [Axis.parse(text, known) for text in grid]
-    chosen = points(axes, draws)
+    chosen = [{}] * draws if searched else points(axes, draws)
     for word in rest:
         key = word.partition("=")[0].removeprefix("--").replace("-", "_")
         if key in OURS:
@@ -168,7 +179,7 @@ def make_plan(name: str, rest: Sequence[str], grid: Sequence[str], seeds: int, d
             settings = Experiment.of(plan.words(trial, Path("sweep"))).settings
         except UsageError as error:
             raise UsageError(f"trial {plan.label(trial)}: {error}") from error
-        if scheduler != "none" and not 0 < settings.eval_every < settings.until:
+        if scheduler in ("asha", "pbt") and not 0 < settings.eval_every < settings.until:
             raise UsageError(
                 f"--{scheduler} compares evaluations along the way, but run.eval_every is {settings.eval_every} of "
                 f"{settings.until}; try --run.eval-every {max(settings.until // 10, 1)}"

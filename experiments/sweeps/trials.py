@@ -1,8 +1,4 @@
-"""What Ray Tune sees of a sweep: a trial starts the launcher in a process of its own and reports what its event file says.
-
-A process, not a function in Ray's worker: TensorFlow's threads and determinism are fixed once a process, a crash or an exhausted
-memory stays in one trial, and a trial is launched, resumed and stopped exactly as a run from the command line is.
-"""
+"""What Ray Tune sees of a sweep: a trial is a process of its own (`Job`), of which it reports the evaluations."""
 
 from __future__ import annotations
 
@@ -10,11 +6,8 @@ import contextlib
 import json
 import logging
 import os
-import re
 import shutil
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,18 +20,16 @@ from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining, TrialSch
 
 from core import checkpoint
 from core.errors import UsageError
-from experiments.launcher.events import read_scalars
 from experiments.launcher.experiment import Experiment
 from experiments.launcher.flags import as_dict
 from experiments.launcher.folder import RunFolder
+from experiments.sweeps.job import PATIENCE, Job, python_path
 from experiments.sweeps.plan import Axis, Plan, read_record, write_record
 
 __all__ = ["Trial", "train"]
 
 POLL_SECONDS = 0.3
-PATIENCE = 120.0  # seconds for a trial to save and end, or for the checkpoint that belongs to an evaluation
 REDUCTION = 3  # of successive halving: of three trials that reach a rung the best goes on
-HOME = Path(__file__).resolve().parents[2]
 
 
 def train(plan: Plan, folder: Path, todo: Sequence[str], workers: int, address: str | None) -> None:
@@ -50,7 +41,7 @@ def train(plan: Plan, folder: Path, todo: Sequence[str], workers: int, address: 
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # paths in the settings are those of the user's folder
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     given = {"address": address} if address else {"address": "local", "num_cpus": workers}
-    environment = {} if address else {"PYTHONPATH": _python_path()}
+    environment = {} if address else {"PYTHONPATH": python_path()}
     with contextlib.suppress(KeyboardInterrupt):  # Tune has stopped its trials by then
         try:
             if address and ":" in address:
@@ -210,142 +201,75 @@ class Trial(tune.Trainable):
     """One run. Each `step` waits for the next evaluation; the last result has `ended`."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        job = config["job"]
-        self.name = self.trial_name  # not the job's, which population-based training copies from a better trial
-        self.sweep, values, self.cores = Path(job["sweep"]), job["values"], job["threads"]
+        given = config["job"]
+        name = self.trial_name  # not the job's, which population-based training copies from a better trial
+        sweep = Path(given["sweep"])
         # A number that Ray drew may be one of numpy's, which JSON does not know.
-        self.values = {key: getattr(value, "item", lambda value=value: value)() for key, value in values.items()}
-        self.plan = Plan(**yaml.safe_load((self.sweep / "sweep.yaml").read_text()))
-        experiment = Experiment.of(self.plan.words(self.name, self.sweep, self.values))
-        self.headline, self.until = experiment.spec.headline, experiment.settings.until
-        self.process: subprocess.Popen[bytes] | None = None
-        self.last: tuple[int, float] | None = None  # the newest point that was reported
-        record = read_record(self.sweep, self.name)
-        self.over = record.get("state") == "finished"
-        self.run = self.sweep / record["run"] if record.get("run") else self._find()
+        values = {key: getattr(value, "item", lambda value=value: value)() for key, value in given["values"].items()}
+        plan = Plan(**yaml.safe_load((sweep / "sweep.yaml").read_text()))
+        self.job = Job(plan, sweep, name, values, given["threads"])
+        self.over = read_record(sweep, name).get("state") == "finished"
 
     def step(self) -> dict[str, Any]:
-        if self.process is None and not self.over:
-            self._start()
+        job = self.job
+        if job.process is None and not self.over:
+            job.start()
         while True:
-            ended = self.process is None or self.process.poll() is not None  # before looking for the last point
-            point = self._next_point()
+            ended = job.ended  # before looking for the last point
+            point = job.next_point()
             if point is not None:
-                self.last = point
-                if point[0] < self.until:
+                if point[0] < job.until:
                     return {"clock": point[0], "headline": point[1]}
-                if self.process is not None:  # told as its end, so that no scheduler decides about it any more
-                    self.process.wait()
+                if job.process is not None:  # told as its end, so that no scheduler decides about it any more
+                    job.process.wait()
                 ended = True
             if ended:
-                return self._ended()
+                why = job.failure()
+                if why or job.last is None:
+                    raise RuntimeError(why)
+                return {"clock": job.last[0], "headline": job.last[1], "ended": True, "done": True}
             time.sleep(POLL_SECONDS)
-
-    def _ended(self) -> dict[str, Any]:
-        code = 0 if self.process is None else self.process.returncode
-        if code == 0 and self.last is not None:
-            write_record(self.sweep, self.name, state="finished")
-            return {"clock": self.last[0], "headline": self.last[1], "ended": True, "done": True}
-        lines = self._log.read_text(errors="replace").strip().splitlines()
-        said = next((line for line in reversed(lines) if line.startswith("error:")), lines[-1] if lines else "")
-        ending = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-        why = said.removeprefix("error:").strip() if code > 0 and said else ending
-        write_record(self.sweep, self.name, state="failed", why=why)
-        raise RuntimeError(why)
-
-    def _next_point(self) -> tuple[int, float] | None:
-        """Return the first evaluation after the last one reported; a run that was resumed may tell some twice."""
-        if self.run is None:
-            self.run = self._find()
-            if self.run is None:
-                return None
-            write_record(self.sweep, self.name, run=str(self.run.relative_to(self.sweep)))
-        for clock, value in read_scalars(self.run).get(self.headline, []):
-            if self.last is None or clock > self.last[0]:
-                return clock, value
-        return None
-
-    def _find(self) -> Path | None:
-        """Return this trial's newest run that can be resumed; one that was killed before its first checkpoint holds nothing."""
-        whole = [path for path in self._folders() if checkpoint.numbered(path) and (path / "config.yaml").is_file()]
-        return max(whole, key=lambda path: path.stat().st_mtime) if whole else None
-
-    def _folders(self) -> list[Path]:
-        """Return all run folders of this trial."""
-        mine = re.compile(rf"-{self.name}(-|$)")
-        return [path for path in self.sweep.glob("runs/*/*/*") if mine.search(path.name)]
-
-    @property
-    def _log(self) -> Path:
-        return self.sweep / "logs" / f"{self.name}.log"
-
-    def _start(self) -> None:
-        if self.run is None:
-            for husk in self._folders():  # killed before it saved anything
-                shutil.rmtree(husk)
-            words = ["run", *self.plan.words(self.name, self.sweep, self.values)]
-            if self.cores and "--run.threads" not in self.plan.flags:
-                words += ["--run.threads", str(max((os.cpu_count() or 1) // self.cores, 1))]
-        else:
-            settings = Experiment.of(self.plan.words(self.name, self.sweep, self.values)).settings
-            words = ["resume", str(self.run), "--run.time-limit", str(settings.time_limit)]
-        self._log.parent.mkdir(exist_ok=True)
-        write_record(self.sweep, self.name, state="running", values=self.values, why="")
-        with open(self._log, "ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "experiments.sweeps.trial", str(os.getpid()), *words],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {"PYTHONPATH": _python_path()},
-                start_new_session=True,  # Ctrl-C reaches the sweep, which then lets its trials save
-            )
 
     def cleanup(self) -> None:
         """Let the process save and end."""
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.job.stop()
 
     # --- population-based training: a trial goes on from the checkpoint of a better one ------------------------------------
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Copy the run with its newest checkpoint, which must not be older than the evaluation it is judged by."""
-        assert self.run is not None and self.last is not None
+        job = self.job
+        assert job.run is not None and job.last is not None
         deadline = time.monotonic() + PATIENCE
-        while not (whole := checkpoint.numbered(self.run)) or checkpoint.clock_of(whole[0]) < self.last[0]:
-            if time.monotonic() > deadline or self.process is None or self.process.poll() is not None:
+        while not (whole := checkpoint.numbered(job.run)) or checkpoint.clock_of(whole[0]) < job.last[0]:
+            if time.monotonic() > deadline or job.ended:
                 break
             time.sleep(POLL_SECONDS)
         newest = whole[0].name
-        others = {path.name for path in (self.run / "checkpoints").iterdir()} - {newest}
+        others = {path.name for path in (job.run / "checkpoints").iterdir()} - {newest}
         shutil.copytree(
-            self.run, Path(checkpoint_dir) / "run", ignore=lambda _, names: others & {*names} | {".lock"} & {*names}
+            job.run, Path(checkpoint_dir) / "run", ignore=lambda _, names: others & {*names} | {".lock"} & {*names}
         )
-        about = {"trial": self.name, "checkpoint": newest, "values": self.values, "last": self.last}
+        about = {"trial": job.name, "checkpoint": newest, "values": job.values, "last": job.last}
         (Path(checkpoint_dir) / "about.json").write_text(json.dumps(about))
 
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
+        job = self.job
         about = json.loads((Path(checkpoint_dir) / "about.json").read_text())
         clock, value = about["last"]
-        self.last = (clock, value)
-        if about["trial"] == self.name and about["values"] == self.values:
+        job.last = (clock, value)
+        if about["trial"] == job.name and about["values"] == job.values:
             return  # Tune only paused it: its own run goes on
-        self.cleanup()
-        self.process, old = None, self.run
+        job.stop()
+        job.process, old = None, job.run
         assert old is not None
         name = f"{old.name.partition('-fork')[0]}-fork{clock}"
-        taken = {path.name for place in (old.parent, self.sweep / "replaced") for path in place.glob(f"{name}*")}
+        taken = {path.name for place in (old.parent, job.sweep / "replaced") for path in place.glob(f"{name}*")}
         new = old.with_name(name if name not in taken else f"{name}-{len(taken)}")  # forked again at the same clock
         shutil.copytree(Path(checkpoint_dir) / "run", new)
-        experiment = Experiment.of(self.plan.words(self.name, self.sweep, self.values))
+        experiment = Experiment.of(job.plan.words(job.name, job.sweep, job.values))
         values = RunFolder.read_config(old)
-        varied = {key.removeprefix("run."): key for key in self.values if key.startswith("run.")}
+        varied = {key.removeprefix("run."): key for key in job.values if key.startswith("run.")}
         values[experiment.spec.prefix] = as_dict(experiment.config)
         values["run"] |= {name: value for name, value in as_dict(experiment.settings).items() if name in varied}
         (new / "config.yaml").write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
@@ -355,11 +279,7 @@ class Trial(tune.Trainable):
         }
         (new / "meta.json").write_text(json.dumps(meta, indent=2) + "\n")
         (new / "results.json").unlink(missing_ok=True)
-        (self.sweep / "replaced").mkdir(exist_ok=True)
-        shutil.move(old, self.sweep / "replaced" / old.name)
-        self.run = new
-        write_record(self.sweep, self.name, run=str(new.relative_to(self.sweep)), values=self.values)
-
-
-def _python_path() -> str:
-    return os.pathsep.join([str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])])
+        (job.sweep / "replaced").mkdir(exist_ok=True)
+        shutil.move(old, job.sweep / "replaced" / old.name)
+        job.run = new
+        write_record(job.sweep, job.name, run=str(new.relative_to(job.sweep)), values=job.values)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -14,7 +16,7 @@ from core.disk import write_atomically
 from core.errors import UsageError, require
 from experiments.comparison import report
 from experiments.launcher.experiment import Experiment
-from experiments.sweeps.plan import Plan, counted, locked, make_plan, new_folder, read_plan, read_record
+from experiments.sweeps.plan import SEARCHES, Plan, counted, locked, make_plan, new_folder, read_plan, read_record
 
 __all__ = ["Flags", "main"]
 
@@ -23,9 +25,12 @@ AT_ONCE, OF_A_CLUSTER = 2, 10_000  # workers where none are named: on this machi
 
 @dataclass(frozen=True)
 class Flags:
-    """Train many settings and seeds of an experiment side by side and compare them; needs Ray Tune, the extra pongan[ray].
+    """Train many settings and seeds of an experiment side by side and compare them; needs Ray Tune, the extra pongan[ray], or
+    with --search Optuna, pongan[optuna].
 
     pongan sweep dqn-cartpole --seeds 3 --grid agent.optimizer.lr=1e-3,3e-4 --workers 2
+
+    pongan sweep dqn-cartpole --search tpe --trials 20 --grid agent.optimizer.lr=1e-5..1e-2:log
 
     pongan sweep --resume sweeps/dqn-cartpole/DATE-TIME
     """
@@ -42,6 +47,13 @@ class Flags:
     """Stop trials early that are worse than others at the same clock (asynchronous successive halving)."""
     pbt: bool = False
     """Population-based training: bad trials go on from good ones, with changed settings."""
+    search: Literal["none", "tpe", "nsga2"] = "none"
+    """Let Optuna choose what each trial tries: tpe by the headline metric, nsga2 by it and by the minutes. Without --grid in the
+    ranges that the plugin names."""
+    trials: int = 20
+    """With --search: trials in all."""
+    storage: str = ""
+    """With --search: the URL of a database for Optuna's study; by default a file in the sweep's folder."""
     ray_address: str = ""
     """A Ray cluster's address; empty for this machine alone."""
     folder: str = "sweeps"
@@ -56,6 +68,18 @@ class Flags:
         require(self.random >= 0, f"--random is {self.random}; it must be 0 (all points) or more")
         require(self.workers >= 0, f"--workers is {self.workers}; it must be 0 or more")
         require(not (self.asha and self.pbt), "--asha stops trials and --pbt keeps all of them; choose one")
+        require(self.trials >= 1, f"--trials is {self.trials}; it must be at least 1")
+        searched = self.search != "none"
+        for name in ("asha", "pbt"):
+            require(not (searched and getattr(self, name)), f"--search chooses the trials itself; leave out --{name}")
+        require(
+            not (searched and self.random), "--search draws points itself; --trials N says how many, leave out --random"
+        )
+        require(not (searched and self.seeds > 1), "a search tries each point with one seed; leave out --seeds")
+        require(
+            not (searched and self.ray_address), "--search starts its trials on this machine; --storage is for several"
+        )
+        require(searched or not self.storage or bool(self.resume), "--storage is for --search")
 
 
 def main(experiment: Experiment | None, flags: Flags) -> int:
@@ -63,9 +87,10 @@ def main(experiment: Experiment | None, flags: Flags) -> int:
     if experiment is None:
         return _go_on(flags)
     require(not flags.resume, f"a sweep goes on as it was planned; {experiment.label!r} would change it")
-    scheduler = "asha" if flags.asha else "pbt" if flags.pbt else "none"
-    plan = make_plan(experiment.label, experiment.words, flags.grid, flags.seeds, flags.random, scheduler)
-    _trainer()
+    scheduler = "asha" if flags.asha else "pbt" if flags.pbt else flags.search
+    draws = flags.trials if flags.search != "none" else flags.random
+    plan = make_plan(experiment.label, experiment.words, flags.grid, flags.seeds, draws, scheduler)
+    _trainer(plan)
     folder = new_folder(Path(flags.folder) / plan.name)
     import yaml
 
@@ -77,7 +102,7 @@ def _go_on(flags: Flags) -> int:
     if not flags.resume:
         raise UsageError("usage: pongan sweep NAME [flags], or pongan sweep --resume FOLDER")
     defaults = Flags()
-    for name in ("seeds", "grid", "random", "asha", "pbt", "folder"):
+    for name in ("seeds", "grid", "random", "asha", "pbt", "folder", "search", "trials"):
         require(
             getattr(flags, name) == getattr(defaults, name),
             f"a sweep goes on as it was planned; '--{name}' would change it",
@@ -91,7 +116,7 @@ def _go_on(flags: Flags) -> int:
 
 
 def _train(plan: Plan, folder: Path, flags: Flags) -> int:
-    train = _trainer()
+    train, place = _trainer(plan), flags.storage if plan.scheduler in SEARCHES else flags.ray_address
     workers = flags.workers or (OF_A_CLUSTER if flags.ray_address else AT_ONCE)
     with locked(folder):
         states = {trial: read_record(folder, trial).get("state", "waiting") for trial in plan.trials}
@@ -104,7 +129,7 @@ def _train(plan: Plan, folder: Path, flags: Flags) -> int:
             + f", {min(workers, max(len(todo), 1))} at a time: {folder}"
         )
         if todo:
-            train(plan, folder, todo, workers, flags.ray_address or None)
+            train(plan, folder, todo, workers, place or None)
     records = {trial: read_record(folder, trial) for trial in plan.trials}
     if any(record.get("run") for record in records.values()):
         try:
@@ -119,7 +144,8 @@ def _train(plan: Plan, folder: Path, flags: Flags) -> int:
     print("trials   " + ", ".join(f"{number} {state}" for state, number in count))
     failed = [trial for trial, record in records.items() if record.get("state") == "failed"]
     for trial in failed:
-        print(f"failed   {plan.label(trial)}: {records[trial].get('why', '')} (log: {folder / 'logs' / trial}.log)")
+        named, why = plan.label(trial, records[trial].get("values")), records[trial].get("why", "")
+        print(f"failed   {named}: {why} (log: {folder / 'logs' / trial}.log)")
     left = [trial for trial, record in records.items() if record.get("state") not in ("finished", "stopped", "failed")]
     if left or failed:
         again = " --retry" if failed and not left else ""
@@ -127,12 +153,17 @@ def _train(plan: Plan, folder: Path, flags: Flags) -> int:
     return 130 if left else 1 if failed else 0
 
 
-def _trainer() -> Callable[..., None]:
-    """Return the function that trains trials; UsageError where Ray is not installed."""
+def _trainer(plan: Plan) -> Callable[..., None]:
+    """Return the function that trains trials; UsageError where what it needs is not installed."""
+    searched = plan.scheduler in SEARCHES
+    package, told, extra = (
+        ("optuna", "--search needs Optuna", "optuna") if searched else ("ray", "sweep needs Ray Tune", "ray")
+    )
     try:
-        from experiments.sweeps.trials import train
+        module = importlib.import_module(f"experiments.sweeps.{'search' if searched else 'trials'}")
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] != "ray":
+        if error.name is None or error.name.split(".")[0] != package:
             raise
-        raise UsageError("sweep needs Ray Tune: install pongan[ray]") from error
+        raise UsageError(f"{told}: install pongan[{extra}]") from error
+    train: Callable[..., None] = module.train
     return train

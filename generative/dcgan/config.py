@@ -34,6 +34,7 @@ __all__ = ["DCGANConfig"]
     },
     distributed=True,
     renamed=RENAMED,
+    search={"optimizer.lr": "5e-5..2e-3:log", "d_lr_ratio": "0.25..4.0:log", "ema": "0.99,0.995,0.999"},
     run={"until": 4_000, "log_every": 50, "eval_every": 1_000, "save_every": 1_000},
 )
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ class ViewConfig:
     tiny={"data.source": "digits", "features": 3, "width": 2, "hidden": 8, "batch": 8, "held_out": 0.02},
     distributed=True,
     lr_find=RangeTest("loss/total", "optimizer"),
+    search={"optimizer.lr": "1e-4..1e-2:log", "hidden": "32..256:log"},
     run={"until": 1_000, "log_every": 50, "eval_every": 500, "save_every": 500},
 )
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ __all__ = ["GANCLSConfig"]
         "ema": 0.9,
         "eval_pictures": 8,
     },
+    search={"optimizer.lr": "5e-5..1e-3:log", "encoder_optimizer.lr": "1e-4..3e-3:log"},
     run={"until": 24_000, "log_every": 50, "eval_every": 2_000, "save_every": 500},
 )
 @dataclass(frozen=True)

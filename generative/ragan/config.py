@@ -38,6 +38,7 @@ __all__ = ["RaGANConfig"]
         "eval_samples": 12,
         "ema": 0.9,
     },
+    search={"optimizer.lr": "5e-5..2e-3:log", "d_lr_ratio": "0.25..4.0:log"},
     run={"until": 4_000, "log_every": 50, "eval_every": 1_000, "save_every": 1_000},
 )
 @dataclass(frozen=True)

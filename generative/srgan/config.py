@@ -59,6 +59,7 @@ LAYERS = tuple(f"conv{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in
         "stage_two": 8,
         "eval_side": 48,
     },
+    search={"pixel_optimizer.lr": "1e-4..2e-3:log", "optimizer.lr": "1e-5..5e-4:log"},
     run={"until": 200_000, "log_every": 100, "eval_every": 5_000, "save_every": 1_000},
     verbs={"upscale": "generative.srgan.upscale_verb"},
 )

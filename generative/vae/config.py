@@ -38,6 +38,7 @@ __all__ = ["VAEConfig"]
     distributed=True,
     lr_find=RangeTest("loss/total", "optimizer", {"turn": 1}),
     renamed={"lr": "optimizer.lr"},
+    search={"optimizer.lr": "1e-4..1e-2:log", "latent": "2..100:log", "beta": "0.25..4.0:log"},
     run={"until": 20_000, "log_every": 100, "eval_every": 2_000, "save_every": 1_000},
 )
 @dataclass(frozen=True)

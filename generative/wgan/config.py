@@ -42,6 +42,7 @@ RMSPROP = OptimizerConfig("rmsprop", lr=5e-4, rho=0.9, epsilon=1e-8)
     },
     distributed=True,
     renamed={**RENAMED, "optimizer": "optimizer.name"},
+    search={"optimizer.lr": "5e-5..2e-3:log", "critic_steps": "1..5", "gp": "1..100:log"},
     run={"until": 2_500, "log_every": 50, "eval_every": 500, "save_every": 1_000},
 )
 @dataclass(frozen=True)

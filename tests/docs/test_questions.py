@@ -28,7 +28,7 @@ def test_the_page_is_what_happens(tmp_path: Path) -> None:
     do = Session(folder, INTRODUCTION)
     do.text("A run to ask, deterministic, so that it can be answered to the last bit:")
     do.run(
-        "python -m experiments.run actor-critic-cartpole --run.until 60000 --run.eval-every 10000 --run.save-every 20000 "
+        "python -m experiments.run actor-critic-cartpole --run.until 30000 --run.eval-every 5000 --run.save-every 5000 "
         "--run.deterministic",
         last=4,
     )
@@ -36,15 +36,15 @@ def test_the_page_is_what_happens(tmp_path: Path) -> None:
 
     do.text(
         "## Fork\n\n"
-        "What would have come of another step size from clock 30,000 on? `fork` makes runs that are the old one "
+        "What would have come of another step size from clock 8,000 on? `fork` makes runs that are the old one "
         "up to a clock and differ after it by what the flags change. Here two step sizes, the run's own among "
         "them, go on with three other streams of random numbers each:"
     )
-    said = do.run(f"pongan fork {run} --at 30000 --grid agent.optimizer.lr=1e-3,1e-4 --reseed --times 3", last=6)
+    said = do.run(f"pongan fork {run} --at 8000 --grid agent.optimizer.lr=1e-3,1e-4 --reseed --times 3", last=6)
     assert said.count("forked runs/") == 6
     do.text(
-        "No checkpoint of clock 30,000 was kept; the one of 20,000 was, and the 10,000 steps in between were "
-        "replayed from it. Runs with the same random numbers are pairs, so `compare` can say more of the "
+        "No checkpoint from before clock 8,000 is kept any more, so these steps were "
+        "replayed from the start. Runs with the same random numbers are pairs, so `compare` can say more of the "
         "difference than of the two means:"
     )
     said = do.run("pongan compare runs")
@@ -59,13 +59,16 @@ def test_the_page_is_what_happens(tmp_path: Path) -> None:
 
     do.text("## Diff\n\n`diff` says where two runs begin to differ. Of the copy:")
     do.run(f"pongan diff {run} {same}")
-    slow = sorted((folder / run).parent.glob("*-s1001-fork*"))[-1].relative_to(folder)
+    do.text("A fork with another step size and the same random numbers shows what that does first:")
+    do.run(f"pongan fork {run} --at 20000 --agent.optimizer.lr 1e-4 --run.tag slower", last=1)
+    slower = only(folder, "runs/actor-critic-cartpole/*/*-slower").relative_to(folder)
     do.text(
-        "Of the run and a fork, `--step` also takes steps with both from the newest checkpoint that is equal in "
-        "both, until they differ, and names the first cause: the batch (all that was drawn or played), the "
-        "scalars, the gradients as the optimiser's moments show them, the step size, the weights:"
+        "`--step` takes steps with both from the newest checkpoint that is equal in both, until they differ, and "
+        "names the first cause: the batch (all that was drawn or played), the scalars, the gradients as the "
+        "optimiser's moments show them, the step size, the weights:"
     )
-    do.run(f"pongan diff {run} {slow} --step 300 --lines 4", code=1)
+    said = do.run(f"pongan diff {run} {slower} --step 300 --lines 4", code=1)
+    assert "steps: from the checkpoint at clock 20" in said
 
     do.text("## Reproduce\n\n`reproduce` trains a run again, in a folder that is gone afterwards, and compares:")
     said = do.run(f"pongan reproduce {run}", last=4)

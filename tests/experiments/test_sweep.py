@@ -18,8 +18,9 @@ import pytest
 import yaml
 
 from core.errors import UsageError
+from experiments.launcher.catalogue import catalogue
 from experiments.launcher.events import read_scalars
-from experiments.launcher.experiment import StoredRun
+from experiments.launcher.experiment import Experiment, StoredRun
 from experiments.launcher.flags import flags
 from experiments.launcher.settings import RunConfig
 from experiments.sweeps.plan import Axis, make_plan, read_record
@@ -269,3 +270,78 @@ def test_a_cluster_that_somebody_else_started(tmp_path: Path) -> None:
     gone = sweep(*words)
     assert gone.returncode == 2 and f"error: no Ray cluster lets us in at '{address}'" in gone.said, gone.said
     assert len(list(tmp_path.glob("actor-critic/*/runs"))) == 1
+
+
+# --- a search -----------------------------------------------------------------------------------------------------------
+
+SEARCH = ("sweep", "actor-critic", "--search", "tpe", "--trials", "6", "--grid", "agent.optimizer.lr=1e-5..1e-1:log")
+
+
+def needs_optuna(test: Any) -> Any:
+    """Mark a test for `make slow`, which installs Optuna."""
+    here = importlib.util.find_spec("optuna") is not None
+    return pytest.mark.slow(pytest.mark.skipif(not here, reason="needs the extra optuna")(test))
+
+
+def test_every_plugin_names_ranges_that_its_configuration_takes() -> None:
+    for name, spec in catalogue().plugins.items():
+        if spec.build.startswith(("agents.", "generative.")):
+            made = make_plan(name, [], [], 1, 5, "tpe")
+            assert list(made.trials) == ["t001", "t002", "t003", "t004", "t005"] and len(made.axes) >= 2, name
+            for axis in made.parsed_axes():  # both ends are settings that the plugin takes
+                for value in axis.values or (f"{axis.low:g}", f"{axis.high:g}"):
+                    Experiment.of([name, f"--{axis.key}", value])
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--asha",), "--search chooses the trials itself; leave out --asha"),
+        (("--seeds", "2"), "a search tries each point with one seed"),
+        (("--trials", "0"), "--trials is 0; it must be at least 1"),
+        (("--random", "3"), "--trials N says how many, leave out --random"),
+        (("--search", "cmaes"), "--search is 'cmaes'"),
+    ],
+)
+def test_what_a_search_does_not_take_is_a_sentence(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = cli(*SEARCH, *words)
+    assert code == 2 and sentence in " ".join(err.split()) and not list(tmp_path.iterdir())
+
+
+@needs_optuna
+@pytest.mark.parametrize("search", ["tpe", "nsga2"])
+def test_a_killed_search_goes_on(tmp_path: Path, search: str) -> None:
+    """The study knows every trial once; the two that were being trained are gone on with, with the settings they had."""
+    import optuna
+
+    words = [*SEARCH[:3], search, *SEARCH[4:], "--folder", str(tmp_path), *TINY, *SHORT]
+    process = subprocess.Popen([sys.executable, "-m", "experiments", *words], cwd=ROOT)
+    while sum(read_record(path.parents[1], path.stem).get("state") == "finished" for path in trials(tmp_path)) < 2:
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (sweep,) = (tmp_path / "actor-critic").iterdir()
+    before = {path.stem: read_record(sweep, path.stem) for path in trials(tmp_path)}
+    time.sleep(2)  # its trials hear of it and save
+    done = subprocess.run([sys.executable, "-m", "experiments", "sweep", "--resume", str(sweep)], cwd=ROOT, timeout=600)
+    assert done.returncode == 0
+    after = {path.stem: read_record(sweep, path.stem) for path in trials(tmp_path)}
+    assert len(after) == 6 and all(record["state"] == "finished" for record in after.values())
+    for name, record in before.items():
+        assert (after[name]["values"], after[name]["number"]) == (record["values"], record["number"])
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{sweep / 'optuna.db'}")
+    told = {trial.number: trial for trial in study.trials if trial.state.name == "COMPLETE"}
+    assert len(told) == 6 == len(study.trials)
+    for record in after.values():
+        trial = told[record["number"]]
+        assert trial.params == {"agent.optimizer.lr": pytest.approx(record["values"]["agent.optimizer.lr"])}
+        curve = read_scalars(sweep / record["run"])["eval/return_mean"]
+        assert trial.values[0] == pytest.approx(curve[-1][1]) and len(trial.values) == (2 if search == "nsga2" else 1)
+
+
+def trials(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*/*/trials/*.json"))
