@@ -82,17 +82,18 @@ class Job:
         return None
 
     def failure(self) -> str:
-        """Record that the process, which has ended, has finished its run, and return ''; or why it failed."""
+        """Return why the process, which has ended, failed; '' where it has finished its run."""
         code = 0 if self.process is None else self.process.returncode
         if code == 0 and self.last is not None:
-            write_record(self.sweep, self.name, state="finished")
             return ""
         lines = self.log.read_text(errors="replace").strip().splitlines()
         said = next((line for line in reversed(lines) if line.startswith("error:")), lines[-1] if lines else "")
         ending = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-        why = said.removeprefix("error:").strip() if code > 0 and said else ending
-        write_record(self.sweep, self.name, state="failed", why=why)
-        return why
+        return said.removeprefix("error:").strip() if code > 0 and said else ending
+
+    def record(self, why: str) -> None:
+        """Record that the trial is finished, or failed for `why`."""
+        write_record(self.sweep, self.name, state="failed" if why else "finished", why=why)
 
     def stop(self) -> None:
         """Let the process save and end."""

@@ -102,12 +102,14 @@ def _suggested(trial: Any, axis: Axis) -> Any:
 
 
 def _tell(study: Any, plan: Plan, folder: Path, job: Job) -> None:
-    """Tell Optuna what became of a trial whose process has ended."""
+    """Tell Optuna what became of a trial whose process has ended, then the record: who is killed in between tells it twice."""
     number, why = read_record(folder, job.name)["number"], job.failure()
     if why or job.last is None or job.run is None:
-        study.tell(number, state=optuna.trial.TrialState.FAIL)
+        study.tell(number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
         print(f"{job.name} failed: {why}", flush=True)
-        return
-    minutes = RunFolder.results(job.run)["wall_clock_seconds"] / 60
-    study.tell(number, [job.last[1], minutes] if plan.scheduler == "nsga2" else job.last[1])
-    print(f"{job.name} finished: {job.headline} {job.last[1]:.4g}", flush=True)
+    else:
+        minutes = RunFolder.results(job.run)["wall_clock_seconds"] / 60
+        values = [job.last[1], minutes] if plan.scheduler == "nsga2" else job.last[1]
+        study.tell(number, values, skip_if_finished=True)
+        print(f"{job.name} finished: {job.headline} {job.last[1]:.4g}", flush=True)
+    job.record(why)

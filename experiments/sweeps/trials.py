@@ -225,6 +225,7 @@ class Trial(tune.Trainable):
                 ended = True
             if ended:
                 why = job.failure()
+                job.record(why)
                 if why or job.last is None:
                     raise RuntimeError(why)
                 return {"clock": job.last[0], "headline": job.last[1], "ended": True, "done": True}
