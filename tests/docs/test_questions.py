@@ -53,14 +53,14 @@ def test_the_page_is_what_happens(tmp_path: Path) -> None:
         "The curves in `compare.png` begin at the fork. Without `--reseed` a fork keeps the random numbers of the "
         "run, and one that changes nothing is the run to the last bit:"
     )
-    do.run(f"pongan fork {run} --at 20000 --run.tag same", last=1)
+    do.run(f"pongan fork {run} --at 25000 --run.tag same", last=1)
     same = only(folder, "runs/actor-critic-cartpole/*/*-same").relative_to(folder)
     assert compared(folder / run, folder / same).same
 
     do.text("## Diff\n\n`diff` says where two runs begin to differ. Of the copy:")
     do.run(f"pongan diff {run} {same}")
     do.text("A fork with another step size and the same random numbers shows what that does first:")
-    do.run(f"pongan fork {run} --at 20000 --agent.optimizer.lr 1e-4 --run.tag slower", last=1)
+    do.run(f"pongan fork {run} --at 25000 --agent.optimizer.lr 1e-4 --run.tag slower", last=1)
     slower = only(folder, "runs/actor-critic-cartpole/*/*-slower").relative_to(folder)
     do.text(
         "`--step` takes steps with both from the newest checkpoint that is equal in both, until they differ, and "
@@ -68,7 +68,7 @@ def test_the_page_is_what_happens(tmp_path: Path) -> None:
         "optimiser's moments show them, the step size, the weights:"
     )
     said = do.run(f"pongan diff {run} {slower} --step 300 --lines 4", code=1)
-    assert "steps: from the checkpoint at clock 20" in said
+    assert "steps: from the checkpoint at clock 25,088" in said
 
     do.text("## Reproduce\n\n`reproduce` trains a run again, in a folder that is gone afterwards, and compares:")
     said = do.run(f"pongan reproduce {run}", last=4)
