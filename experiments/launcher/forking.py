@@ -195,7 +195,8 @@ def _take_over(changed: Experiment, place: Path, reached: Reached, arm: StoredRu
         loop = Loop(plugin, changed, folder, display)
         (saved,) = checkpoint.numbered(place)
         try:
-            loop.restore(saved.name, reseeded=changed.settings.seed != seed)
+            rated = any("lr" in name for name in arm.given)  # then its step sizes are its own
+            loop.restore(saved.name if rated else None, reseeded=changed.settings.seed != seed)
         except UsageError as error:
             raise UsageError(f"{_flags(arm)} cannot change in the middle of a run: {error}") from error
         folder.write_config(changed.values())

@@ -101,6 +101,11 @@ class Axis:
         require(not log or low > 0, f"--grid {text!r}: a logarithmic range begins above 0")
         return cls(key, low=low, high=high, log=log, whole=known[key] is int)
 
+    def end(self, which: int) -> float:
+        """Return an end of a range, the lower for 0, else the upper."""
+        number = self.low if which == 0 else self.high
+        return round(number) if self.whole else number
+
     def draw(self, rng: np.random.Generator) -> str:
         """Return a value: any of the list, or a number of the range, uniform or uniform in its logarithm."""
         if self.values:
@@ -167,7 +172,7 @@ def make_plan(name: str, rest: Sequence[str], grid: Sequence[str], seeds: int, d
     require(scheduler != "pbt" or bool(axes), "--pbt changes settings while training; name them with --grid")
     Experiment.of([name, *rest])
     for axis in axes:  # one by one, so that a sentence names the culprit
-        for value in axis.values or (str(round(axis.low)) if axis.whole else str(axis.low),):
+        for value in axis.values or (str(axis.end(0)),):
             try:
                 Experiment.of([name, *rest, "--" + axis.key, *value.split()])
             except UsageError as error:

@@ -21,7 +21,7 @@ from core.errors import UsageError
 from experiments.launcher.catalogue import catalogue
 from experiments.launcher.events import read_scalars
 from experiments.launcher.experiment import Experiment, StoredRun
-from experiments.launcher.flags import flags
+from experiments.launcher.flags import flags, known_flags
 from experiments.launcher.settings import RunConfig
 from experiments.sweeps.plan import Axis, make_plan, read_record
 from tests.conftest import ROOT
@@ -286,11 +286,13 @@ def needs_optuna(test: Any) -> Any:
 def test_every_plugin_names_ranges_that_its_configuration_takes() -> None:
     for name, spec in catalogue().plugins.items():
         if spec.build.startswith(("agents.", "generative.")):
-            made = make_plan(name, [], [], 1, 5, "tpe")
-            assert list(made.trials) == ["t001", "t002", "t003", "t004", "t005"] and len(made.axes) >= 2, name
-            for axis in made.parsed_axes():  # both ends are settings that the plugin takes
-                for value in axis.values or (f"{axis.low:g}", f"{axis.high:g}"):
-                    Experiment.of([name, f"--{axis.key}", value])
+            axes = [Axis.parse(f"{spec.prefix}.{key}={span}", known_flags(spec)) for key, span in spec.search.items()]
+            assert len(axes) >= 2, name
+            for end in (0, -1):  # both ends together are a configuration that the plugin takes
+                values = {axis.key: axis.values[end] if axis.values else axis.end(end) for axis in axes}
+                Experiment.of([name], settings=values)
+    made = make_plan("vae", [], [], 1, 3, "tpe")
+    assert list(made.trials) == ["t001", "t002", "t003"] and made.axes[0].startswith("model.optimizer.lr=")
 
 
 @pytest.mark.parametrize(
