@@ -53,6 +53,12 @@ def check(run: StoredRun, at: int) -> int:
             f"--at is {at}; {run.path} can be forked at any clock from 0 to {newest}, its newest checkpoint"
         )
     at, until = newest if at == -1 else at, run.settings.until
+    forked = RunFolder.meta(run.path).get("forked", {})
+    if forked and checkpoint.clock_of(whole[-1]) > at:
+        raise UsageError(
+            f"{run.path} was forked from {forked.get('run', 'another run')} and keeps no checkpoint from before {at}; fork that "
+            f"one, or this one at {checkpoint.clock_of(whole[-1])} or later"
+        )
     require(at < until, f"run.until is {until}, and the fork begins at {at}; give a later --run.until")
     return at
 

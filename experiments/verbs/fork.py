@@ -48,6 +48,8 @@ class Flags:
 
 
 def main(run: StoredRun, flags: Flags) -> int:
+    from experiments.differences import curves
+    from experiments.launcher.events import read_scalars
     from experiments.launcher.forking import Interrupted, check, reached
     from experiments.launcher.training import go_on
 
@@ -64,6 +66,13 @@ def main(run: StoredRun, flags: Flags) -> int:
         print("the run was not --run.deterministic: up to the fork, its copy equals it but for rounding")
     try:
         with reached(run, at, arms) as state:
+            differing, _ = curves(read_scalars(run.path), read_scalars(state.place))
+            if differing and run.settings.deterministic:
+                clock, tags = differing
+                print(
+                    f"warning: the replay is not the run from clock {clock:,} on ({', '.join(tags)}): its code, versions or "
+                    "processor were others; `pongan reproduce` says more"
+                )
             forks = [state.fork(arm, one) for arm in arms for one in seeds]
     except Interrupted as stopped:
         print(stopped)

@@ -112,6 +112,18 @@ def test_what_has_no_meaning_is_one_sentence(cli, trained: Path, flags: tuple[ob
     assert code == 2 and sentence in " ".join(err.split()) and not forks(trained)
 
 
+@pytest.mark.slow
+def test_a_replay_that_is_another_run_is_said(run: Path) -> None:
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["agent"]["gamma"] = 0.5
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    out = " ".join(call("fork", run, "--at", 300).split())
+    assert "warning: the replay is not the run from clock 50 on (loss/policy" in out
+    (fork,) = forks(run)
+    out = " ".join(call("fork", fork, "--at", 200, code=2).split())
+    assert f"was forked from {'/'.join(run.parts[-3:])} and keeps no checkpoint from before 200" in out
+
+
 def test_another_network_is_refused_and_leaves_nothing(run: Path) -> None:
     out = " ".join(call("fork", run, "--at", 300, "--agent.hidden", 7, code=2).split())
     assert "gradient.0 is [30, 200] float32, and would be [30, 7] float32" in out and "Traceback" not in out
