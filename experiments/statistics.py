@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy.stats
 
 __all__ = [
     "area",
@@ -37,6 +36,8 @@ def interquartile_mean(scores: Sequence[float]) -> float:
     >>> interquartile_mean([0, 1, 2, 3, 4, 5, 6, 100])
     3.5
     """
+    import scipy.stats
+
     return float(scipy.stats.trim_mean(scores, 0.25))
 
 
@@ -131,6 +132,8 @@ def welch(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
 
     None where one has fewer than two scores or neither varies.
     """
+    import scipy.stats
+
     if min(len(ours), len(theirs)) < 2 or (np.ptp(ours) == 0 and np.ptp(theirs) == 0):
         return None
     return float(scipy.stats.ttest_ind(ours, theirs, equal_var=False).pvalue)
@@ -154,6 +157,8 @@ def power(effect: float, deviations: tuple[float, float], seeds: int, alpha: flo
 
     `deviations` are the standard deviations of the two sides; the test's statistic has a noncentral t distribution.
     """
+    import scipy.stats
+
     variances = [deviation**2 / seeds for deviation in deviations]
     total = sum(variances)
     if seeds < 2 or total == 0:
