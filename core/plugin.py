@@ -20,6 +20,7 @@ from core.errors import UsageError, nearest
 from core.seeds import child
 
 __all__ = [
+    "GROUPS",
     "REGISTRY",
     "Agent",
     "Context",
@@ -246,6 +247,8 @@ class Spec:
     """Defaults for `--run.*` that suit this plugin's clock, e.g. {"until": 100_000, "log_every": 1_000}."""
     eval: Mapping[str, Any]
     """Defaults for `--eval.*` of an agent, e.g. {"episodes": 100}."""
+    group: str
+    """What it does, as a heading under which `list` shows it beside others."""
     verbs: Mapping[str, str]
     """Verbs that only this plugin has: name -> module with `Flags` and `main`, see `experiments/launcher/verbs.py`."""
     places: tuple[str, ...] = ()
@@ -270,6 +273,7 @@ class Spec:
         return "agent" if self.kind == "agent" else "model"
 
 
+GROUPS: dict[str, str] = {"agent": "Other agents", "generative": "Other models"}
 REGISTRY: dict[str, Spec] = {}
 _Config = TypeVar("_Config", bound=type)
 
@@ -295,6 +299,7 @@ def register(
     subject: str,
     description: str = "",
     paper: str = "",
+    group: str = "",
     tiny: Mapping[str, Any] | None = None,
     run: Mapping[str, Any] | None = None,
     eval: Mapping[str, Any] | None = None,
@@ -353,6 +358,7 @@ def register(
             tiny=dict(tiny or {}),
             run=dict(run or {}),
             eval=dict(eval or {}),
+            group=group or GROUPS[kind],
             verbs=dict(verbs or {}),
             places=places,
             renamed=dict(renamed or {}),

@@ -15,6 +15,7 @@ from envs.config import EnvConfig
     "a3c",
     kind="agent",
     build="agents.a3c.agent:A3C",
+    group="Agents that learn a policy",
     headline="eval/return_mean",
     goal="max",
     clock="environment steps",

@@ -22,6 +22,7 @@ def implied(old: Mapping[str, Any]) -> Mapping[str, Any]:
     "actor-critic",
     kind="agent",
     build="agents.actor_critic.agent:ActorCritic",
+    group="Agents that learn a policy",
     headline="eval/return_mean",
     goal="max",
     clock="environment steps",

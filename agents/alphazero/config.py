@@ -14,6 +14,7 @@ from envs.config import EnvConfig
     "alphazero",
     kind="agent",
     build="agents.alphazero.agent:AlphaZero",
+    group="Tables, planning and board games",
     headline="eval/return_mean",
     goal="max",
     clock="moves of self-play",

@@ -15,6 +15,7 @@ from core.plugin import register
     "ddpg",
     kind="agent",
     build="agents.ddpg.agent:DDPG",
+    group="Agents for continuous actions",
     headline="eval/return_mean",
     goal="max",
     clock="environment steps",

@@ -28,6 +28,7 @@ def implied(old: Mapping[str, Any]) -> Mapping[str, Any]:
     "dqn",
     kind="agent",
     build="agents.dqn.agent:DQN",
+    group="Agents that learn values of discrete actions",
     headline="eval/return_mean",
     goal="max",
     clock="environment steps",

@@ -13,6 +13,7 @@ from envs.config import EnvConfig
     "mcts",
     kind="agent",
     build="agents.mcts.agent:MCTS",
+    group="Tables, planning and board games",
     headline="eval/return_mean",
     goal="max",
     clock="environment steps",

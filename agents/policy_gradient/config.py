@@ -24,6 +24,7 @@ def implied(old: Mapping[str, Any]) -> Mapping[str, Any]:
     "policy-gradient",
     kind="agent",
     build="agents.policy_gradient.agent:PolicyGradient",
+    group="Agents that learn a policy",
     headline="eval/return_mean",
     goal="max",
     clock="environment steps",

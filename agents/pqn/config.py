@@ -15,6 +15,7 @@ from envs.config import EnvConfig
     "pqn",
     kind="agent",
     build="agents.pqn.agent:PQN",
+    group="Agents that learn values of discrete actions",
     headline="eval/return_mean",
     goal="max",
     clock="environment steps",

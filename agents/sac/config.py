@@ -17,6 +17,7 @@ ADAM = OptimizerConfig("adam", lr=3e-4, epsilon=1e-8)
     "sac",
     kind="agent",
     build="agents.sac.agent:SAC",
+    group="Agents for continuous actions",
     headline="eval/return_mean",
     goal="max",
     clock="environment steps",

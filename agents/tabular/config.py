@@ -17,6 +17,7 @@ MONTE_CARLO = ("mc-first-visit", "mc-every-visit")
     "tabular",
     kind="agent",
     build="agents.tabular.agent:Tabular",
+    group="Tables, planning and board games",
     headline="eval/return_mean",
     goal="max",
     clock="steps or sweeps",

@@ -14,6 +14,7 @@ from core.plugin import register
     "td3",
     kind="agent",
     build="agents.td3.agent:TD3",
+    group="Agents for continuous actions",
     headline="eval/return_mean",
     goal="max",
     clock="environment steps",

@@ -15,6 +15,7 @@ __all__ = ["DCGANConfig"]
     "dcgan",
     kind="generative",
     build="generative.dcgan.model:DCGAN",
+    group="Models that draw pictures",
     headline="eval/distance",
     goal="min",
     clock="updates",

@@ -46,6 +46,7 @@ class ViewConfig:
     "features",
     kind="generative",
     build="generative.features.model:Features",
+    group="Models that describe pictures by features",
     headline="eval/nearest",
     goal="max",
     clock="updates",

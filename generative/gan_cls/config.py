@@ -17,6 +17,7 @@ __all__ = ["GANCLSConfig"]
     "gan-cls",
     kind="generative",
     build="generative.gan_cls.model:GANCLS",
+    group="Models that draw what is asked for",
     headline="eval/agreement",
     goal="max",
     clock="updates",

@@ -16,6 +16,7 @@ __all__ = ["RaGANConfig"]
     "ragan",
     kind="generative",
     build="generative.ragan.model:RaGAN",
+    group="Models that draw pictures",
     headline="eval/distance",
     goal="min",
     clock="updates",

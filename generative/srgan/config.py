@@ -30,6 +30,7 @@ LAYERS = tuple(f"conv{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in
     "srgan",
     kind="generative",
     build="generative.srgan.model:SRGAN",
+    group="Models that enlarge pictures",
     headline="eval/validation_psnr_y",
     goal="max",
     clock="updates",

@@ -17,6 +17,7 @@ __all__ = ["VAEConfig"]
     "vae",
     kind="generative",
     build="generative.vae.model:VAE",
+    group="Models that draw pictures",
     headline="eval/nll",
     goal="min",
     clock="updates",

@@ -21,6 +21,7 @@ RMSPROP = OptimizerConfig("rmsprop", lr=5e-4, rho=0.9, epsilon=1e-8)
     "wgan",
     kind="generative",
     build="generative.wgan.model:WGAN",
+    group="Models that draw pictures",
     headline="eval/distance",
     goal="min",
     clock="updates",
