@@ -26,7 +26,10 @@ __all__ = ["TIMES", "Difference", "Leaf", "Step", "compared", "curves", "lines",
 
 NOT_OURS = ("run.folder", "run.tag")  # settings that say where a run lies
 TIMES = "time/"  # scalars that no two runs share
-OF_THE_LOOP = ("meter", "episodes")  # of a checkpoint's `loop` what belongs to training; evaluations stand in the curves
+OF_THE_LOOP = (
+    "meter",
+    "episodes",
+)  # of a checkpoint's `loop` what belongs to training; evaluations stand in the curves
 MISSING = "-"
 
 

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -16,6 +16,7 @@ from core.disk import write_atomically
 from core.errors import UsageError, require
 from experiments.comparison import report
 from experiments.launcher.experiment import Experiment
+from experiments.launcher.flags import Bare
 from experiments.sweeps.plan import SEARCHES, Plan, counted, locked, make_plan, new_folder, read_plan, read_record
 
 __all__ = ["Flags", "main"]
@@ -54,6 +55,8 @@ class Flags:
     """With --search: trials in all."""
     storage: str = ""
     """With --search: the URL of a database for Optuna's study; by default a file in the sweep's folder."""
+    slurm: Annotated[str, Bare("--nodes=1")] = ""
+    """Submit the trials as an array job to Slurm, with these options of sbatch: --slurm="--time=2:00:00 --cpus-per-task=4"."""
     ray_address: str = ""
     """A Ray cluster's address; empty for this machine alone."""
     folder: str = "sweeps"
@@ -70,6 +73,10 @@ class Flags:
         require(not (self.asha and self.pbt), "--asha stops trials and --pbt keeps all of them; choose one")
         require(self.trials >= 1, f"--trials is {self.trials}; it must be at least 1")
         searched = self.search != "none"
+        for name in ("asha", "pbt", "ray_address"):
+            flag = name.replace("_", "-")
+            require(not (self.slurm and getattr(self, name)), f"--slurm leaves the order to Slurm; leave out --{flag}")
+        require(not (self.slurm and searched), "--slurm submits all trials at once; leave out --search")
         for name in ("asha", "pbt"):
             require(not (searched and getattr(self, name)), f"--search chooses the trials itself; leave out --{name}")
         require(
@@ -90,11 +97,18 @@ def main(experiment: Experiment | None, flags: Flags) -> int:
     scheduler = "asha" if flags.asha else "pbt" if flags.pbt else flags.search
     draws = flags.trials if flags.search != "none" else flags.random
     plan = make_plan(experiment.label, experiment.words, flags.grid, flags.seeds, draws, scheduler)
-    _trainer(plan)
+    if not flags.slurm:
+        _trainer(plan)
     folder = new_folder(Path(flags.folder) / plan.name)
     import yaml
 
     write_atomically(folder / "sweep.yaml", yaml.safe_dump(dataclasses.asdict(plan), sort_keys=False))
+    if flags.slurm:
+        from experiments.sweeps.slurm import submit
+
+        print(f"{submit(plan, folder, flags.slurm)}: {len(plan.trials)} trials")
+        print(f"compare  pongan compare {shlex.quote(str(folder / 'runs'))}")
+        return 0
     return _train(plan, folder, flags)
 
 
@@ -102,7 +116,7 @@ def _go_on(flags: Flags) -> int:
     if not flags.resume:
         raise UsageError("usage: pongan sweep NAME [flags], or pongan sweep --resume FOLDER")
     defaults = Flags()
-    for name in ("seeds", "grid", "random", "asha", "pbt", "folder", "search", "trials"):
+    for name in ("seeds", "grid", "random", "asha", "pbt", "folder", "search", "trials", "slurm"):
         require(
             getattr(flags, name) == getattr(defaults, name),
             f"a sweep goes on as it was planned; '--{name}' would change it",

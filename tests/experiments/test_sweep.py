@@ -272,6 +272,52 @@ def test_a_cluster_that_somebody_else_started(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("actor-critic/*/runs"))) == 1
 
 
+# --- Slurm --------------------------------------------------------------------------------------------------------------
+
+SBATCH = """#!/bin/bash
+# Stands in for Slurm's: runs the tasks of the array one after the other.
+tasks=$(grep -oP "(?<=--array=1-)[0-9]+" "$1")
+for i in $(seq 1 "$tasks"); do SLURM_ARRAY_TASK_ID=$i bash "$1" || exit 1; done
+echo "Submitted batch job 7"
+"""
+
+
+def with_sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sbatch").write_text(script)
+    (tmp_path / "bin" / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+
+
+GIVEN = ("sweep", "actor-critic", "--grid", "agent.optimizer.lr=1e-3,3e-4", "--slurm=--time=1:00:00 --mem=4G")
+
+
+@pytest.mark.slow
+def test_an_array_job_trains_every_trial(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_sbatch(tmp_path, monkeypatch, SBATCH)
+    code, out, _ = cli(*GIVEN, "--folder", tmp_path / "sweeps", *TINY, *SHORT)
+    assert code == 0 and "Submitted batch job 7: 2 trials" in out
+    (sweep,) = (tmp_path / "sweeps" / "actor-critic").iterdir()
+    runs = sorted(sweep.glob("runs/*/*/*-t00?"))
+    assert [StoredRun.of([str(run)]).config.optimizer.lr for run in runs] == [1e-3, 3e-4]
+    assert all((run / "results.json").is_file() for run in runs)
+
+
+def test_the_script_of_an_array_job(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_sbatch(tmp_path, monkeypatch, "#!/bin/bash\necho no such partition >&2\nexit 1\n")
+    code, _, err = cli(*GIVEN, "--seeds", 2, "--folder", tmp_path / "sweeps", *TINY, *SHORT)
+    (script,) = tmp_path.glob("sweeps/*/*/sweep.sbatch")
+    assert code == 2 and f"sbatch refused {script}: no such partition" in " ".join(err.split())
+    lines = script.read_text().splitlines()
+    assert {"#SBATCH --array=1-4", "#SBATCH --time=1:00:00", "#SBATCH --mem=4G"} <= set(lines)
+    assert sum("-m experiments.run actor-critic --config" in line for line in lines) == 4
+    monkeypatch.setenv("PATH", "/nowhere")
+    code, _, err = cli(*GIVEN, "--folder", tmp_path / "sweeps", *TINY, *SHORT)
+    assert code == 2 and "there is no sbatch on this machine; the script is written" in " ".join(err.split())
+    code, _, err = cli(*GIVEN, "--pbt")
+    assert code == 2 and "--slurm leaves the order to Slurm; leave out --pbt" in " ".join(err.split())
+
+
 # --- a search -----------------------------------------------------------------------------------------------------------
 
 SEARCH = ("sweep", "actor-critic", "--search", "tpe", "--trials", "6", "--grid", "agent.optimizer.lr=1e-5..1e-1:log")
