@@ -58,11 +58,12 @@ def tree(folder: str) -> Image.Image:
 def alphazero(folder: str) -> Image.Image:
     """The network's policy before and after training, and the visits of a search that it guides."""
     from agents.alphazero.search import search
-    from experiments.api import load
+    from experiments.launcher.experiment import StoredRun
+    from experiments.launcher.restore import restored
 
-    run = load(trained("alphazero-tictactoe", 1, folder, []))
+    run = StoredRun.of([str(trained("alphazero-tictactoe", 1, folder, []))])
     mine, theirs = (np.array([side], np.uint64) for side in _sides())
-    agent: Any = run.plugin("newest")
+    agent: Any = restored(run, "newest")[0]
     try:
         judged, _ = agent.evaluate(mine, theirs)
         visits, _ = search(TIC_TAC_TOE, mine, theirs, agent.evaluate, 50)
