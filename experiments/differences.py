@@ -183,7 +183,7 @@ def stepped(a: StoredRun, b: StoredRun, steps: int) -> Step | None:
             f"run.{name} is {mine!r} in one run and {other!r} in the other; TensorFlow knows one at a time",
         )
     common = [path.name for path in checkpoint.numbered(a.path) if (b.path / "checkpoints" / path.name).is_dir()]
-    start = next((n for n in common if not same(*(leaves(run.path / "checkpoints" / n) for run in (a, b)))), None)
+    start = next((name for name in common if _equal_but_for_rates(a.path, b.path, name)), None)
     runtime = configured(
         device=settings.device,
         threads=settings.threads,
@@ -224,6 +224,12 @@ def stepped(a: StoredRun, b: StoredRun, steps: int) -> Step | None:
             ):  # which shows in weights, once it is used
                 return Step(clock, number, {kind: found[kind] for kind in KINDS if found.get(kind)})
     return None
+
+
+def _equal_but_for_rates(a: Path, b: Path, name: str) -> bool:
+    """Return whether a checkpoint is the same in two runs, step sizes aside, which settings set anew."""
+    found = same(*(leaves(run / "checkpoints" / name) for run in (a, b)))
+    return all(leaf.place.endswith("learning_rate") for leaf in found)
 
 
 def _nobody(line: str) -> None:
