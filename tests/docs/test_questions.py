@@ -44,8 +44,7 @@ def test_the_page_is_what_happens(tmp_path: Path) -> None:
     assert said.count("forked runs/") == 6
     do.text(
         "No checkpoint from before clock 8,000 is kept any more, so these steps were "
-        "replayed from the start. Runs with the same random numbers are pairs, so `compare` can say more of the "
-        "difference than of the two means:"
+        "replayed from the start. Runs with the same random numbers are pairs; `compare` shows their differences too:"
     )
     said = do.run("pongan compare runs")
     assert "branch at" in said and "┃     3 ┃" in said.replace("│", "┃")
