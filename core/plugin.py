@@ -2,7 +2,7 @@
 
 A plugin is two things: a frozen configuration dataclass under `@register(...)`, in a module that imports no TensorFlow, and a
 final class named by `build`, constructed as `Plugin(config, context)`, which inherits from `Agent` or `Generator` and from the
-abilities that it has beyond them: `Draws`, `DrawsText`, `Embeds`, `Exports`. Nothing else is inherited.
+abilities that it has beyond them: `Draws`, `DrawsText`, `Embeds`, `Exports`, `FindsAnomalies`. Nothing else is inherited.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ __all__ = [
     "DrawsText",
     "Embeds",
     "Exports",
+    "FindsAnomalies",
     "Generator",
     "Placed",
     "Plugin",
@@ -113,7 +114,8 @@ class Agent(Plugin):
 
 
 class Generator(Plugin):
-    """Learns from data. What it can make of them is an ability: `Draws`, `DrawsText`, `Embeds`."""
+    """Learns from data. What it can make of them is an ability: `Draws`, `DrawsText`, `Embeds`,
+    `FindsAnomalies`."""
 
     @abstractmethod
     def evaluate(self) -> Mapping[str, Any]:
@@ -174,6 +176,23 @@ class Exports(ABC):
 
         The first axis is the batch. Each returns a mapping of name -> tensor, depends on variables alone (a mirror in numpy would
         be frozen into the file), and says in its docstring what goes in and comes out.
+        """
+
+
+class FindsAnomalies(ABC):
+    """An ability: how unlike the pictures that it has learned from others are, and where."""
+
+    @property
+    @abstractmethod
+    def picture_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of the pictures that `anomalies` takes."""
+
+    @abstractmethod
+    def anomalies(self, images: Any) -> tuple[Any, Any]:
+        """Return (scores [N], reconstructions [N, H, W, C] uint8) of pictures [N, H, W, C] uint8.
+
+        A score is the higher, the less a picture is like those learned from, and depends on that picture alone; a reconstruction
+        differs from its picture where that is unlike them.
         """
 
 

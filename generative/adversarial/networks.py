@@ -27,7 +27,7 @@ from core.seeds import child
 from generative.adversarial.settings import AdversarialConfig, Network
 from generative.data.sources import Data, Mixture
 
-__all__ = ["LEAST_SIZE", "Spectral", "levels", "make_discriminator", "make_generator"]
+__all__ = ["LEAST_SIZE", "Spectral", "levels", "make_discriminator", "make_features", "make_generator"]
 
 LEAST_SIZE = 16  # pixels: at least two levels
 DEEPEST = 4  # pixels of the smaller side at which the halving ends
@@ -48,12 +48,7 @@ def make_generator(data: Data, config: AdversarialConfig, seed: int) -> keras.Mo
             h = LeakyReLU(0.02)(make.perceptron(config.hidden)(h))
         h = make.perceptron(2, dtype="float32")(h)
         return keras.Model(z, keras.layers.Rescaling(data.scale, dtype="float32")(h), name="generator")
-    side = min(data.shape[:2])
-    require(
-        side >= LEAST_SIZE,
-        f"{data.name} has {side} pixels a side; the networks need {LEAST_SIZE}, set data.size (and data.height, where there is "
-        f"one) to {LEAST_SIZE} or more",
-    )
+    _check_size(data)
     *larger, deepest = levels(data.shape)  # from the picture down
     filters = config.width * 2 ** (len(larger) - (config.network == "dcgan"))
     h = make.dense(deepest[0] * deepest[1] * filters, use_bias=config.network == "resnet")(z)
@@ -95,21 +90,28 @@ def make_discriminator(
             h = LeakyReLU(0.2)(make.perceptron(config.hidden)(h))
         h = make.perceptron(1, dtype="float32")(h)
         return keras.Model(x, keras.layers.Reshape((), dtype="float32")(h), name="discriminator")
-    count = len(levels(data.shape)) - 1
-    build = {"dcgan": _dcgan_features, "sn": _sn_features, "resnet": _resnet_features}[config.network]
-    h = build(h, config, count, batch_norm, make)
-    if minibatch_std:
-        h = MinibatchStd()(h)
-    if config.network == "resnet":
-        h = keras.layers.ReLU()(h)
-        places = h.shape[1] * h.shape[2]
-        h = keras.layers.GlobalAveragePooling2D()(h)
-        if spectral == "divide":  # the sum, as Miyato et al. have it: the mean's smaller scale could not be made up for
-            h = keras.layers.Rescaling(places)(h)
-    else:
-        h = keras.layers.Flatten()(h)
+    h = _features(h, config, batch_norm, minibatch_std, make)
     h = make.dense(1, dtype="float32")(h)
     return keras.Model(x, keras.layers.Reshape((), dtype="float32")(h), name="discriminator")
+
+
+def make_features(
+    data: Data,
+    config: AdversarialConfig,
+    seed: int,
+    *,
+    batch_norm: bool,
+    spectral: Spectral = "none",
+    minibatch_std: bool = False,
+) -> keras.Model:
+    """Return D of pictures [B, H, W, C] without its last layer, -> [B, F], for plugins that have heads of their own.
+
+    Raises UsageError for pictures of fewer than 16 pixels a side.
+    """
+    _check_size(data)
+    x = keras.Input(data.shape)
+    make = _Layers(child(seed, "discriminator"), config.network, spectral)
+    return keras.Model(x, _features(x, config, batch_norm, minibatch_std, make), name="features")
 
 
 def levels(shape: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -128,7 +130,35 @@ def levels(shape: tuple[int, ...]) -> list[tuple[int, int]]:
     return sides
 
 
-# --- D up to its last layer, [B, H, W, C] -> [B, h, w, F] --------------------------------------------------------------------
+def _check_size(data: Data) -> None:
+    side = min(data.shape[:2])
+    require(
+        side >= LEAST_SIZE,
+        f"{data.name} has {side} pixels a side; the networks need {LEAST_SIZE}, set data.size (and data.height, where there is "
+        f"one) to {LEAST_SIZE} or more",
+    )
+
+
+# --- D up to its last layer ----------------------------------------------------------------------------------------------
+
+
+def _features(x: Any, config: AdversarialConfig, batch_norm: bool, minibatch_std: bool, make: _Layers) -> Any:
+    """Return the features [B, F] of pictures [B, H, W, C]."""
+    count = len(levels(x.shape[1:])) - 1
+    build = {"dcgan": _dcgan_features, "sn": _sn_features, "resnet": _resnet_features}[config.network]
+    h = build(x, config, count, batch_norm, make)
+    if minibatch_std:
+        h = MinibatchStd()(h)
+    if config.network != "resnet":
+        return keras.layers.Flatten()(h)
+    h = keras.layers.ReLU()(h)
+    places = h.shape[1] * h.shape[2]
+    h = keras.layers.GlobalAveragePooling2D()(h)
+    if (
+        make.spectral == "divide"
+    ):  # the sum, as Miyato et al. have it: the mean's smaller scale could not be made up for
+        h = keras.layers.Rescaling(places)(h)
+    return h
 
 
 def _dcgan_features(h: Any, config: AdversarialConfig, count: int, batch_norm: bool, make: _Layers) -> Any:

@@ -100,8 +100,21 @@ class Pictures(Data):
         part = partial(Pictures, self.name, self._what, self.images, self._all_labels, digits=self.digits)
         return part(self.mirror, rows[held_out:]), part(False, rows[:held_out])
 
+    def at(self, positions: np.ndarray) -> Pictures:
+        """Return the pictures at these positions of 0 ... N - 1 alone."""
+        rows = self.rows[positions]
+        return Pictures(
+            self.name, self._what, self.images, self._all_labels, self.mirror, rows=rows, digits=self.digits
+        )
+
     def draw(self, seed: int, position: int, batch: int) -> np.ndarray:
         return self._mirrored(self._read(self._rows_of(seed, position, batch)), seed, position)
+
+    def draw_labelled(self, seed: int, position: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `draw` does, and the labels [batch] of these pictures. For pictures that have labels."""
+        assert self._all_labels is not None
+        rows = self._rows_of(seed, position, batch)
+        return self._mirrored(self._read(rows), seed, position), self._all_labels[rows]
 
     def at_once(self, seed: int, position: int, batch: int) -> np.ndarray | None:
         if batch * math.prod(self.shape) > AT_ONCE:

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from core.errors import UsageError
-from core.plugin import Context, Exports, Spec, build
+from core.plugin import Context, Exports, FindsAnomalies, Spec, build
 from experiments.launcher.catalogue import catalogue
 from experiments.launcher.flags import parse
 from experiments.verbs.export import NoConversion, concrete_functions, example_inputs, save
@@ -213,7 +213,20 @@ def check_model(plugin: Any, functions: dict[str, Any]) -> None:
         images = np.random.default_rng(0).integers(256, size=(5, *plugin.train.shape)).astype(np.uint8)
         np.testing.assert_allclose(functions["embed"](tf.constant(images))["features"], plugin.embed(images), atol=1e-5)
         return
+    if isinstance(plugin, FindsAnomalies):
+        images = np.random.default_rng(0).integers(256, size=(5, *plugin.picture_shape)).astype(np.uint8)
+        outputs = functions["score"](tf.constant(images))
+        scores, again = plugin.anomalies(images)
+        np.testing.assert_allclose(outputs["score"], scores, rtol=1e-4)
+        assert_same_pictures(outputs["reconstruction"], again)
+        if len(functions) == 1:
+            return
     noise = tf.random.stateless_normal((5, plugin.config.latent), [7, -1])
+    if "label" in next(iter(functions.values())).structured_input_signature[1]:
+        labels = plugin.classes[[3, 1, 3, 0, 2]]
+        outputs = functions["generate"](noise=noise, label=tf.constant(labels))
+        assert_same_pictures(outputs["image"], plugin.draw(np.searchsorted(plugin.classes, labels), 7))
+        return
     if hasattr(plugin, "draw"):
         captions = ["A red circle, above a Blue square.", "", "a zebra", "small", "a large green triangle"]
         outputs = functions["generate"](noise=noise, caption=tf.constant(captions))

@@ -1,0 +1,1 @@
+"""Auxiliary-classifier and projection GAN: pictures of a class."""
