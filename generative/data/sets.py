@@ -5,21 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from core.errors import UsageError
+from core.errors import UsageError, nearest
 from generative.data.captions import SIZE, open_captions
-from generative.data.files import read_npz
+from generative.data.files import Folder, read_npz
 from generative.data.found import pictures_below
 from generative.data.pictures import BROKEN, prepare, prepare_all, reason, upright
-from generative.data.registry import Source
+from generative.data.registry import Source, all_sources
 from generative.data.settings import CaptionConfig, DataConfig
 from generative.data.sources import Mixture, Pictures, open_data
 
-__all__ = ["DRAWN", "Batch", "PictureSet", "Say", "of_folder", "of_npz", "of_source", "sides_of", "sized"]
+__all__ = [
+    "DRAWN",
+    "Batch",
+    "Named",
+    "PictureSet",
+    "Say",
+    "named",
+    "of_folder",
+    "of_npz",
+    "of_source",
+    "sides_of",
+    "sized",
+    "source_of",
+]
 
 DRAWN = 5_000
 """Pictures of a run, or of a source without an end, where no number is given."""
@@ -131,6 +144,57 @@ def of_source(text: str, source: Source, n: int, size: int, say: Say) -> Picture
 
     sides = (int(found.shape[0]), int(found.shape[1]))
     return PictureSet(found.protocol, sides, len(positions), pictures(), lambda: digits)
+
+
+class Named(NamedTuple):
+    """Pictures and what they are called."""
+
+    positions: np.ndarray
+    """[B] of 0 ... N - 1 in the data."""
+    names: list[str]
+    """[B] paths below a folder, or numbers."""
+    labels: list[str]
+    """[B], or none; of a folder those of the folders in it."""
+    images: np.ndarray
+    """[B, H, W, C] uint8."""
+
+
+def named(data: Pictures) -> Iterator[Named]:
+    """Yield all pictures of `data` in batches; of a folder those that can be read."""
+    folder = data.images if isinstance(data.images, Folder) else None
+    files = folder.known.names if folder is not None else []
+    nested = bool(files) and all("/" in name for name in files)
+    for start in range(0, len(data), AT_ONCE):
+        positions = np.arange(start, min(start + AT_ONCE, len(data)))
+        if folder is None:
+            labels = [] if data.labels is None else [str(label) for label in data.labels[positions].tolist()]
+            yield Named(positions, [str(i) for i in positions], labels, data.rows_at(positions))
+            continue
+        read = {int(i): folder.own(int(i)) for i in positions}
+        whole = {i: image for i, image in read.items() if image is not None}
+        if whole:
+            names = [files[i] for i in whole]
+            labels = [name.partition("/")[0] for name in names] if nested else []
+            yield Named(np.array([*whole]), names, labels, np.stack([*whole.values()]))
+
+
+def source_of(text: str) -> str:
+    """Return the data.source that a word of the command line names: a source, a folder or an .npz file of pictures.
+
+    Raises UsageError for none of them. The name of a source is that source: a folder of that name is ./NAME.
+    """
+    found = [source for source in all_sources()[0] if source.kind == "pictures"]
+    name, colon, _ = text.partition(":")
+    if any(source.name == name and bool(source.argument) == bool(colon) for source in found):
+        return text
+    path = Path(text).expanduser()
+    if path.is_dir() or path.is_file():
+        return f"{'folder' if path.is_dir() else 'npz'}:{path}"
+    if "/" in text and not colon:
+        raise UsageError(f"there is no folder or file {text!r}")
+    raise UsageError(
+        f"{text!r} is no folder, .npz file or data source; {nearest(text, [source.usage for source in found])}"
+    )
 
 
 def _spread(items: Sequence[T], n: int) -> list[T]:

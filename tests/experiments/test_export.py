@@ -222,7 +222,7 @@ def check_model(plugin: Any, functions: dict[str, Any]) -> None:
         if len(functions) == 1:
             return
     noise = tf.random.stateless_normal((5, plugin.config.latent), [7, -1])
-    if "label" in next(iter(functions.values())).structured_input_signature[1]:
+    if "label" in example_inputs(next(iter(functions.values()))):
         labels = plugin.classes[[3, 1, 3, 0, 2]]
         outputs = functions["generate"](noise=noise, label=tf.constant(labels))
         assert_same_pictures(outputs["image"], plugin.draw(np.searchsorted(plugin.classes, labels), 7))

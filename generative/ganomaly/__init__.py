@@ -1,0 +1,1 @@
+"""GANomaly: encode, decode, encode again; the distance of the two codes tells anomalies."""
