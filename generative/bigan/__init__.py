@@ -1,0 +1,1 @@
+"""Bidirectional GAN: an encoder learns beside the generator."""
