@@ -16,6 +16,7 @@ __all__ = ["ACGANConfig"]
     "acgan",
     kind="generative",
     build="generative.acgan.model:ACGAN",
+    group="Models that draw what is asked for",
     headline="eval/distance",
     goal="min",
     clock="updates",

@@ -16,6 +16,7 @@ __all__ = ["BiGANConfig"]
     "bigan",
     kind="generative",
     build="generative.bigan.model:BiGAN",
+    group="Models that find anomalies",
     headline="eval/distance",
     goal="min",
     clock="updates",

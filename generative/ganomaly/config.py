@@ -16,6 +16,7 @@ __all__ = ["GANomalyConfig"]
     "ganomaly",
     kind="generative",
     build="generative.ganomaly.model:GANomaly",
+    group="Models that find anomalies",
     headline="eval/contextual",
     goal="min",
     clock="updates",
