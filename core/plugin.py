@@ -2,7 +2,7 @@
 
 A plugin is two things: a frozen configuration dataclass under `@register(...)`, in a module that imports no TensorFlow, and a
 final class named by `build`, constructed as `Plugin(config, context)`, which inherits from `Agent` or `Generator` and from the
-abilities that it has beyond them: `Draws`, `DrawsText`, `Embeds`, `Exports`, `FindsAnomalies`. Nothing else is inherited.
+abilities that it has beyond them: `Draws`, `DrawsText`, `Writes`, `Embeds`, `Exports`, `FindsAnomalies`. Nothing else is inherited.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ __all__ = [
     "Plugin",
     "RangeTest",
     "Spec",
+    "Writes",
     "build",
     "canonical",
     "register",
@@ -114,8 +115,7 @@ class Agent(Plugin):
 
 
 class Generator(Plugin):
-    """Learns from data. What it can make of them is an ability: `Draws`, `DrawsText`, `Embeds`,
-    `FindsAnomalies`."""
+    """Learns from data. What it can make of them is an ability: `Draws`, `DrawsText`, `Writes`, `Embeds`, `FindsAnomalies`."""
 
     @abstractmethod
     def evaluate(self) -> Mapping[str, Any]:
@@ -154,6 +154,25 @@ class DrawsText(ABC):
     def captions(self) -> Sequence[str]:
         """Captions that `sample` draws in turn, for pictures whose captions are kept beside them; () where it draws without."""
         return ()
+
+
+class Writes(ABC):
+    """An ability: text that goes on from a beginning."""
+
+    temperature: float
+    """That of `write` where none is asked for."""
+    top_k: int
+    """Likewise."""
+
+    @abstractmethod
+    def write(
+        self, prompt: str, n: int, length: int, *, temperature: float, top_k: int = 0, seed: int = 0
+    ) -> Sequence[str]:
+        """Return n texts of `length` characters that go on from `prompt`, which may be empty and is not part of them.
+
+        Logits are divided by `temperature`; at 0 the likeliest symbol is taken. Only the `top_k` likeliest are drawn from, all
+        for 0. Text i depends on the seed and i alone. UsageError for a prompt that cannot be read.
+        """
 
 
 class Embeds(ABC):
@@ -433,7 +452,7 @@ def _check_class(spec: Spec, cls: Any) -> None:
         edits.append(
             "give `act` the arguments (observations, memory, rng, *, greedy), and drop `evaluate` for `environment`"
         )
-    for ability, member in ((Draws, "sample"), (DrawsText, "sample_text"), (Exports, "exportable")):
+    for ability, member in ((Draws, "sample"), (DrawsText, "sample_text"), (Writes, "write"), (Exports, "exportable")):
         if hasattr(cls, member):
             edits.append(f"for its `{member}` inherit from {ability.__name__} too")
     raise UsageError(f"plugin {spec.name!r} ({spec.build}) does not keep this version's contract: {'; '.join(edits)}")

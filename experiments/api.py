@@ -27,7 +27,7 @@ from experiments.launcher.folder import RunFolder
 from experiments.launcher.restore import restored
 from experiments.launcher.training import Ending, go_on, start
 from experiments.launcher.yaml_file import flattened
-from experiments.verbs import play, resume, sample
+from experiments.verbs import play, resume, sample, write
 
 __all__ = ["Run", "compare", "list_runs", "load", "train"]
 
@@ -168,6 +168,24 @@ class Run:
         """
         asked = sample.Flags(n=n, seed=seed, picture=picture, text=text, weights=weights)
         return np.asarray(sample.draw(self._stored({}), asked)[0])
+
+    def write(
+        self,
+        prompt: str = "",
+        n: int = 1,
+        length: int = 500,
+        seed: int = 0,
+        *,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        weights: Weights = "best",
+    ) -> list[str]:
+        """Let a model that writes go on from `prompt`, and return n texts of `length` characters, without the prompt.
+
+        None stands for the run's own temperature and top-k.
+        """
+        asked = write.Flags(prompt, n, length, temperature, top_k, seed, weights)
+        return list(write.write(self._stored({}), asked)[0])
 
     def resume(
         self,

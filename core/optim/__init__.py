@@ -1,1 +1,1 @@
-"""Optimisers: one configuration with its flags, one class with five update rules, schedules as functions of a clock."""
+"""Optimisers: one configuration with its flags, one class with six update rules, schedules as functions of a clock."""

@@ -10,7 +10,7 @@ from core.errors import nearest, require
 
 __all__ = ["OptimizerConfig", "lr_at"]
 
-NAMES = ("adam", "adamw", "radam", "rmsprop", "sgd")
+NAMES = ("adam", "adamw", "radam", "rmsprop", "adagrad", "sgd")
 SCHEDULES = ("constant", "linear", "cosine", "step", "cyclic")
 
 
@@ -18,7 +18,7 @@ SCHEDULES = ("constant", "linear", "cosine", "step", "cyclic")
 class OptimizerConfig:
     """How gradients become steps."""
 
-    name: Literal["adam", "adamw", "radam", "rmsprop", "sgd"] = "adam"
+    name: Literal["adam", "adamw", "radam", "rmsprop", "adagrad", "sgd"] = "adam"
     """Update rule."""
     lr: float = 1e-3
     """Step size, the largest of the schedule."""
@@ -35,7 +35,7 @@ class OptimizerConfig:
     centered: bool = False
     """Divide by the gradient's deviation instead of its square's root (rmsprop)."""
     epsilon: float = 1e-7
-    """Keeps a denominator above 0; outside the square root in adam, adamw and radam, inside in rmsprop."""
+    """Keeps a denominator above 0; outside the square root in adam, adamw and radam, inside in rmsprop and adagrad."""
     weight_decay: float = 0.0
     """adamw: share of a weight, times the step size, taken off per update (0.01 is usual); others: times weight, added to the
     gradient."""
@@ -47,6 +47,8 @@ class OptimizerConfig:
     """Share of lr at the end of the fall, after each step of what was before, or at the ends of a cycle."""
     max_grad_norm: float = 0.0
     """Most that the gradient's norm over all weights may be; 0 for no limit."""
+    max_grad_value: float = 0.0
+    """Most that each entry of the gradient may be, up or down; 0 for no limit. Before the limit on the norm."""
     accumulate: int = 1
     """Gradients that are averaged into one update."""
 
@@ -60,7 +62,7 @@ class OptimizerConfig:
         for name in ("beta1", "beta2", "momentum", "rho"):
             require(0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; it must lie in [0, 1)")
         require(self.epsilon > 0, f"epsilon is {self.epsilon}; it must be above 0")
-        for name in ("weight_decay", "lr_steps", "max_grad_norm"):
+        for name in ("weight_decay", "lr_steps", "max_grad_norm", "max_grad_value"):
             require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must be 0 or more")
         require(self.accumulate >= 1, f"accumulate is {self.accumulate}; it must be at least 1")
         require(0 <= self.lr_end <= 1, f"lr_end is {self.lr_end}; it must lie in [0, 1]")

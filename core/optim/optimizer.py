@@ -1,4 +1,4 @@
-"""One optimiser class with five update rules, each a single fused operation a weight where TensorFlow has one."""
+"""One optimiser class with six update rules, each a single fused operation a weight where TensorFlow has one."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class Optimizer(keras.optimizers.Optimizer):
             "adamw": self._adam,
             "radam": self._radam,
             "rmsprop": self._rmsprop,
+            "adagrad": self._adagrad,
             "sgd": self._sgd,
         }[config.name]
 
@@ -56,7 +57,7 @@ class Optimizer(keras.optimizers.Optimizer):
         if config.name in ("adam", "adamw", "radam"):
             moments = self.add_optimizer_variables(variables, ["momentum", "velocity"])
             self.slots = dict(zip(("momentum", "velocity"), moments, strict=True))
-        if config.name == "rmsprop":
+        if config.name in ("rmsprop", "adagrad"):
             self.slots["velocity"] = self.add_optimizer_variables(variables, "velocity")
         if config.centered:
             self.slots["average"] = self.add_optimizer_variables(variables, "average")
@@ -83,13 +84,15 @@ class Optimizer(keras.optimizers.Optimizer):
             self.learning_rate.assign(
                 lr_at(config, self.iterations.value // self.calls_per_clock if clock is None else clock)
             )
-        if config.accumulate > 1 or config.max_grad_norm:
+        if config.accumulate > 1 or config.max_grad_norm or config.max_grad_value:
             pairs = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
             variables = [v for _, v in pairs]
             # dense: the rows of an embedding come apart, but the norm is over all
             gradients = sum_of_replicas([tf.cast(tf.convert_to_tensor(g), v.dtype) for g, v in pairs])
             if config.accumulate > 1:
                 gradients = [self._mean_of_calls(g, v) for g, v in zip(gradients, variables, strict=True)]
+            if config.max_grad_value:
+                gradients = [tf.clip_by_value(g, -config.max_grad_value, config.max_grad_value) for g in gradients]
             if config.max_grad_norm:
                 gradients, _ = tf.clip_by_global_norm(gradients, config.max_grad_norm)
             grads = [share_of_mean(g) for g in gradients]  # what follows adds them up again
@@ -173,6 +176,12 @@ class Optimizer(keras.optimizers.Optimizer):
             apply = tf.raw_ops.ResourceApplyCenteredRMSProp
         config = self.config
         apply(var=w.handle, **slots, lr=lr, rho=config.rho, momentum=config.momentum, epsilon=config.epsilon, grad=g)
+
+    def _adagrad(self, w: tf.Variable, g: tf.Tensor, lr: tf.Tensor, number: int) -> None:
+        """Duchi et al., 2011, with the diagonal of G_t: s <- s + g^2; w <- w - lr g / sqrt(s + epsilon), s from 0 on."""
+        s = self.slots["velocity"][number]
+        s.assign(s.value + tf.square(g))
+        w.assign_sub(lr * g / tf.sqrt(s.value + self.config.epsilon))
 
     def _sgd(self, w: tf.Variable, g: tf.Tensor, lr: tf.Tensor, number: int) -> None:
         """b <- momentum b + g; w <- w - lr b, with Nesterov w <- w - lr (g + momentum b): Sutskever et al., 2013, eqs. 1-4, but

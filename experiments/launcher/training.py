@@ -165,7 +165,11 @@ def _train(
     with _disk_errors(spec):
         folder.write_results(results)
         folder.write_meta(status="finished")
-    values = {k: v for k, v in loop.last["values"].items() if isinstance(v, (int, float, str))}
+    values = {
+        k: v
+        for k, v in loop.last["values"].items()
+        if isinstance(v, (int, float)) or (isinstance(v, str) and "\n" not in v)
+    }
     closing_table(
         display.console,
         f"{label} on {results['subject']}, seed {settings.seed}",

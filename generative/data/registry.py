@@ -16,7 +16,7 @@ import importlib
 import importlib.metadata
 import pkgutil
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -36,6 +36,7 @@ __all__ = [
     "Images",
     "Opening",
     "Source",
+    "Texts",
     "all_sources",
     "find",
     "load_outside",
@@ -44,7 +45,7 @@ __all__ = [
 
 ENTRY_POINTS = "pongan.sources"
 BUILT_IN = "generative.data.built_in"
-Kind = Literal["pictures", "points", "captions"]
+Kind = Literal["pictures", "points", "captions", "text"]
 
 
 class Images(NamedTuple):
@@ -60,6 +61,15 @@ class Images(NamedTuple):
     """Digits in a picture that the digit classifier reads, see `Data`."""
     words: tuple[str, ...] = ()
     """What labels 0, 1, ... are called, where they have names."""
+
+
+class Texts(NamedTuple):
+    """Text as a source returns it: how much of it is held out is the flags', and the run keeps its checksum."""
+
+    topics: Sequence[tuple[str, str]]
+    """Name and text of each topic; a topic is held out as a whole."""
+    what: str = ""
+    """What they are, for protocols; the source's name without it."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,7 @@ class Source:
     example: str
     """What may stand for `argument`, for the sentence that asks for it."""
     opens: Callable[..., Any]
-    """(configuration, Opening) -> Images or Data; for captions Splits."""
+    """(configuration, Opening) -> Images or Data; for captions Splits, for text Texts."""
 
     @property
     def usage(self) -> str:
@@ -122,8 +132,8 @@ def source(
     """Register a function (configuration, Opening) -> data as the source `usage`: NAME, NAME:PATH or e.g. NAME:GAME.
 
     PATH is a file or folder of the user's, `opening.path`, which may move while a run stays the same. `kind` is pictures, points
-    in the plane (their function returns `Mixture`, see generative/data/sources.py), or captions (`Splits`, see
-    generative/data/captions.py). `mirrors` says whether data.mirror makes sense (for points it never does),
+    in the plane (their function returns `Mixture`, see generative/data/sources.py), captions (`Splits`, see
+    generative/data/captions.py), or text (`Texts`). `mirrors` says whether data.mirror makes sense (for points it never does),
     `example` what may follow the colon. A function that returns `Data` of its own, not `Images`, heeds the flags itself.
 
     Raises UsageError when the name is taken or malformed.
@@ -150,25 +160,29 @@ def source(
     return decorate
 
 
-def find(text: str, *, captions: bool = False) -> Source:
-    """Return the source that `text`, the value of a flag, asks for.
+def find(text: str, *, captions: bool = False, texts: bool = False) -> Source:
+    """Return the source that `text`, the value of a flag, asks for: of pictures or points, of `captions`, or of `texts`.
 
     Other packages' sources are loaded when no built-in one has the name. Raises UsageError with the nearest name, for a broken
     source with the reason, and where the colon or what follows it is missing or too much.
     """
     name, colon, argument = text.partition(":")
-    key = (name, captions)
+    kinds = ("captions",) if captions else ("text",) if texts else ("pictures", "points")
+
+    def known() -> list[Source]:
+        return [found for found in SOURCES.values() if found.kind in kinds]
+
     broken = _load_built_in()
-    if key not in SOURCES:
+    if all(found.name != name for found in known()):
         broken = broken | load_outside()
-    if key not in SOURCES:
+    by_name = {found.name: found for found in known()}
+    if name not in by_name:
         for origin, reason in broken.items():
             require(origin.partition(" ")[0] != name, f"data.source is {text!r}, which is there but broken: {reason}")
-        known = [found for (_, captioned), found in SOURCES.items() if captioned == captions]
-        choices = [f"{found.name}:" for found in known if found.argument] if colon else [found.usage for found in known]
-        other = f", which has {'no ' * captions}captions" if (name, not captions) in SOURCES else ""
-        raise UsageError(f"data.source is {text!r}{other}; {nearest(name + colon, choices)}")
-    found = SOURCES[key]
+        usages = [f"{found.name}:" if colon else found.usage for found in known() if found.argument or not colon]
+        others = {found.kind for found in SOURCES.values() if found.name == name}
+        raise UsageError(f"data.source is {text!r}{_other(kinds, others)}; {nearest(name + colon, usages)}")
+    found = by_name[name]
     if not found.argument:
         require(not colon, f"data.source is {text!r}; nothing follows {name}")
     elif not colon:
@@ -177,6 +191,17 @@ def find(text: str, *, captions: bool = False) -> Source:
         wanted = "a path" if found.moves else f"a {found.argument.lower()}"
         require(bool(argument), f"data.source is {text!r}; after the colon comes {wanted}, e.g. {name}:{found.example}")
     return found
+
+
+def _other(wanted: tuple[str, ...], found: set[str]) -> str:
+    """Return a clause on a source that is there, but of another kind."""
+    if not found:
+        return ""
+    if "text" in wanted:
+        return ", which is no text"
+    if "text" in found:
+        return ", which is text"
+    return f", which has {'no ' * ('captions' in wanted)}captions"
 
 
 def all_sources() -> tuple[list[Source], dict[str, str]]:

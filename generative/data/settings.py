@@ -8,7 +8,7 @@ from core.errors import require
 from core.plugin import Placed
 from generative.data.registry import find
 
-__all__ = ["CaptionConfig", "DataConfig"]
+__all__ = ["CaptionConfig", "DataConfig", "TextConfig"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,24 @@ class CaptionConfig(Placed):
     @property
     def places(self) -> tuple[str, ...]:
         return ("source", "cache") if find(self.source, captions=True).moves else ()
+
+
+@dataclass(frozen=True)
+class TextConfig(Placed):
+    """A source of text."""
+
+    source: str = "python-docs"
+    """One of the sources of text that `list` shows, e.g. python-docs, or text:PATH, a file or a folder of text files."""
+    held_out: float = 0.1
+    """Share of the text that is kept for measuring: whole topics, whose paragraphs stand nowhere else."""
+
+    def __post_init__(self) -> None:
+        find(self.source, texts=True)
+        require(0 < self.held_out <= 0.5, f"data.held_out is {self.held_out:g}; it must be above 0 and at most 0.5")
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        return ("source",) if find(self.source, texts=True).moves else ()
 
 
 def _check_cache(setting: str) -> None:

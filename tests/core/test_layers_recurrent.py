@@ -71,6 +71,39 @@ def test_a_step_of_a_gru_by_hand() -> None:
         np.testing.assert_allclose(np.ravel(after), [z * 0.5 + (1 - z) * n], rtol=1e-6)
 
 
+def test_a_step_of_a_plain_cell_by_hand() -> None:
+    layer = RecurrentCell("rnn", 1, seed=0)
+    layer.build((None, 1), (None, 1))
+    layer.kernel.assign([[0.1]])
+    layer.recurrent_kernel.assign([[-1.0]])
+    layer.bias.assign([0.25])
+    (h,) = layer(np.array([[2.0]], np.float32), np.array([[0.5]], np.float32))
+    np.testing.assert_allclose(h, [[math.tanh(0.2 - 0.5 + 0.25)]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "rnn"])
+def test_the_way_through_a_window_and_its_gradients_are_those_of_single_steps(kind: str) -> None:
+    layer, (x, _), before = cell(kind), sequences(), state(kind)
+    weight = np.random.default_rng(5).normal(size=(T, N, H)).astype(np.float32)
+    found = []
+    for by_steps in (False, True):
+        given = [tf.constant(x), *map(tf.constant, before)]
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            if by_steps:
+                after, outputs = tuple(given[1:]), []
+                for t in range(T):
+                    after = layer(given[0][t], *after)
+                    outputs.append(after[0])
+                h = tf.stack(outputs)
+            else:
+                h, after = layer.through(*given)
+            loss = tf.reduce_sum(weight * h) + tf.reduce_sum(weight[0] * after[-1] ** 2)
+        found.append([h, *after, *tape.gradient(loss, [*given, *layer.trainable_variables])])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sequence_is_that_of_keras_and_of_the_mirror(kind: str) -> None:
     layer, (x, _), before = cell(kind), sequences(), state(kind)

@@ -47,7 +47,7 @@ BEFORE_A_RUN = {
     "missing value": (["run", "policy-gradient", "--agent.optimizer.lr"], "--agent.optimizer.lr"),
     "no such choice": (
         ["run", "policy-gradient", "--agent.optimizer.name", "lion"],
-        "--agent.optimizer.name is 'lion'; choose from adam, adamw, radam, rmsprop, sgd",
+        "--agent.optimizer.name is 'lion'; choose from adagrad, adam, adamw, radam, rmsprop, sgd",
     ),
     "boolean that is none": (
         ["run", "policy-gradient", "--agent.bias=maybe"],

@@ -307,7 +307,7 @@ def trained(config):
     assert np.asarray(optimizer.iterations) == 6
     return [np.asarray(v) for v in (w, *optimizer.variables)]
 
-for name in ("adam", "adamw", "radam", "rmsprop", "sgd"):
+for name in ("adam", "adamw", "radam", "rmsprop", "adagrad", "sgd"):
     config = OptimizerConfig(name, momentum=0.9 if name in ("rmsprop", "sgd") else 0.0, **common)
     alone = trained(config)
     with strategy.scope():

@@ -57,6 +57,15 @@ def rmsprop_by_hand(momentum: float, centered: bool) -> list[np.ndarray]:
     return weights
 
 
+def adagrad_by_hand() -> list[np.ndarray]:
+    w, s, weights = START, np.zeros(3), []
+    for g in GRADIENTS:
+        s = s + g**2
+        w = w - LR * g / np.sqrt(s + 0.01)
+        weights.append(w)
+    return weights
+
+
 def sgd_by_hand(momentum: float, nesterov: bool) -> list[np.ndarray]:
     w, b, weights = START, np.zeros(3), []
     for g in GRADIENTS:
@@ -91,6 +100,7 @@ BY_HAND: dict[str, tuple[OptimizerConfig, list[np.ndarray]]] = {
     "rmsprop": (OptimizerConfig("rmsprop", **RMSPROP), rmsprop_by_hand(0, False)),
     "rmsprop with momentum": (OptimizerConfig("rmsprop", **RMSPROP, momentum=0.6), rmsprop_by_hand(0.6, False)),
     "centred rmsprop": (OptimizerConfig("rmsprop", **RMSPROP, centered=True), rmsprop_by_hand(0, True)),
+    "adagrad": (OptimizerConfig("adagrad", LR, epsilon=0.01), adagrad_by_hand()),
     "sgd": (OptimizerConfig("sgd", LR), sgd_by_hand(0, False)),
     "momentum": (OptimizerConfig("sgd", LR, momentum=0.6), sgd_by_hand(0.6, False)),
     "nesterov": (OptimizerConfig("sgd", LR, momentum=0.6, nesterov=True), sgd_by_hand(0.6, True)),
@@ -219,6 +229,14 @@ def test_the_norm_is_over_all_weights() -> None:
     np.testing.assert_allclose([*np.array(a), *np.array(b)], [-1.8, -2.4, 0.0], rtol=1e-6)
 
 
+def test_a_limit_for_each_entry_comes_before_that_of_the_norm() -> None:
+    config = OptimizerConfig("sgd", 1.0, max_grad_value=3.0)
+    gradients = np.array([[5.0, -4.0, 2.0], [0.1, -7.0, 0.0]])
+    np.testing.assert_allclose(run(config, gradients)[0], START - [3, -3, 2])
+    both = OptimizerConfig("sgd", 1.0, max_grad_value=3.0, max_grad_norm=2.0)  # of (3, -3, 0), whose norm is sqrt(18)
+    np.testing.assert_allclose(run(both, np.array([[9.0, -9.0, 0.0]]))[0], START - [2**0.5, -(2**0.5), 0], rtol=1e-6)
+
+
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")
 def test_a_weight_without_gradient_stays() -> None:
     for settings in ({}, {"max_grad_norm": 1.0}, {"accumulate": 2}):
@@ -253,7 +271,7 @@ def test_no_moment_moves_between_updates() -> None:
     np.testing.assert_allclose(np.array(optimizer.slots["momentum"][0]), 0.1 * GRADIENTS.mean(axis=0), rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["adam", "radam", "rmsprop", "sgd"])
+@pytest.mark.parametrize("name", ["adam", "radam", "rmsprop", "adagrad", "sgd"])
 def test_a_resume_within_an_accumulation_goes_on_bit_for_bit(name: Any, tmp_path: Path) -> None:
     momentum = 0.9 if name in ("sgd", "rmsprop") else 0.0
     config = OptimizerConfig(name, 0.1, momentum=momentum, accumulate=3, lr_schedule="cosine", lr_steps=9)

@@ -1,0 +1,1 @@
+"""Character and word models: a recurrent network that writes."""
