@@ -76,7 +76,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         state |= state["game"].state() if "game" in state else {}
         for node in (
             state[key]
-            for key in ("model", "actor", "theta", "G", "T", "decoder", "encoder", "average", "body")
+            for key in ("model", "network", "actor", "theta", "G", "T", "decoder", "encoder", "average", "body")
             if state.get(key) is not None
         ):
             for v in getattr(node, "trainable_variables", [node]):
@@ -208,6 +208,21 @@ def check_model(plugin: Any, functions: dict[str, Any]) -> None:
     if "upscale" in functions:
         picture = np.random.default_rng(0).integers(256, size=(1, 20, 24, 3)).astype(np.uint8)
         assert_same_pictures(functions["upscale"](tf.constant(picture))["upscaled"][0], plugin._upscale(picture[0]))
+        return
+    if "follow" in functions:
+        state = np.random.default_rng(0).normal(size=(5, len(plugin.network.parts), plugin.config.units))
+        number = np.arange(5, dtype=np.int32)
+        found = functions["follow"](number=tf.constant(number), state=tf.constant(state, tf.float32))
+        logits, after = plugin.network(number, *tf.unstack(tf.constant(state, tf.float32), axis=1))
+        np.testing.assert_allclose(found["probability"], tf.nn.softmax(logits), atol=1e-6)
+        np.testing.assert_allclose(found["next_state"], tf.stack(after, axis=1), atol=1e-6)
+        codes = functions["spell"](number=tf.constant(number))["code"].numpy()
+        assert ["".join(map(chr, row[row > 0])) for row in codes] == plugin.symbols.texts[:5]
+        return
+    if "paint" in functions:
+        height, width = plugin.picture.shape
+        colours = functions["paint"](place=plugin.places)["colour"].numpy().reshape(height, width, 3)
+        assert_same_pictures(np.round(colours * 255), plugin.drawn(height, width))
         return
     if "embed" in functions:
         images = np.random.default_rng(0).integers(256, size=(5, *plugin.train.shape)).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""Compositional pattern-producing networks."""
