@@ -57,7 +57,7 @@ class CharRNNConfig:
     """The recurrent cell; rnn: h = tanh(W x + U h + b)."""
     layers: int = 1
     """Recurrent layers, one on top of the other."""
-    units: int = 512
+    units: int = 256
     """Units of each."""
     embedding: int = 64
     """Numbers that stand for a symbol at the input; 0 for one-hot ones."""
@@ -65,11 +65,11 @@ class CharRNNConfig:
     """Symbols through which an update goes back."""
     batch: int = 32
     """Places of the text that are read side by side."""
-    optimizer: OptimizerConfig = OptimizerConfig(lr=2e-3, max_grad_norm=5.0)
+    optimizer: OptimizerConfig = OptimizerConfig(lr=3e-3, max_grad_norm=5.0)
     """Optimiser of all weights."""
-    decay: float = 0.8
+    decay: float = 0.6
     """What the step size is multiplied with after every epoch from `decay_after` on."""
-    decay_after: int = 4
+    decay_after: int = 3
     """Epochs before it falls."""
     turn: int = 5
     """Updates in one call of TensorFlow."""
