@@ -17,6 +17,7 @@ __all__ = ["CharRNNConfig"]
     "char-rnn",
     kind="generative",
     build="generative.char_rnn.model:CharRNN",
+    group="Models that write",
     headline="eval/bits_per_character",
     goal="min",
     clock="updates",
@@ -39,6 +40,7 @@ __all__ = ["CharRNNConfig"]
         "sample_length": 20,
     },
     lr_find=RangeTest("loss/total", "optimizer", {"turn": 1, "decay": 1.0}),
+    search={"optimizer.lr": "3e-4..1e-2:log", "units": "64..512:log", "decay": "0.3..1.0"},
     run={"until": 6_000, "log_every": 100, "eval_every": 2_000, "save_every": 500},
 )
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ __all__ = ["CPPNConfig"]
     "cppn",
     kind="generative",
     build="generative.cppn.model:CPPN",
+    group="Models that draw pictures",
     headline="eval/psnr",
     goal="max",
     clock="updates",
@@ -37,6 +38,7 @@ __all__ = ["CPPNConfig"]
         "pattern_layers": 2,
     },
     lr_find=RangeTest("loss/total", "optimizer", {"turn": 1}),
+    search={"optimizer.lr": "1e-4..1e-2:log", "units": "32..256:log", "omega": "5..60:log"},
     run={"until": 2_000, "log_every": 50, "eval_every": 500, "save_every": 250},
 )
 @dataclass(frozen=True)
