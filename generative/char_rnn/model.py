@@ -184,16 +184,15 @@ class CharRNN(Generator, Writes, Exports):
 
     def bits(self, text: str) -> float:
         """Return the bits that the network needs for a character of a text, by its own symbols."""
-        y = self.symbols.encode(text)
-        begin = self.symbols.encode("\n")
-        x = np.concatenate([begin[:1], y[:-1]])
-        L = -(-len(y) // ROWS)
-        weight = np.ones(len(y), np.float32)
-        x, y, weight = (np.pad(part, (0, ROWS * L - len(part))).reshape(ROWS, L).T for part in (x, y, weight))
+        following = self.symbols.encode(text)
+        before = np.concatenate([self.symbols.encode("\n")[:1], following[:-1]])
+        L = -(-len(following) // ROWS)
+        weight = np.ones(len(following), np.float32)
+        x, y, w = (np.pad(a, (0, ROWS * L - len(a))).reshape(ROWS, L).T for a in (before, following, weight))
         state, total = self._fresh(ROWS), 0.0
         for t in range(0, L, LENGTH):
             part = slice(t, t + LENGTH)
-            nll, state = self._nll(x[part], y[part], weight[part], state)
+            nll, state = self._nll(x[part], y[part], w[part], state)
             total += float(nll)
         return total / np.log(2) / len(text)
 

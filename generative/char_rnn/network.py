@@ -27,7 +27,7 @@ class Network(keras.Model):
         width = config.embedding or symbols
         start = keras.initializers.RandomNormal(stddev=1.0, seed=child(seed, "embedding"))
         self.embedding = keras.layers.Embedding(symbols, width, start) if config.embedding else None
-        self.cells = [RecurrentCell(config.cell, units, seed, f"layer_{k}") for k in range(config.layers)]
+        self.cells: list[Any] = [RecurrentCell(config.cell, units, seed, f"layer_{k}") for k in range(config.layers)]
         glorot = keras.initializers.GlorotUniform(seed=child(seed, "logits"))
         self.logits = keras.layers.Dense(symbols, kernel_initializer=glorot, dtype="float32")
         self.parts = [f"{part}_{k}" for k, cell in enumerate(self.cells) for part in cell.parts]

@@ -16,7 +16,7 @@ import importlib
 import importlib.metadata
 import pkgutil
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -193,7 +193,7 @@ def find(text: str, *, captions: bool = False, texts: bool = False) -> Source:
     return found
 
 
-def _other(wanted: tuple[str, ...], found: set[str]) -> str:
+def _other(wanted: Collection[str], found: Collection[str]) -> str:
     """Return a clause on a source that is there, but of another kind."""
     if not found:
         return ""

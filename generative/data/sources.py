@@ -17,7 +17,7 @@ from generative.data import files
 from generative.data.pictures import prepare_all
 from generative.data.record import Absent, Record, checksum, place_of
 from generative.data.registry import Images, Opening, Source, find
-from generative.data.settings import CaptionConfig, DataConfig
+from generative.data.settings import CaptionConfig, DataConfig, TextConfig
 
 __all__ = ["Data", "Mixture", "Pictures", "StackedDigits", "Stream", "open_data", "opened"]
 
@@ -261,7 +261,7 @@ def open_data(
     return data
 
 
-def opened(source: Source, config: DataConfig | CaptionConfig, record: Record, part: str, say: Say) -> Any:
+def opened(source: Source, config: DataConfig | CaptionConfig | TextConfig, record: Record, part: str, say: Say) -> Any:
     """Return what the source's function returns. What it raises becomes one sentence: UsageError."""
     argument = config.source.partition(":")[2]
     path = place_of(record.part(part), config.source) if source.moves else Path()
