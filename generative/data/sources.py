@@ -107,6 +107,10 @@ class Pictures(Data):
             self.name, self._what, self.images, self._all_labels, self.mirror, rows=rows, digits=self.digits
         )
 
+    def first(self, count: int) -> Pictures:
+        """Return the first `count` pictures alone; after `split` these are as good as drawn at random."""
+        return self.at(np.arange(min(count, len(self.rows))))
+
     def draw(self, seed: int, position: int, batch: int) -> np.ndarray:
         return self._mirrored(self._read(self._rows_of(seed, position, batch)), seed, position)
 
@@ -130,11 +134,15 @@ class Pictures(Data):
             x[flip] = x[flip, :, ::-1]
         return x
 
-    def _rows_of(self, seed: int, position: int, batch: int) -> np.ndarray:
+    def positions(self, seed: int, position: int, batch: int) -> np.ndarray:
+        """Return which of the examples 0 ... N - 1 `draw` puts into this batch, [batch]."""
         order = self._order
         if order is None or (order.batch, order.seed) != (batch, seed):
             self._order = order = Order(len(self), batch, seed)
-        return self.rows[order.indices(position)]
+        return order.indices(position)
+
+    def _rows_of(self, seed: int, position: int, batch: int) -> np.ndarray:
+        return self.rows[self.positions(seed, position, batch)]
 
     def spread(self, count: int) -> np.ndarray:
         """Return min(count, N) positions at equal distances: data sorted by class or by time are not cut to their beginning."""

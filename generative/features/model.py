@@ -28,7 +28,7 @@ from core.metrics.retrieval import nearest
 from core.optim.optimizer import make_optimizer
 from core.plugin import Context, Embeds, Exports, Generator
 from core.seeds import child
-from generative.data.record import Record
+from generative.data.labels import classes_of
 from generative.data.sources import Pictures, Stream, open_data
 from generative.features.config import FeaturesConfig, Method
 from generative.features.measures import dimensions, plane, scatter, thumbnails
@@ -69,7 +69,7 @@ class Features(Generator, Embeds, Exports):
             f"held_out is {config.held_out:g}, which is {count} of the {len(data)} pictures of {data.name}; at least 2 must be "
             "held out, and as many left",
         )
-        self.classes = _classes(data, context)
+        self.classes = classes_of(data, context.folder)
         self.method = self._method(data)
         self.train, self.test = data.split(count)
         self.together = config.together == "labels" and self.method in ("siamese", "triplet")
@@ -285,17 +285,6 @@ class _Batches:
         rng = np.random.default_rng([seed, position, 2])
         others = np.array([rng.choice(self.members[label]) for label in y])
         return x, self.data.rows_at(others), y
-
-
-def _classes(data: Pictures, context: Context) -> np.ndarray:
-    """Return the labels there are, in order, none where there are none; the run's record knows those of data that are gone."""
-    record = Record(context.folder)
-    if data.labels is not None:
-        classes = np.unique(data.labels)
-        record.keep("labels", {"classes": classes.tolist()})
-        return classes
-    kept = record.part("labels")
-    return np.array(kept["classes"] if kept else [], np.int64)
 
 
 def _examples(data: Pictures, count: int) -> tuple[np.ndarray, np.ndarray | None]:
