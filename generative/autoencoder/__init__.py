@@ -1,0 +1,1 @@
+"""Autoencoders: vanilla, sparse, denoising, stacked, convolutional."""
