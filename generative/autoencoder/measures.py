@@ -9,7 +9,7 @@ from core.metrics.image_quality import psnr
 
 __all__ = ["best_median", "enlarged", "side_by_side", "way", "weights_as_pictures"]
 
-SIDE = 56  # pixels of a picture's smaller side that it should have at least to be looked at
+SIDE = 84  # pixels of a picture's smaller side that it should have at least to be looked at
 GAP, WHITE = 4, 255
 
 
@@ -41,13 +41,12 @@ def way(a: np.ndarray, b: np.ndarray, steps: int) -> np.ndarray:
 
 
 def side_by_side(columns: list[np.ndarray]) -> np.ndarray:
-    """Return pictures [N, H, w, C] as one column beside the other, a white line between, [N, H, w0 + gap + w1 + ..., C]."""
-    gap = np.full((*columns[0].shape[:2], GAP, columns[0].shape[3]), WHITE, np.uint8)
-    parts = [part for column in columns for part in (gap, column)]
-    return np.concatenate(parts[1:], axis=2)
+    """Return pictures [N, H, w, C] beside each other, a white line behind each, [N, H, w0 + 4 + w1 + 4 + ..., C]."""
+    behind = ((0, 0), (0, 0), (0, GAP), (0, 0))
+    return np.concatenate([np.pad(column, behind, constant_values=WHITE) for column in columns], axis=2)
 
 
 def enlarged(pictures: np.ndarray) -> np.ndarray:
-    """Return pictures [N, H, W, C] with each pixel repeated until the smaller side has 56."""
+    """Return pictures [N, H, W, C] with each pixel repeated until the smaller side has 84."""
     times = max(1, -(-SIDE // min(pictures.shape[1:3])))
     return pictures.repeat(times, axis=1).repeat(times, axis=2)

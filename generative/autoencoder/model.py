@@ -194,14 +194,15 @@ class Autoencoder(Generator, Embeds, Exports):
         """Return measures on pictures that are held out.
 
         eval/error, the headline: the mean squared error of a pixel in [0, 1], given the picture as in training; of stacked the
-        share of pictures whose label it does not read. eval/mean_activation: of the units, over all pictures. Where pixels are
-        missing eval/psnr_noisy, eval/psnr_denoised and eval/psnr_median, in dB. Stacked: eval/accuracy.
+        share of pictures whose label it does not read. Sparse: eval/mean_activation, of all units over all pictures, and
+        eval/zeros, the share of activations below 0.01. Where pixels are missing: eval/psnr_noisy, eval/psnr_denoised and
+        eval/psnr_median, in dB. Stacked: eval/accuracy.
         """
         config, images = self.config, self.test.reference(len(self.test))
         y = self.embed(images)
-        measured: dict[str, Any] = {"eval/mean_activation": float(y.mean())}
+        measured: dict[str, Any] = {}
         if config.kind == "sparse":
-            measured["eval/zeros"] = float(np.mean(y < 0.01))
+            measured |= {"eval/mean_activation": float(y.mean()), "eval/zeros": float(np.mean(y < 0.01))}
         what = f"kind {config.kind}, code of {y.shape[1]}"
         if self.classifier is not None:
             assert self.test.labels is not None
@@ -245,13 +246,15 @@ class Autoencoder(Generator, Embeds, Exports):
     def reconstructions(self, n: int, seed: int = 0) -> np.ndarray:
         """Return n held-out pictures beside what is made of them, [n, H, W, C] uint8.
 
-        Picture, reconstruction; where pixels are missing: what is seen, through the median filter, denoised, picture.
+        Picture, reconstruction; where pixels are missing: what is seen, median filter, denoised, picture.
         """
         images = self.test.reference(len(self.test))[:n]
         if self.config.own("keep") == 1:
-            return enlarged(side_by_side([images, self.reconstruct(images)]))
-        seen = self._missing(images, seed)
-        return enlarged(side_by_side([seen, best_median(seen, images)[0], self.reconstruct(seen), images]))
+            row = [images, self.reconstruct(images)]
+        else:
+            seen = self._missing(images, seed)
+            row = [seen, best_median(seen, images)[0], self.reconstruct(seen), images]
+        return enlarged(side_by_side([np.concatenate(row, axis=2)]))
 
     def interpolation(self, n: int, seed: int = 0) -> np.ndarray:
         """Return one picture [1, H, W, C] uint8 of n rows, at most 16: a held-out picture, ten on the straight way from its code

@@ -64,6 +64,10 @@ class VAEConfig:
     """Pixels become 0 or 1: above one half, or drawn anew in every update with the pixel as probability (Bernoulli only)."""
     beta: float = 1.0
     """Weight of the divergence; 1 is the evidence lower bound."""
+    importance_samples: int = 1
+    """Draws of z for an example: 1 trains the evidence lower bound, K > 1 the importance-weighted bound (IWAE)."""
+    conditional: bool = False
+    """Tell encoder and decoder the label of each example, for samples of a label that is asked for."""
     batch: int = 128
     """Examples per update."""
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -78,11 +82,16 @@ class VAEConfig:
     """Pictures a side of the latent manifold that is drawn when z has two dimensions."""
 
     def __post_init__(self) -> None:
-        for name in ("held_out", "hidden", "latent", "batch", "turn", "nll_samples", "manifold"):
+        for name in ("held_out", "hidden", "latent", "batch", "turn", "nll_samples", "manifold", "importance_samples"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
         require(self.network == "mlp" or self.hidden >= 8, f"hidden is {self.hidden}; conv needs at least 8")
         require(self.sigma > 0, f"sigma is {self.sigma}; a standard deviation is above 0")
         require(self.beta >= 0, f"beta is {self.beta}; a weight is 0 or more")
+        require(
+            self.importance_samples == 1 or self.beta == 1,
+            f"beta is {self.beta} and importance_samples {self.importance_samples}; the importance-weighted bound has no "
+            "divergence to weigh, leave one of the two out",
+        )
         require(not self.data.points, f"data.source is {self.data.source!r}; vae learns pictures, e.g. mnist5k")
         require(
             self.likelihood == "bernoulli" or self.binarise == "no",

@@ -29,6 +29,8 @@ VARIANTS: dict[str, tuple[str, list[str]]] = {  # name -> (plugin, flags on top 
     "a3c-continuous": ("a3c", ["--agent.env.id", "Pendulum-v1"]),
     "actor-critic-lstm": ("actor-critic", ["--agent.memory", "lstm", "--agent.memory-size", "5", "--agent.envs", "4"]),
     "a3c-gru": ("a3c", ["--agent.memory", "gru", "--agent.memory-size", "5"]),
+    "autoencoder-denoising": ("autoencoder", ["--model.kind", "denoising"]),
+    "vae-conditional": ("vae", ["--model.conditional"]),
     "dcgan-ring": ("dcgan", ["--model.data.source", "ring", "--model.ema", "0.9"]),
 }
 DRAWS = 300
@@ -236,6 +238,10 @@ def check_model(plugin: Any, functions: dict[str, Any]) -> None:
         assert_same_pictures(outputs["reconstruction"], again)
         if len(functions) == 1:
             return
+    if "decode" in functions and hasattr(plugin, "prior"):
+        noise = tf.random.stateless_uniform((5, plugin.grid[0] * plugin.grid[1]), [7, -1])
+        assert_same_pictures(functions["generate"](noise)["image"], plugin.sample(5, 7))
+        return
     noise = tf.random.stateless_normal((5, plugin.config.latent), [7, -1])
     if "label" in example_inputs(next(iter(functions.values()))):
         labels = plugin.classes[[3, 1, 3, 0, 2]]
@@ -247,7 +253,10 @@ def check_model(plugin: Any, functions: dict[str, Any]) -> None:
         outputs = functions["generate"](noise=noise, caption=tf.constant(captions))
         assert_same_pictures(outputs["image"], plugin.draw(captions, 7))
         return
-    outputs = functions[next(iter(functions))](noise)
+    told = {}
+    if getattr(plugin.config, "conditional", False):
+        told["label"] = tf.constant(plugin.classes[np.arange(5) % len(plugin.classes)])
+    outputs = functions[next(iter(functions))](noise, **told)
     if "point" in outputs:
         np.testing.assert_allclose(outputs["point"], plugin.game.sampler.outputs(5, 7), atol=1e-6)
     else:

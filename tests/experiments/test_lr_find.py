@@ -133,8 +133,8 @@ def test_a_plugin_without_such_a_loss_is_refused_by_name_of_those_with_one(cli, 
     for name in ("dcgan", "dqn"):
         code, _, err = cli("lr-find", name, "--out", tmp_path / "out.png")
         assert code == 2 and " ".join(err.split()).endswith(
-            f"'{name}' names no loss that falls while it learns, so lr-find cannot follow it; it can with features, gan-cls, "
-            "srgan, vae"
+            f"'{name}' names no loss that falls while it learns, so lr-find cannot follow it; it can with autoencoder, "
+            "features, gan-cls, srgan, vae, vq-vae"
         )
     assert not list(tmp_path.iterdir())
 

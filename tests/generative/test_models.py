@@ -211,8 +211,11 @@ def test_vae_climbs_the_bound_on_digits(context: Context) -> None:
         {"likelihood": "gaussian", "binarise": "no"},
         {"binarise": "sampled", "beta": 4.0},
         {"latent": 2, "manifold": 5},
+        {"importance_samples": 5},
+        {"conditional": True},
+        {"conditional": True, "network": "conv", "hidden": 16, "importance_samples": 3, "latent": 2},
     ],
-    ids=["conv", "gaussian", "sampled", "manifold"],
+    ids=["conv", "gaussian", "sampled", "manifold", "importance", "conditional", "all"],
 )
 def test_vae_variants(context: Context, change: dict[str, Any]) -> None:
     settings = {"hidden": 8, "latent": 3, "held_out": 20, "turn": 1, "nll_samples": 4, **change}
@@ -221,9 +224,80 @@ def test_vae_variants(context: Context, change: dict[str, Any]) -> None:
     assert np.isfinite([float(v) for v in scalars.values()]).all()
     measured = model.evaluate()
     assert measured["samples/reconstructions"].shape == (20, 16, 8, 1)
-    assert ("samples/manifold" in measured) == (settings["latent"] == 2)
+    conditional = settings.get("conditional", False)
+    assert ("samples/manifold" in measured) == (settings["latent"] == 2 and not conditional)
+    assert ("samples/classes" in measured) == conditional
     protocol = measured["eval/protocol"]
     assert protocol.startswith("20 grey images 8x8 of scikit-learn's digits, held out of 1,797; "), protocol
+    model.close()
+
+
+def test_an_importance_weighted_update_by_hand(context: Context) -> None:
+    """-log mean_k w_k with w_k = p(x | z_k) p(z_k) / q(z_k | x), all densities written out, and the gradient of an output bias.
+
+    That is sum_k w~_k (sigmoid(logits_k) - x), w~ the normalised weights (Burda et al., 2016, eq. 14).
+    """
+    config = VAEConfig(
+        DataConfig("digits"),
+        held_out=100,
+        hidden=6,
+        latent=2,
+        batch=4,
+        turn=1,
+        importance_samples=3,
+        optimizer=OptimizerConfig(name="sgd", lr=0.1),
+    )
+    model = VAE(config, context)
+    x = (model.train.draw(model.stream.seed, 0, 4) > 127).reshape(4, -1).astype(float)
+    epsilon = np.asarray(tf.random.stateless_normal((4, 3, 2), [model.noise_seed, 0]), float).transpose(
+        1, 0, 2
+    )  # [K, B, L]
+    W, b, M, m, S, s = (np.asarray(v, float) for v in model.encoder.trainable_variables)
+    h = np.maximum(x @ W + b, 0)
+    mean, log_variance = h @ M + m, h @ S + s
+    z = mean + np.exp(log_variance / 2) * epsilon
+    V, c, U, d = (np.asarray(v, float) for v in model.decoder.trainable_variables)
+    logits = np.maximum(z @ V + c, 0) @ U + d  # [K, B, 64]
+    log_p_x = -(np.log1p(np.exp(logits)) - x * logits).sum(axis=2)
+    log_p_z = (-0.5 * z**2 - 0.5 * np.log(2 * np.pi)).sum(axis=2)
+    log_q = (-0.5 * (z - mean) ** 2 / np.exp(log_variance) - 0.5 * log_variance - 0.5 * np.log(2 * np.pi)).sum(axis=2)
+    w = np.exp(log_p_x + log_p_z - log_q)  # [K, B]
+    slope = ((w / w.sum(axis=0))[..., None] * (1 / (1 + np.exp(-logits)) - x)).sum(axis=0).mean(axis=0)
+    scalars = model.step()
+    assert float(scalars["loss/total"]) == pytest.approx(-np.log(w.mean(axis=0)).mean(), rel=1e-5)
+    assert float(scalars["loss/reconstruction"]) == pytest.approx(-log_p_x.mean(), rel=1e-5)
+    np.testing.assert_allclose(model.decoder.trainable_variables[-1], d - 0.1 * slope, atol=1e-6)
+    model.close()
+
+
+def test_a_conditional_vae_draws_what_it_is_asked_for(context: Context, tmp_path: Path) -> None:
+    """Two kinds of pictures, black and white, with labels 3 and 8: the label decides, z has nothing to tell."""
+    images = np.repeat(np.array([0, 255], np.uint8), 30)[:, None, None, None] * np.ones((1, 8, 8, 1), np.uint8)
+    np.savez(tmp_path / "own.npz", images=images, labels=np.repeat([3, 8], 30))
+    settings = {
+        "held_out": 10,
+        "hidden": 8,
+        "latent": 2,
+        "batch": 16,
+        "turn": 50,
+        "nll_samples": 5,
+        "conditional": True,
+    }
+    data = DataConfig(f"npz:{tmp_path / 'own.npz'}")
+    model = VAE(VAEConfig(data, optimizer=OptimizerConfig(lr=1e-2), **settings), context)
+    for _ in range(6):
+        model.step()
+    rows = model.by_class(3).reshape(2, 8, 24)
+    assert rows[0].mean() < 20 and rows[1].mean() > 200
+    assert [bool(image.mean() > 127) for image in model.sample(5)] == [False, True, False, True, False]
+    decode = model.exportable()["decode"]
+    made = decode(latent=tf.zeros((3, 2)), label=tf.constant([8, 3, 8], tf.int64))["image"].numpy()
+    assert [bool(image.mean() > 127) for image in made] == [True, False, True]
+    encode = model.exportable()["encode"]
+    told = [
+        encode(image=tf.constant(images[:1]), label=tf.constant([label], tf.int64))["mean"].numpy() for label in (3, 8)
+    ]
+    assert np.abs(told[0] - told[1]).max() > 1e-3
     model.close()
 
 
@@ -331,6 +405,7 @@ def test_pictures_below_16_pixels(context: Context, Model: Any, Config: Any) -> 
         (lambda: RaGANConfig(norm="none", r1=1, penalty_end=0.1), "penalty_end is 0.1; it needs penalty_anneal"),
         (lambda: VAEConfig(DataConfig("ring")), "vae learns pictures"),
         (lambda: VAEConfig(likelihood="gaussian"), "binarise is 'half'"),
+        (lambda: VAEConfig(importance_samples=5, beta=2.0), "beta is 2.0 and importance_samples 5"),
     ],
 )
 def test_settings_that_cannot_work(make: Any, sentence: str) -> None:
@@ -352,6 +427,11 @@ def test_pictures_that_are_too_few_to_measure_on(context: Context, tmp_path: Pat
         Image.new("L", (16, 16), 80 * i).save(tmp_path / f"{i}.png")
     with pytest.raises(UsageError, match="has 3 pictures; to measure on them 4 or more are needed"):
         DCGAN(DCGANConfig(data=DataConfig(f"folder:{tmp_path}", size=16)), context).step()
+
+
+def test_a_conditional_vae_needs_labels(context: Context) -> None:
+    with pytest.raises(UsageError, match="conditional is set; lfw-faces has no labels"):
+        VAE(VAEConfig(DataConfig("lfw-faces"), held_out=10, conditional=True), context)
 
 
 def test_vae_needs_more_than_it_holds_out(context: Context) -> None:

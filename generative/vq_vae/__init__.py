@@ -1,0 +1,1 @@
+"""The vector-quantised variational autoencoder, with a prior over its codes."""
