@@ -42,8 +42,8 @@ MEASURE_SEED = 2  # of the pixels that are missing in evaluations, so that numbe
 AT_ONCE = 250  # pictures in one forward pass
 STEPS = 10  # of a way between two pictures
 DRAWN = {"filters": 100, "reconstructions": 24, "interpolation": 8}
-OF_LAYER = ("loss/total", "loss/reconstruction", "loss/penalty")
-OF_LABELS = ("loss/total", "loss/error")
+OF_LAYER: tuple[str, ...] = ("loss/total", "loss/reconstruction", "loss/penalty")
+OF_LABELS: tuple[str, ...] = ("loss/total", "loss/error")
 
 
 @final

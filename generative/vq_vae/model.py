@@ -33,8 +33,8 @@ __all__ = ["VQVAE"]
 AT_ONCE = 500  # pictures in one forward pass
 RECONSTRUCTED, CODED = 36, 24
 LEAST = 0.01  # places a batch, on average: a code that has fewer begins again at one of the batch's z_e
-OF_CODES = ("loss/total", "loss/reconstruction", "loss/commitment")
-OF_PRIOR = ("loss/prior",)
+OF_CODES: tuple[str, ...] = ("loss/total", "loss/reconstruction", "loss/commitment")
+OF_PRIOR: tuple[str, ...] = ("loss/prior",)
 
 
 @final
