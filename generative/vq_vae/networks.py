@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from core.layers.leaky_relu import LeakyReLU
 from core.layers.upsampling import CroppedConv2DTranspose
 from core.seeds import child
 from generative.vq_vae.config import VQVAEConfig
@@ -17,7 +16,6 @@ from generative.vq_vae.config import VQVAEConfig
 __all__ = ["Prior", "make_decoder", "make_encoder", "sides"]
 
 BLOCKS = 2  # residual blocks on each side of the codes, as in the paper
-SLOPE = 0.1  # of the leaky ReLUs inside them: with 0, TensorFlow 2.21 gives up on optimising the graph
 
 
 def sides(shape: tuple[int, ...], levels: int) -> list[tuple[int, int]]:
@@ -62,11 +60,15 @@ def make_decoder(shape: tuple[int, ...], config: VQVAEConfig, seed: int) -> kera
 
 
 def _blocks(h: Any, config: VQVAEConfig, start: Callable[[], Any]) -> Any:
-    """Residual blocks: leaky ReLU, 3x3, leaky ReLU, 1x1 beside the identity; a leaky ReLU in the end."""
+    """Residual blocks: ReLU, 3x3, ReLU, 1x1 beside the identity; a ReLU in the end.
+
+    The 1x1 convolutions have no bias: TensorFlow 2.21 cannot fuse one with the addition and the ReLU behind it, complains, and
+    leaves the whole graph as it is.
+    """
     for _ in range(BLOCKS):
-        inner = LeakyReLU(SLOPE)(_conv(config.width, 3, start)(LeakyReLU(SLOPE)(h)))
-        h = keras.layers.Add()([h, _conv(2 * config.width, 1, start)(inner)])
-    return LeakyReLU(SLOPE)(h)
+        inner = _conv(config.width, 3, start, activation="relu")(keras.layers.ReLU()(h))
+        h = keras.layers.Add()([h, _conv(2 * config.width, 1, start, use_bias=False)(inner)])
+    return keras.layers.ReLU()(h)
 
 
 def _conv(filters: int, kernel: int, start: Callable[[], Any], **kwargs: Any) -> keras.layers.Layer:
