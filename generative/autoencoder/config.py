@@ -31,6 +31,7 @@ OWN: dict[Kind, dict[str, Any]] = {
     headline="eval/error",
     goal="min",
     clock="updates",
+    group="Models that describe pictures by features",
     summary="Autoencoders: vanilla, sparse, denoising, stacked with fine-tuning by labels, convolutional",
     description="An encoder makes a code of a picture, a decoder the picture of the code. Denoising ones are given pictures with "
     "pixels missing, sparse ones keep most units quiet, stacked ones are learned layer by layer and then read labels.",
@@ -45,6 +46,7 @@ OWN: dict[Kind, dict[str, Any]] = {
         "labels": 40,
         "pretrain_updates": 3,
     },
+    search={"optimizer.lr": "1e-4..1e-2:log", "batch": "32..256:log"},
     lr_find=RangeTest("loss/total", "optimizer"),
     run={"until": 4_000, "log_every": 50, "eval_every": 1_000, "save_every": 500},
 )

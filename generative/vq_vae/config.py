@@ -19,6 +19,7 @@ __all__ = ["VQVAEConfig"]
     headline="eval/distance",
     goal="min",
     clock="updates",
+    group="Models that draw pictures",
     summary="Vector-quantised VAE: pictures as grids of codes, and an autoregressive prior over the codes",
     description="An encoder's outputs become the nearest vectors of a codebook, from which a decoder makes the picture; then a "
     "recurrent network learns which grids of codes there are, so that new ones can be drawn.",
@@ -35,6 +36,7 @@ __all__ = ["VQVAEConfig"]
         "prior_hidden": 6,
         "eval_samples": 8,
     },
+    search={"optimizer.lr": "1e-4..1e-2:log", "codes": "32..512:log", "prior_optimizer.lr": "3e-4..1e-2:log"},
     lr_find=RangeTest("loss/total", "optimizer"),
     run={"until": 5_000, "log_every": 50, "eval_every": 1_000, "save_every": 500},
 )
