@@ -47,7 +47,7 @@ OWN: dict[Kind, dict[str, Any]] = {
         "pretrain_updates": 3,
     },
     search={"optimizer.lr": "1e-4..1e-2:log", "batch": "32..256:log"},
-    lr_find=RangeTest("loss/total", "optimizer"),
+    lr_find=RangeTest("loss/total", "optimizer", {"pretrain_updates": 1_000_000}),
     run={"until": 4_000, "log_every": 50, "eval_every": 1_000, "save_every": 500},
 )
 @dataclass(frozen=True)

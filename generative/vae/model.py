@@ -268,29 +268,46 @@ class VAE(Generator, Draws, Exports):
     # --- the contract ---------------------------------------------------------------------------------------------------
 
     def exportable(self) -> Mapping[str, Any]:
-        latent = tf.TensorSpec((None, self.config.latent), tf.float32, "latent")
-        picture = tf.TensorSpec((None, *self.shape), tf.uint8, "image")
-        label = [tf.TensorSpec((None,), tf.int64, "label")] if self.config.conditional else []
+        latents = tf.TensorSpec((None, self.config.latent), tf.float32, "latent")
+        pictures = tf.TensorSpec((None, *self.shape), tf.uint8, "image")
+        labels = tf.TensorSpec((None,), tf.int64, "label")
+        none = tf.constant([], tf.int64)  # labels, which an unconditional model does not look at
 
-        @tf.function(input_signature=[latent, *label])
-        def decode(latent: tf.Tensor, label: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        @tf.function(input_signature=[latents])
+        def decode(latent: tf.Tensor) -> dict[str, tf.Tensor]:
             """The mean of p(x | z) as bytes [N, H, W, C], for z [N, L]; samples come from z ~ N(0, 1)."""
-            return {"image": tf.cast(tf.round(self._decode(latent, self._numbers(label)) * 255), tf.uint8)}
+            return self._decoded(latent, none)
 
-        @tf.function(input_signature=[picture, *label])
-        def encode(image: tf.Tensor, label: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        @tf.function(input_signature=[pictures])
+        def encode(image: tf.Tensor) -> dict[str, tf.Tensor]:
             """Mean and log variance [N, L] of q(z | x), for pictures as bytes [N, H, W, C]; binary models cut at one half."""
-            x = tf.cast(image, tf.float32) / 255
-            x = x if self.config.binarise == "no" else tf.cast(x > 0.5, tf.float32)
-            mean, log_variance = self.encoder(self._given(x, self._numbers(label)), training=False)
-            return {"mean": mean, "log_variance": log_variance}
+            return self._encoded(image, none)
 
+        @tf.function(input_signature=[latents, labels])
+        def decode_label(latent: tf.Tensor, label: tf.Tensor) -> dict[str, tf.Tensor]:
+            """The mean of p(x | z, c) as bytes [N, H, W, C], for z [N, L] and labels [N]; samples come from z ~ N(0, 1)."""
+            return self._decoded(latent, self._numbers(label))
+
+        @tf.function(input_signature=[pictures, labels])
+        def encode_label(image: tf.Tensor, label: tf.Tensor) -> dict[str, tf.Tensor]:
+            """Mean and log variance [N, L] of q(z | x, c), for bytes [N, H, W, C] and labels [N]; binary ones cut at one half."""
+            return self._encoded(image, self._numbers(label))
+
+        if self.config.conditional:
+            return {"decode": decode_label, "encode": encode_label}
         return {"decode": decode, "encode": encode}
 
-    def _numbers(self, labels: tf.Tensor | None) -> tf.Tensor:
+    def _decoded(self, latent: tf.Tensor, c: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"image": tf.cast(tf.round(self._decode(latent, c) * 255), tf.uint8)}
+
+    def _encoded(self, image: tf.Tensor, c: tf.Tensor) -> dict[str, tf.Tensor]:
+        x = tf.cast(image, tf.float32) / 255
+        x = x if self.config.binarise == "no" else tf.cast(x > 0.5, tf.float32)
+        mean, log_variance = self.encoder(self._given(x, c), training=False)
+        return {"mean": mean, "log_variance": log_variance}
+
+    def _numbers(self, labels: tf.Tensor) -> tf.Tensor:
         """Return which of the classes labels [N] are."""
-        if labels is None:
-            return tf.constant([], tf.int64)  # which an unconditional model does not look at
         return tf.searchsorted(tf.constant(self.classes), labels, out_type=tf.int64)
 
     def state(self) -> dict[str, Any]:

@@ -37,7 +37,7 @@ __all__ = ["VQVAEConfig"]
         "eval_samples": 8,
     },
     search={"optimizer.lr": "1e-4..1e-2:log", "codes": "32..512:log", "prior_optimizer.lr": "3e-4..1e-2:log"},
-    lr_find=RangeTest("loss/total", "optimizer"),
+    lr_find=RangeTest("loss/total", "optimizer", {"code_updates": 1_000_000}),
     run={"until": 5_000, "log_every": 50, "eval_every": 1_000, "save_every": 500},
 )
 @dataclass(frozen=True)
