@@ -284,7 +284,7 @@ class Autoencoder(Generator, Embeds, Exports):
         @tf.function(input_signature=pictures)
         def reconstruct(image: tf.Tensor) -> dict[str, tf.Tensor]:
             """What is left of pictures as bytes [N, H, W, C] after their code; of noisy ones they are denoised."""
-            return {"image": self._decode(self._code(image))}
+            return {"reconstruction": self._decode(self._code(image))}
 
         @tf.function(input_signature=pictures)
         def classify(image: tf.Tensor) -> dict[str, tf.Tensor]:
