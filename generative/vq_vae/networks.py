@@ -103,6 +103,7 @@ class Prior(keras.Model):
             units,
             kernel_initializer=keras.initializers.GlorotUniform(seed=child(seed, "prior", "kernel")),
             recurrent_initializer=keras.initializers.Orthogonal(seed=child(seed, "prior", "recurrent")),
+            seed=child(seed, "prior", "dropout"),  # of a dropout that is off, which else would differ from run to run
             dtype="float32",
         )
         self.outer = dense(self.codes, "logits")
