@@ -15,7 +15,7 @@ import shutil
 import sys
 import uuid
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,14 @@ __all__ = [
     "CheckpointError",
     "DamagedCheckpoint",
     "best",
+    "chosen",
     "clock_of",
     "leaves",
     "load",
     "numbered",
     "prune",
     "put_back",
+    "read_weights",
     "save",
 ]
 
@@ -66,18 +68,19 @@ class AppendOnly:
     length: int
 
 
-def save(run_folder: Path, name: str, tree: Tree, *, weights_only: bool = False) -> Path:
+def save(run_folder: Path, name: str, tree: Tree, *, weights_only: bool = False, leave_out: Sequence[str] = ()) -> Path:
     """Write `tree` as the checkpoint `name` under `run_folder/checkpoints` and return its folder.
 
     Leaves: None, bool, int, float, str, numpy arrays and scalars, numpy Generators, anything with `.variables` (Keras
     models, layers, optimisers), variables, tf.random.Generator, keras SeedGenerator, AppendOnly, and anything with `state()`
     and `load_state(tree)`, whose state is such a tree too; inside dicts with string keys and lists (a tuple comes back as a
-    list). `weights_only` keeps models and variables and nothing else.
+    list). `weights_only` keeps models and variables and nothing else, without those that `leave_out` names, dotted.
 
     Raises TypeError for another leaf and OSError when the disk refuses; in both cases nothing appears under the name.
     """
     arrays: dict[str, np.ndarray] = {}
-    document = {"format": FORMAT, "tree": _encode(_weights(tree) if weights_only else tree, "", arrays, run_folder)}
+    kept = _without(_weights(tree), leave_out) if weights_only else tree
+    document = {"format": FORMAT, "tree": _encode(kept, "", arrays, run_folder)}
     folder = run_folder / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / name
@@ -101,30 +104,51 @@ def save(run_folder: Path, name: str, tree: Tree, *, weights_only: bool = False)
     return target
 
 
-def load(path: Path, live: Tree, *, weights_only: bool = False, generators: bool = True) -> Tree:
+def load(
+    path: Path, live: Tree, *, weights_only: bool = False, generators: bool = True, may_lack: Sequence[str] = ()
+) -> Tree:
     """Verify the checkpoint folder `path`, restore the stateful objects of `live` in place and return the whole tree.
 
     `live` is the tree the same program would save now; its models, optimisers, variables, generators and objects with a
     `load_state` receive their values, and every other leaf is returned as saved. Everything is checked first: names, counts,
     shapes; so a CheckpointError (damage: DamagedCheckpoint) leaves all objects as they were. Objects with a `load_state` come
-    last, in the order of the tree. `weights_only` restores models and variables and ignores the rest. Without `generators`, those
-    of random numbers stay as they are in `live`.
+    last, in the order of the tree. `weights_only` restores models and variables and ignores the rest; those that `may_lack`
+    names, dotted, stay as they are where nothing is saved of them. Without `generators`, those of random numbers stay as they are
+    in `live`.
     """
-    document, arrays = _read_verified(path)
-    if document.get("format") not in (WEIGHTS_OF if weights_only else (FORMAT,)):
-        raise CheckpointError(
-            f"checkpoint {path} has format {document.get('format')!r}, of another version of pongan; this one goes on from "
-            f"format {FORMAT}, and reads the weights of {' and '.join(map(str, WEIGHTS_OF))}"
-        )
+    document, arrays = _read_checked(path, weights_only)
     saved, wanted = document["tree"], live
     if weights_only:
         wanted = _weights(live)
+        wanted = _without(wanted, [name for name in may_lack if not _has(saved, name)])
         saved = _restrict(saved, wanted)
     reader = _Reader(path, arrays, document["format"], generators)
     tree = reader.decode(saved, wanted, "")
     for action in [*reader.actions, *reader.loads]:
         action()
     return tree
+
+
+def read_weights(path: Path) -> dict[str, list[np.ndarray]]:
+    """Verify the checkpoint folder `path` and return the arrays of each model and variable by its dotted name in the tree.
+
+    TensorFlow is not needed. A model's arrays are in the order of its variables. Raises CheckpointError as `load` does.
+    """
+    document, arrays = _read_checked(path, weights_only=True)
+    reader = _Reader(path, arrays, document["format"])
+    found: dict[str, list[np.ndarray]] = {}
+
+    def walk(node: Any, name: str) -> None:
+        if not isinstance(node, dict):
+            return
+        if "$variables" in node:
+            found[name] = [reader.array(entry) for entry in node["$variables"]]
+            return
+        for key, value in node.items():
+            walk(value, f"{name}.{key}" if name else key)
+
+    walk(document["tree"], "")
+    return found
 
 
 def put_back(owner: Any, tree: Tree) -> None:
@@ -181,6 +205,14 @@ def best(run_folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
+def chosen(run_folder: Path, weights: str) -> Path | None:
+    """Return the checkpoint of a run that has its `best` or its `newest` weights, the other one where there is none such, or
+    None."""
+    whole = numbered(run_folder)
+    newest, top = (whole[0] if whole else None), best(run_folder)
+    return (top or newest) if weights == "best" else (newest or top)
+
+
 def prune(run_folder: Path, keep: int, best: str = "") -> None:
     """Delete all but the `keep` newest whole checkpoints, every `best-*` but the one named, and what a killed save left behind.
 
@@ -195,6 +227,17 @@ def prune(run_folder: Path, keep: int, best: str = "") -> None:
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_checked(path: Path, weights_only: bool) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return document and arrays of a checkpoint of a format that can be read."""
+    document, arrays = _read_verified(path)
+    if document.get("format") not in (WEIGHTS_OF if weights_only else (FORMAT,)):
+        raise CheckpointError(
+            f"checkpoint {path} has format {document.get('format')!r}, of another version of pongan; this one goes on from "
+            f"format {FORMAT}, and reads the weights of {' and '.join(map(str, WEIGHTS_OF))}"
+        )
+    return document, arrays
 
 
 def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -257,6 +300,26 @@ def _weights(tree: Tree) -> Tree:
         elif _is_weight(node):
             kept[key] = node
     return kept
+
+
+def _without(tree: Tree, names: Sequence[str]) -> Tree:
+    """Return a tree without what dotted names say, as far as it is there."""
+    kept = dict(tree)
+    for name in names:
+        key, _, rest = name.partition(".")
+        if rest and isinstance(kept.get(key), dict):
+            kept[key] = _without(kept[key], [rest])
+        elif not rest:
+            kept.pop(key, None)
+    return kept
+
+
+def _has(tree: Any, name: str) -> bool:
+    for key in name.split("."):
+        if not isinstance(tree, dict) or key not in tree:
+            return False
+        tree = tree[key]
+    return tree is not None
 
 
 def _restrict(saved: Tree, live: Tree) -> Tree:
@@ -359,6 +422,7 @@ class _Reader:
         return CheckpointError(f"checkpoint {self.path}{older} {what}")
 
     def array(self, node: Any, live: Any = None, where: str = "") -> np.ndarray:
+        """Return the array that a node of the tree names."""
         array = self.arrays[node["$array"]]
         if "dtype" not in node:
             return array

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from core.forward import ACTIVATIONS, affine, linear
 from core.layers.noisy import NoisyDense
 from core.layers.recurrent import RecurrentCell, products
 from core.layers.torsos import Standardize
@@ -32,14 +33,14 @@ class Chain:
         for layer in _flat(layers):
             if isinstance(layer, Standardize) and not self._layers:
                 self._standardize = layer
-            elif type(layer) is keras.layers.Activation and self._layers and self._activations[-1] is _linear:
+            elif type(layer) is keras.layers.Activation and self._layers and self._activations[-1] is linear:
                 self._activations[-1] = _activation(layer.activation)
             elif type(layer) in (keras.layers.Dense, NoisyDense):  # a subclass may compute anything
                 self._layers.append(layer)
                 self._activations.append(_activation(layer.activation))
             elif _is_plain_norm(layer):
                 self._layers.append(layer)
-                self._activations.append(_linear)
+                self._activations.append(linear)
             else:
                 raise ValueError(f"{layer.name} is a {type(layer).__name__}; only dense layers can be mirrored")
         own = [] if self._standardize is None else [self._standardize.mean, self._standardize.std]
@@ -78,9 +79,8 @@ class Chain:
                 start += layer.width
             else:
                 kernel, bias, *_ = weights
-                x = x @ kernel
-                if bias is not None:
-                    x += bias
+                assert kernel is not None
+                x = affine(x, kernel, bias)
             x = activation(x)
         return x
 
@@ -178,32 +178,8 @@ def _is_plain_norm(layer: keras.layers.Layer) -> bool:
     return plain and not layer.rms_scaling and layer.axis in (-1, 1, [-1], [1])
 
 
-def _relu(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, 0, out=x)
-
-
-def _elu(x: np.ndarray) -> np.ndarray:
-    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
-
-
-def _tanh(x: np.ndarray) -> np.ndarray:
-    return np.tanh(x, out=x)
-
-
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * np.tanh(0.5 * x) + 0.5
-
-
-def _linear(x: np.ndarray) -> np.ndarray:
-    return x
-
-
-ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "relu": _relu,
-    "tanh": _tanh,
-    "elu": _elu,
-    "linear": _linear,
-}
 
 
 def _activation(function: Any) -> Callable[[np.ndarray], np.ndarray]:

@@ -31,12 +31,14 @@ __all__ = [
     "FindsAnomalies",
     "Generator",
     "Placed",
+    "Player",
     "Plugin",
     "RangeTest",
     "Spec",
     "Writes",
     "build",
     "canonical",
+    "imported",
     "register",
 ]
 
@@ -50,6 +52,8 @@ class Plugin(ABC):
     """
 
     clock: int
+    learns_with: tuple[str, ...] = ()
+    """Dotted names in `state()` of models that only learning needs, such as a discriminator: an entry of the zoo goes without."""
 
     @abstractmethod
     def step(self) -> Mapping[str, Any]:
@@ -83,9 +87,11 @@ class Plugin(ABC):
         self.close()
 
 
-class Agent(Plugin):
-    """Learns from an environment. The launcher evaluates it: it plays whole episodes of `environment` by `act`."""
+class Player(ABC):
+    """Plays whole episodes of `environment` by `act`: an agent, or what `Spec.player` names, which cannot learn."""
 
+    clock: int
+    """The agent's."""
     environment: Any
     """The `envs.EnvConfig` that it learns from."""
     acting: str = "sampled"
@@ -105,13 +111,20 @@ class Agent(Plugin):
         """Return the state of N fresh episodes, arrays [N, ...] in a tuple: an LSTM's h and c; () where there is none."""
         return ()
 
-    def watch(self, env: Any) -> None:
+    def watch(self, env: Any) -> None:  # noqa: B027 - a hook: most have nothing to do
         """Told before `act` plays in `env`, an `envs.VectorEnv`: one that plans plays its episodes on from where they stand."""
 
     def measures(self) -> Mapping[str, Any]:
         """Return `eval/*` scalars that episodes cannot tell, e.g. the exact values of a table, and `samples/*` images
         [N, H, W, C] uint8."""
         return {}
+
+    def close(self) -> None:  # noqa: B027 - a hook: most have nothing to do
+        """Join workers, close environments. May be called twice."""
+
+
+class Agent(Plugin, Player):
+    """Learns from an environment. The launcher evaluates it: it plays whole episodes of `environment` by `act`."""
 
 
 class Generator(Plugin):
@@ -304,6 +317,9 @@ class Spec:
     """How the verb `lr-find` tests it; None where no loss of it says whether it learns, as with GANs."""
     distributed: bool = False
     """True when it trains under `Context.strategy` as on one device, its batch shared out (see core/distributed.py)."""
+    player: str = ""
+    """`module:function` of an agent that plays without TensorFlow: (configuration, arrays of each model and variable in `state()`
+    by dotted name) -> a `Player` that acts as the whole plugin would, bit for bit, or None where that is needed all the same."""
 
     @property
     def prefix(self) -> str:
@@ -348,6 +364,7 @@ def register(
     search: Mapping[str, str] | None = None,
     lr_find: RangeTest | None = None,
     distributed: bool = False,
+    player: str = "",
 ) -> Callable[[_Config], _Config]:
     """Register a frozen configuration dataclass as the plugin `name`; the arguments are the fields of `Spec`.
 
@@ -376,6 +393,8 @@ def register(
             raise UsageError(f"plugin {key!r} ({where}) has goal {goal!r}; {nearest(str(goal), ['max', 'min'])}")
         if not re.fullmatch(r"[\w.]+:\w+", build):
             raise UsageError(f"plugin {key!r} ({where}) has build={build!r}; it must read 'package.module:Class'")
+        if player and not re.fullmatch(r"[\w.]+:\w+", player):
+            raise UsageError(f"plugin {key!r} ({where}) has player={player!r}; it must read 'package.module:function'")
         taken = REGISTRY.get(key)
         if taken is not None and f"{taken.config.__module__}.{taken.config.__qualname__}" != where:
             raise UsageError(
@@ -404,6 +423,7 @@ def register(
             search=dict(search or {}),
             lr_find=lr_find,
             distributed=distributed,
+            player=player,
         )
         return config
 
@@ -415,19 +435,7 @@ def build(spec: Spec, config: Any, context: Context) -> Any:
 
     Raises UsageError naming what is missing; errors raised by the plugin's own code pass through.
     """
-    module, _, attribute = spec.build.partition(":")
-    try:
-        factory = getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module == error.name or module.startswith(error.name + ".")):
-            raise
-        raise UsageError(
-            f"plugin {spec.name!r} names build={spec.build!r}, but there is no module {error.name!r}"
-        ) from error
-    except AttributeError as error:
-        raise UsageError(
-            f"plugin {spec.name!r} names build={spec.build!r}, but {module} has no {attribute!r}"
-        ) from error
+    factory = imported(spec, "build")
     _check_class(spec, factory)
     plugin = factory(config, context)
     if not hasattr(plugin, "clock"):
@@ -435,6 +443,22 @@ def build(spec: Spec, config: Any, context: Context) -> Any:
             f"plugin {spec.name!r} ({spec.build}) has no `clock` after its construction; the x-axis begins with 0"
         )
     return plugin
+
+
+def imported(spec: Spec, field: Literal["build", "player"]) -> Any:
+    """Return what a field of the registration names, `module:attribute`; UsageError where it is not there."""
+    named = getattr(spec, field)
+    module, _, attribute = named.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module == error.name or module.startswith(error.name + ".")):
+            raise
+        raise UsageError(
+            f"plugin {spec.name!r} names {field}={named!r}, but there is no module {error.name!r}"
+        ) from error
+    except AttributeError as error:
+        raise UsageError(f"plugin {spec.name!r} names {field}={named!r}, but {module} has no {attribute!r}") from error
 
 
 def _check_class(spec: Spec, cls: Any) -> None:

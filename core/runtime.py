@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from core.errors import UsageError
 
-__all__ = ["configure", "configured", "withheld"]
+__all__ = ["calm_blas", "configure", "configured", "withheld"]
 
 NEEDLESS = ("matplotlib", "pandas", "sklearn")  # to Keras, for plots, data frames and wrappers
 _DETERMINISTIC: list[bool] = []  # what the first run of the process has chosen; TensorFlow has no way back
@@ -71,7 +71,6 @@ def configure(
     with _quiet_native_stderr(), withheld(NEEDLESS if "keras" not in sys.modules else ()):
         import keras
         import tensorflow as tf
-        from threadpoolctl import threadpool_limits
 
         gpus = tf.config.list_physical_devices("GPU")
     if device.startswith("gpu:"):
@@ -110,7 +109,7 @@ def configure(
         now, then = ("true", "false") if deterministic else ("false", "true")
         raise UsageError(f"deterministic is {now}, but it was {then} for an earlier run in this process; {ANEW}")
     deterministic = _DETERMINISTIC[0]
-    threadpool_limits(1, user_api="blas")
+    calm_blas()
     tf.get_logger().addFilter(_no_retracing)
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     if deterministic:
@@ -124,6 +123,13 @@ def configure(
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
     }
+
+
+def calm_blas() -> None:
+    """Give numpy's BLAS one thread."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, user_api="blas")
 
 
 def _no_retracing(record: logging.LogRecord) -> bool:

@@ -83,6 +83,8 @@ def check_contract(spec: Spec, folder: Path) -> None:
         "the evaluation changed the training state"
     )
 
+    needless = {f"plugin.{name}" for name in original.learns_with}
+    assert needless <= {*checkpoint.read_weights(path)}, f"learns_with {original.learns_with} is not in state()"
     for attempt in range(ATTEMPTS):
         restored = plugin(seed=4)  # another beginning: everything that matters must come from the checkpoint
         checkpoint.put_back(restored, checkpoint.load(path, {"plugin": restored.state()})["plugin"])

@@ -1,9 +1,13 @@
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from core import checkpoint
+from core.plugin import Context, build
 from experiments.launcher.catalogue import catalogue
-from experiments.testing import check_contract
+from experiments.testing import check_contract, tiny
 
 BUILT_IN = sorted(
     name for name, spec in catalogue().plugins.items() if spec.build.startswith(("agents.", "generative."))
@@ -13,6 +17,27 @@ BUILT_IN = sorted(
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_plugin_keeps_the_contract(name: str, tmp_path: Path) -> None:
     check_contract(catalogue().plugins[name], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_what_only_learning_needs_is_not_needed_to_draw(name: str, tmp_path: Path) -> None:
+    spec = catalogue().plugins[name]
+
+    def plugin(seed: int) -> Any:
+        return build(spec, tiny(spec), Context(seed=seed, folder=tmp_path))
+
+    original = plugin(3)
+    needless = [f"plugin.{part}" for part in original.learns_with]
+    if needless:
+        original.step()
+        lean = checkpoint.save(tmp_path, "lean", {"plugin": original.state()}, weights_only=True, leave_out=needless)
+        other = plugin(4)
+        checkpoint.load(lean, {"plugin": other.state()}, weights_only=True, may_lack=needless)
+        other.restored()
+        np.testing.assert_array_equal(original.sample(2, 1), other.sample(2, 1))
+        other.close()
+    original.close()
 
 
 def test_no_built_in_plugin_is_broken() -> None:

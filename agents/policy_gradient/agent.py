@@ -75,7 +75,7 @@ class PolicyGradient(Agent, Exports):
             has = f"{self.policy.shape[0]} choices in each" if self.policy.shape else self.policy.num_actions
             raise UsageError(f"policy=sigmoid needs exactly 2 actions; {config.env.id} has {has}, see env.actions")
         self.network = Network(config, space, self.policy, context.seed, self._loss)
-        self.model = self.network.model
+        self.rows, self.model = self.network.rows, self.network.model
         self.rng = np.random.default_rng(child(context.seed, "actions"))
         self.optimizer = make_optimizer(config.optimizer, self.model.trainable_variables)
         self.gradient = [np.zeros(v.shape, np.float32) for v in self.model.trainable_variables]
@@ -141,7 +141,7 @@ class PolicyGradient(Agent, Exports):
         r = step.reward.astype(np.float32)
         cut = step.done | ((r != 0) & self.config.cuts)
         if self.config.baseline and step.truncated.any():  # a time limit is no end: the value goes on
-            r += self.config.gamma * step.truncated * self.network.forward(self.network.features(step.final_obs))[1]
+            r += self.config.gamma * step.truncated * self.network.forward(self.rows.features(step.final_obs))[1]
         group.rollout.append({**t, "r": r, "cut": cut})
 
         live = t["live"]
@@ -162,7 +162,7 @@ class PolicyGradient(Agent, Exports):
         group.sent = None
         if not live.any():
             return False
-        x = self.network.features(group.env.obs)  # [N, D]
+        x = self.rows.features(group.env.obs)  # [N, D]
         logits, v = self.network.forward(x)
         mask = group.env.mask
         a, log_pi = self.policy.sample_with_log_prob(allowed(logits, mask), self.rng)  # [N]
@@ -192,7 +192,7 @@ class PolicyGradient(Agent, Exports):
                 [v[1:], v[-1:]]
             )  # V_{t+1}; of the last row nobody asks, where it is known it is cut
             A = generalized_advantage(r, v, following, cut, cut, config.gamma, config.gae_lambda)
-            X = self.network.stack([t["x"] for t in group.rollout])  # [T * N, D]
+            X = self.rows.stack([t["x"] for t in group.rollout])  # [T * N, D]
             taken_masks = [np.stack([t["mask"] for t in group.rollout])[known]] if "mask" in group.rollout[0] else []
             parts.append((X[np.flatnonzero(known)], a[known], log_pi[known], A[known], (A + v)[known], *taken_masks))
             for t, taken in zip(group.rollout, known, strict=True):
@@ -211,7 +211,7 @@ class PolicyGradient(Agent, Exports):
         masks = {"mask": np.concatenate([part[5] for part in parts])} if len(parts[0]) > 5 else {}
         rows = {"a": a.astype(np.int32), "log_pi": log_pi.astype(np.float32), "A": A.astype(np.float32), "R": R}
         return {
-            "X": self.network.stack([part[0] for part in parts]),
+            "X": self.rows.stack([part[0] for part in parts]),
             **rows,
             **masks,
             "order": np.concatenate(orders),
@@ -297,7 +297,7 @@ class PolicyGradient(Agent, Exports):
     ) -> tuple[np.ndarray, Any]:
         """Return actions [N] for observations [N, ...], drawn from the policy or its likeliest; of those that `mask` [N, M]
         allows."""
-        logits = allowed(self.network.forward(self.network.features(observations))[0], mask)
+        logits = allowed(self.network.forward(self.rows.features(observations))[0], mask)
         return self.policy.greedy(logits) if greedy else self.policy.sample(logits, rng), memory
 
     def exportable(self) -> Mapping[str, Any]:
@@ -314,24 +314,24 @@ class PolicyGradient(Agent, Exports):
     def under_way(self) -> dict[str, Any]:
         """The batch that is learned from and the games, sparse matrices as their parts; set by a restore."""
         return {
-            "batch": self.batch and {**self.batch, "X": self.network.pack(self.batch["X"])},
+            "batch": self.batch and {**self.batch, "X": self.rows.pack(self.batch["X"])},
             "groups": [self._group_state(group) for group in self.groups],
         }
 
     @under_way.setter
     def under_way(self, saved: dict[str, Any]) -> None:
-        self.batch = saved["batch"] and {**saved["batch"], "X": self.network.unpack(saved["batch"]["X"])}
+        self.batch = saved["batch"] and {**saved["batch"], "X": self.rows.unpack(saved["batch"]["X"])}
         for group, tree in zip(self.groups, saved["groups"], strict=True):
             group.left, group.open = tree["left"], tree["open"]
             group.rollout, rollout = [], tree["rollout"]
             if rollout:
-                N, X = len(group.left), self.network.unpack(rollout["x"])
+                N, X = len(group.left), self.rows.unpack(rollout["x"])
                 for t in range(len(rollout["a"])):
                     entry = {key: rollout[key][t] for key in rollout if key != "x"}
                     group.rollout.append({"x": X[t * N : (t + 1) * N], **entry})
             group.sent = tree["sent"]
             if group.sent is not None:
-                group.sent["x"] = self.network.features(group.env.obs)
+                group.sent["x"] = self.rows.features(group.env.obs)
                 group.env.send(group.sent["a"], group.sent["live"])
 
     def _group_state(self, group: Group) -> dict[str, Any]:
@@ -339,7 +339,7 @@ class PolicyGradient(Agent, Exports):
         if group.rollout:
             keys = [key for key in (*ROLLOUT, "mask") if key in group.rollout[0]]
             rollout = {key: np.stack([t[key] for t in group.rollout]) for key in keys}
-            rollout["x"] = self.network.pack(self.network.stack([t["x"] for t in group.rollout]))
+            rollout["x"] = self.rows.pack(self.rows.stack([t["x"] for t in group.rollout]))
         return {
             "env": group.env,
             "left": group.left,

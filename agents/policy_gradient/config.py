@@ -52,6 +52,7 @@ def implied(old: Mapping[str, Any]) -> Mapping[str, Any]:
     },
     implied=implied,
     search={"optimizer.lr": "1e-4..1e-2:log", "gamma": "0.9..0.999", "hidden": "64,200,400"},
+    player="agents.policy_gradient.player:player",
     run={"until": 20_000_000, "log_every": 10_000, "eval_every": 500_000, "save_every": 100_000},
 )
 @dataclass(frozen=True)

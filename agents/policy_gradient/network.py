@@ -7,17 +7,16 @@ from typing import Any
 
 import keras
 import numpy as np
-import scipy.sparse
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
 
 from agents.policy_gradient.config import PolicyGradientConfig
+from agents.policy_gradient.rows import Rows
 from agents.rl.networks import input_of, torso
 from agents.rl.observations import Observations
 from agents.rl.policies import Categorical, MultiCategorical
 from core.mirror import Mirror
 from core.seeds import child
-from envs.spaces import highest
 
 __all__ = ["Loss", "Network"]
 
@@ -41,12 +40,9 @@ class Network:
         loss: Loss,
     ):
         self.config, self.policy, self.seed, self.loss = config, policy, seed, loss
-        self.sparse = space.dtype == np.int8  # difference frames: about 40 of 6,400 pixels are not 0
-        self.tabular = int(space.n) if isinstance(space, Discrete) else 0
         self.observations = Observations.of(space, "policy-gradient", config.network) if config.network else None
-        seen = space.shape if self.observations is None else self.observations.shape
-        self.inputs = self.tabular or int(np.prod(seen))
-        self.scale = 1 / highest(space) if space.dtype == np.uint8 else 1.0
+        self.rows = Rows(space, self.observations)
+        self.inputs = self.rows.inputs
         self.heads = ("logits", "value")[: 1 + config.baseline]
         self.model = self.build()
         self.mirror = None
@@ -107,10 +103,10 @@ class Network:
         """Return logits [N, A] for observations [N, ...] as the environment gives them, in TensorFlow."""
         if self.observations is not None:
             return self._read(self.model(self.observations.traced(observation), training=False))[0]
-        if self.tabular:
-            x = tf.one_hot(observation, self.tabular)
+        if self.rows.tabular:
+            x = tf.one_hot(observation, self.rows.tabular)
         else:
-            x = tf.reshape(tf.cast(observation, tf.float32) * self.scale, [-1, self.inputs])
+            x = tf.reshape(tf.cast(observation, tf.float32) * self.rows.scale, [-1, self.inputs])
         hidden = self.model.get_layer("hidden")
         return self._head(x @ hidden.kernel + (hidden.bias if self.config.bias else 0.0))[0]
 
@@ -164,47 +160,7 @@ class Network:
             logits = tf.concat([logits, tf.zeros_like(logits)], axis=1)
         return logits, outputs["value"][:, 0] if self.config.baseline else tf.zeros_like(logits[:, 0])
 
-    # --- rows -----------------------------------------------------------------------------------------------------------
-
-    def features(self, obs: np.ndarray) -> Any:
-        """Return observations as rows [N, D]: sparse for difference frames, one-hot for tabular ones, bytes for pictures of a
-        `network`, else float32."""
-        if self.observations is not None:
-            obs = self.observations.encode(obs)
-        if self.sparse:
-            flat = obs.reshape(len(obs), self.inputs)
-            at = np.flatnonzero(flat != 0)
-            ends = np.searchsorted(at, self.inputs * np.arange(len(obs) + 1))
-            kept = flat.ravel()[at]
-            return scipy.sparse.csr_matrix(
-                (
-                    kept.astype(np.float32) if self.observations is None else kept,
-                    (at % self.inputs).astype(np.int32),
-                    ends.astype(np.int32),
-                ),
-                flat.shape,
-            )
-        if self.observations is not None:
-            return obs.reshape(len(obs), self.inputs)
-        if self.tabular:
-            return np.eye(self.tabular, dtype=np.float32)[obs]
-        return np.asarray(obs.reshape(len(obs), self.inputs), np.float32) * np.float32(self.scale)
-
-    def stack(self, xs: list[Any]) -> Any:
-        """Return rows [sum of N, D]."""
-        return scipy.sparse.vstack(xs, format="csr") if self.sparse else np.concatenate(xs)
-
-    def pack(self, X: Any) -> Any:
-        """Return rows as a checkpoint takes them: a sparse matrix as its parts."""
-        return {"data": X.data, "indices": X.indices, "indptr": X.indptr} if self.sparse else X
-
-    def unpack(self, X: Any) -> Any:
-        """Return the rows that `pack` has packed."""
-        if not self.sparse:
-            return X
-        return scipy.sparse.csr_matrix((X["data"], X["indices"], X["indptr"]), (len(X["indptr"]) - 1, self.inputs))
-
     def _input(self, x: Any) -> np.ndarray:
         """Return rows [N, D] in the shape that a `network` takes, [N, ...]."""
         assert self.observations is not None
-        return (x.toarray() if self.sparse else x).reshape(-1, *self.observations.shape)
+        return (x.toarray() if self.rows.sparse else x).reshape(-1, *self.observations.shape)

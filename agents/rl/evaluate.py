@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from core.errors import UsageError, told
-from core.plugin import Agent
+from core.plugin import Player
 from core.seeds import child
 from envs import limited, make, render_episode
 
@@ -23,12 +23,21 @@ FILM_STEPS = 500  # of the episode, from its start
 FILM_HEIGHT = 210  # pixels at most; larger frames are thinned
 
 
-def evaluate(agent: Agent, episodes: int, seed: int, *, greedy: bool = False, film: bool = True) -> dict[str, Any]:
+def evaluate(
+    agent: Player,
+    episodes: int,
+    seed: int,
+    *,
+    greedy: bool = False,
+    film: bool = True,
+    on_episode: Callable[[int, float], object] | None = None,
+) -> dict[str, Any]:
     """Let `agent` play `episodes` whole episodes of its environment and return their statistics; training does not notice.
 
     Every slot plays a number of episodes fixed in advance, so that short ones are not favoured. Where the environment has no
     time limit, one of MOST_STEPS is set, as the protocol line says. The episodes' seeds are the same at each call with one
-    `seed` and differ from those of training; what is drawn while acting depends on `seed` and the agent's clock.
+    `seed` and differ from those of training; what is drawn while acting depends on `seed` and the agent's clock. `on_episode` is
+    called with (place in eval/returns, return) as soon as an episode is over.
 
     Returns eval/return_{mean,std,median,min,max}, eval/length_mean, eval/returns [episodes], eval/protocol, and, with `film` and
     when the environment can be drawn, video/episode [T, H, W, 3] uint8 of the first episode, every second frame. Where drawing
@@ -39,6 +48,7 @@ def evaluate(agent: Agent, episodes: int, seed: int, *, greedy: bool = False, fi
     slots = min(SLOTS, episodes)
     env = make(env_config, slots, seed=child(seed, "evaluation"))
     quota = np.array([episodes // slots + (i < episodes % slots) for i in range(slots)])
+    places = np.cumsum(quota) - quota  # of each slot's first episode among all
     score, length = np.zeros(slots), np.zeros(slots, int)
     scores: list[list[float]] = [[] for _ in range(slots)]
     lengths: list[list[int]] = [[] for _ in range(slots)]
@@ -59,6 +69,8 @@ def evaluate(agent: Agent, episodes: int, seed: int, *, greedy: bool = False, fi
             score += step.reward
             length += active
             for i in np.flatnonzero(step.done):
+                if on_episode is not None:
+                    on_episode(int(places[i]) + len(scores[i]), float(score[i]))
                 scores[i].append(float(score[i]))
                 lengths[i].append(int(length[i]))
                 score[i], length[i] = 0.0, 0

@@ -19,6 +19,8 @@ import numpy as np
 import tensorflow as tf
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
+from agents.rl import choices
+from agents.rl.choices import IMPOSSIBLE
 from core.errors import UsageError
 from envs import VectorEnv
 
@@ -38,9 +40,6 @@ __all__ = [
     "takes_observations",
 ]
 
-IMPOSSIBLE = -1e9
-"""Logit of an action that is not allowed: its probability is 0 in float32, and so are all its gradients."""
-
 
 def allowed(logits: Any, mask: Any) -> Any:
     """Return logits [N, M], an array or a tensor, by which actions are impossible that `mask` [N, M] bool does not allow.
@@ -51,7 +50,7 @@ def allowed(logits: Any, mask: Any) -> Any:
     if mask is None:
         return logits
     if isinstance(logits, np.ndarray):
-        return np.where(mask, logits, np.float32(IMPOSSIBLE))
+        return choices.allowed(logits, mask)
     return tf.where(mask, logits, tf.constant(IMPOSSIBLE, logits.dtype))
 
 
@@ -83,12 +82,12 @@ class Categorical:
 
     def sample(self, logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw actions [N]."""
-        return _inverse(_cumulative(logits)[1], rng)
+        return choices.drawn(logits, rng)
 
     def sample_with_log_prob(self, logits: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw actions [N] and return them with log pi(a) [N]."""
-        p, ceiling = _cumulative(logits)
-        a = _inverse(ceiling, rng)
+        p, ceiling = choices.cumulative(logits)
+        a = choices.inverse(ceiling, rng)
         return a, np.log(p[np.arange(len(p)), a] / ceiling[:, -1])
 
     def greedy(self, logits: np.ndarray) -> np.ndarray:
@@ -504,14 +503,3 @@ def _stretched(action: Any, low: np.ndarray, high: np.ndarray) -> Any:
     """Return actions [N, A], an array or a tensor, brought from -1 and 1 to low [A] and high [A]."""
     clip = np.clip if isinstance(action, np.ndarray) else tf.clip_by_value
     return clip(low + 0.5 * (action + 1) * (high - low), low, high)
-
-
-def _cumulative(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return exp(logits) and its cumulative sum, both [N, A] and up to a factor that is one for each row."""
-    p = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return p, np.cumsum(p, axis=1)
-
-
-def _inverse(ceiling: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw actions [N] by the inverse of the distribution function, given up to a factor [N, A]."""
-    return (rng.random((len(ceiling), 1)) * ceiling[:, -1:] >= ceiling).sum(axis=1)

@@ -18,7 +18,7 @@ from core.seeds import child
 from generative.adversarial.evaluation import Evaluation, Sampler
 from generative.adversarial.networks import Spectral, make_discriminator, make_generator
 from generative.adversarial.settings import AdversarialConfig
-from generative.data.sources import Stream, open_data
+from generative.data.sources import Mixture, Stream, open_data
 
 __all__ = ["Game", "Update"]
 
@@ -97,6 +97,13 @@ class Game:
     def noise(self, key: tf.Tensor) -> tf.Tensor:
         """Return this replica's rows of z [B, latent] ~ N(0, 1); the key is (seed, position)."""
         return share(tf.random.stateless_normal((self.config.batch, self.config.latent), key))
+
+    @property
+    def learns_with(self) -> tuple[str, ...]:
+        """The models that no picture needs: all but the generator that is sampled, and D where points show what it says."""
+        if isinstance(self.data, Mixture):
+            return ()
+        return ("game.D", "game.G") if self.config.ema else ("game.D",)
 
     # --- the contract, for the plugin to pass on ----------------------------------------------------------------------------
 

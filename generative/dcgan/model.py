@@ -42,6 +42,7 @@ class DCGAN(Generator, Draws, Exports):
         self.G, self.G_optimizer = game.G, game.G_optimizer
         self.D, self.D_optimizer = game.D, game.D_optimizer
         self.clock = 0
+        self.learns_with = game.learns_with
         self._turn = game.turn(self._update, TAGS)
 
     # --- the algorithm --------------------------------------------------------------------------------------------------

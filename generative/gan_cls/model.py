@@ -78,6 +78,11 @@ class GANCLS(Generator, Draws, DrawsText, Exports):
         self.D_optimizer = make_optimizer(config.optimizer, self.D_variables)
         self.encoder_optimizer = make_optimizer(config.encoder_optimizer, self.encoder_variables)
         self.clock = 0
+        self.learns_with = (
+            "D_trunk",
+            "D_head",
+            *(("G",) if config.ema else ()),
+        )  # I reads what is drawn, to measure it
         self._stream: Stream | None = None
         self._measures: Measures | None = None
         self._update, self._update_encoders = tf.function(self.update), tf.function(self.update_encoders)

@@ -48,6 +48,7 @@ class RaGAN(Generator, Draws, Exports):
         self.G, self.G_optimizer = game.G, game.G_optimizer
         self.C, self.C_optimizer = game.D, game.D_optimizer
         self.clock = 0
+        self.learns_with = game.learns_with
         self._turn = game.turn(self._update, TAGS, batches=config.d_steps + 1)
 
     # --- the algorithm --------------------------------------------------------------------------------------------------

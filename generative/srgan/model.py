@@ -77,6 +77,8 @@ def pixel_step(G: keras.Model, optimizer: Optimizer, hr: tf.Tensor, lr: tf.Tenso
 class SRGAN(Generator, Draws, Exports):
     """The model. `clock` counts updates of both stages."""
 
+    learns_with = ("D",)
+
     def __init__(self, config: SRGANConfig, context: Context):
         self.config, self.context = config, context
         check_batch(config.batch, context.strategy)

@@ -50,6 +50,7 @@ class WGAN(Generator, Draws, Exports):
         self.f, self.f_optimizer = game.D, game.D_optimizer
         self.clock = 0
         singular = [f"critic/sigma_{i}" for i in range(len(sigmas(self.f)))]
+        self.learns_with = game.learns_with
         self._turn = game.turn(self._update, [*TAGS, *singular], batches=steps)
 
     # --- the algorithm --------------------------------------------------------------------------------------------------

@@ -16,10 +16,11 @@ from agents.policy_gradient.agent import PolicyGradient
 from agents.policy_gradient.config import PolicyGradientConfig
 from agents.rl.evaluate import evaluate
 from agents.rl.policies import Categorical
+from core import checkpoint
 from core.errors import UsageError
 from core.optim.config import OptimizerConfig
 from core.plugin import Context
-from envs import EnvConfig
+from envs import EnvConfig, make
 from envs.fakes import Catch
 from experiments.launcher.catalogue import catalogue
 from experiments.testing import assert_independent, check_contract
@@ -154,7 +155,7 @@ def test_the_convolutions_see_the_pictures_of_the_game() -> None:
     """What comes out of the rows of the batch is the network of the DQN paper over the plain pictures, undivided."""
     a = of_network("cnn")
     obs = np.random.default_rng(0).integers(0, 2, (5, 3, 80, 80)).astype(np.int8)
-    x = a.network.features(obs)
+    x = a.rows.features(obs)
     assert scipy.sparse.issparse(x) and x.shape == (5, 3 * 80 * 80) and x.nnz == obs.sum()
     W1, b1, W2, b2, W3, b3, W4, b4, W5, b5, W6, b6 = [tf.constant(v.numpy()) for v in a.model.trainable_variables]
     assert W1.shape == (8, 8, 3, 32) and W4.shape == (6 * 6 * 64, 512)
@@ -199,7 +200,7 @@ def test_the_networks_gradient_adds_up_over_chunks() -> None:
 def test_the_games_are_played_by_the_weights_of_the_last_update_alone() -> None:
     """The learner moves the weights while the games go on; what acts is told when an update is whole."""
     a = of_network("cnn", batch_steps=8, clip=0.2, epochs=2, minibatch=8)
-    x = a.network.features(a.groups[0].env.obs)
+    x = a.rows.features(a.groups[0].env.obs)
     logits = a.network.forward(x)[0]
     for v in a.model.trainable_variables:
         v.assign_add(tf.ones_like(v))
@@ -352,7 +353,7 @@ def test_a_time_limit_is_bootstrapped_with_the_baseline_only() -> None:
 
 def test_tabular_observations_become_one_hot() -> None:
     a = agent(env=EnvConfig("FrozenLake-v1"))
-    np.testing.assert_array_equal(a.network.features(np.array([0, 15])), np.eye(16, dtype=np.float32)[[0, 15]])
+    np.testing.assert_array_equal(a.rows.features(np.array([0, 15])), np.eye(16, dtype=np.float32)[[0, 15]])
 
 
 def test_step_returns_in_time_and_long_batches_stay_small() -> None:
@@ -401,3 +402,56 @@ def test_evaluation_plays_what_it_says() -> None:
 def test_wrong_settings_get_one_sentence(fields: dict, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         agent(**fields)
+
+
+# --- playing without TensorFlow --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("env", "settings"),
+    [
+        ({"id": "pongan/Catch-v0"}, {"bias": True, "baseline": True}),
+        ({"id": "pongan/Catch-v0", "actions": (0, 2)}, {"policy": "sigmoid", "bias": True, "baseline": True}),
+        ({"id": "FrozenLake-v1"}, {}),
+        ({"id": "CartPole-v1"}, {"bias": True}),
+        ({"id": "pongan/TicTacToe-v0"}, {"baseline": True}),
+        ({"id": "ALE/Pong-v5", "observation": "pong80x2"}, {"bias": True, "baseline": True}),
+    ],
+)
+def test_the_player_acts_as_the_agent_bit_for_bit(
+    env: dict[str, Any], settings: dict[str, Any], tmp_path: Path
+) -> None:
+    from agents.policy_gradient.player import player
+
+    config = PolicyGradientConfig(EnvConfig(**env), games=3, batch_episodes=3, hidden=17, **settings)
+    a = PolicyGradient(config, Context(seed=3, folder=tmp_path))
+    for v in a.model.variables:  # biases are 0 before learning
+        v.assign(v + 0.1 * np.random.default_rng(len(v.shape)).normal(size=v.shape))
+    a.restored()
+    path = checkpoint.save(tmp_path, "best-000000000000", {"plugin": a.state()}, weights_only=True)
+    mine = player(config, {n.removeprefix("plugin."): w for n, w in checkpoint.read_weights(path).items()})
+    assert mine is not None and (mine.environment, mine.acting, mine.masks) == (a.environment, a.acting, a.masks)
+    played = make(config.pong_env, 4, seed=1)
+    obs = played.reset()
+    for step in range(12):
+        mask = {} if played.mask is None else {"mask": played.mask}
+        for greedy in (True, False):
+            theirs, ours = (p.act(obs, (), np.random.default_rng(step), greedy=greedy, **mask)[0] for p in (a, mine))
+            np.testing.assert_array_equal(ours, theirs)
+        x = a.rows.features(obs)
+        np.testing.assert_array_equal(mine.logits(obs), a.network.forward(x)[0])  # type: ignore[attr-defined]
+        obs = played.step(ours).obs
+    played.close()
+    a.close()
+
+
+def test_where_there_is_no_player_the_whole_agent_is_needed(tmp_path: Path) -> None:
+    from agents.policy_gradient.player import player
+
+    config = PolicyGradientConfig(EnvConfig("pongan/Catch-v0"), hidden=4)
+    arrays = [np.zeros((30, 4), np.float32), np.zeros((4, 3), np.float32)]  # 6 x 5 cells, 3 actions
+    assert player(config, {"model": arrays}) is not None
+    assert player(config, {"model": arrays[:1]}) is None  # too few
+    assert player(config, {"model": [arrays[0].T, arrays[1]]}) is None  # of another shape
+    assert player(config, {}) is None
+    assert player(replace(config, network="cnn"), {"model": arrays}) is None
