@@ -14,13 +14,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from core.errors import UsageError, foreign, nearest
 from core.plugin import Plugin
+from core.zoo import located
 from experiments import comparison
 from experiments.launcher.experiment import Experiment, StoredRun
 from experiments.launcher.folder import RunFolder
@@ -69,7 +69,7 @@ def train(
 
 
 def load(path: str | os.PathLike[str]) -> Run:
-    """Return the run in a folder; UsageError where there is none."""
+    """Return the run in a folder, or of the zoo by its name, `zoo:NAME`; UsageError where there is none."""
     return Run(path)
 
 
@@ -88,11 +88,12 @@ def compare(runs: Sequence[Run | str | os.PathLike[str]], metric: str = "") -> c
 
 
 class Run:
-    """One run on disk. Everything is read anew on each use, also while the run is training elsewhere."""
+    """One run on disk, or an entry of the zoo. Everything is read anew on each use, also while it is training elsewhere."""
 
     def __init__(self, path: str | os.PathLike[str]):
-        RunFolder.check(Path(path))
-        self.path = Path(path).absolute()
+        found = located(os.fspath(path))
+        RunFolder.check(found)
+        self.path = found.absolute()
         """Its folder."""
 
     def __repr__(self) -> str:

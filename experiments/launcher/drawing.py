@@ -58,7 +58,7 @@ def batches(
     for batch in range(first // AT_ONCE, -(-(first + n) // AT_ONCE)):
         start, own = batch * AT_ONCE, child(seed, "batch", batch)
         texts: Sequence[str] = [captions[i % K] for i in range(start, start + AT_ONCE)] if captions else []
-        with reported(run.spec, run.path.absolute(), "sample"):
+        with reported(run.spec, run.traces, "sample"):
             if texts:
                 if not isinstance(plugin, DrawsText):
                     raise UsageError(f"{name} reads no text; leave the captions out")

@@ -12,6 +12,7 @@ from typing import Any
 
 from core.errors import UsageError
 from core.plugin import Spec
+from core.zoo import is_entry, located
 from experiments.launcher.catalogue import find
 from experiments.launcher.flags import as_dict, current_names, flags, parse, take_option
 from experiments.launcher.folder import RunFolder
@@ -87,15 +88,21 @@ class Experiment:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run's folder, and its experiment with what flags change in it."""
+    """A run's folder, or an entry of a zoo, and its experiment with what flags change in it."""
 
     path: Path
-    """As it was given."""
+    """Its folder."""
+    word: str
+    """What it was called: the folder as it was given, or zoo:NAME."""
     experiment: Experiment
     began: Experiment
     """What it is without those flags."""
     given: Mapping[str, str]
     """Settings that flags change: dotted name -> the flag as it was given."""
+    read_only: bool
+    """Whether it is an entry of a zoo, into which nothing is written."""
+    traces: Path
+    """Folder of tracebacks, absolute: its own, or of an entry the current one."""
 
     @property
     def spec(self) -> Spec:
@@ -114,6 +121,19 @@ class StoredRun:
         """Those of the verb, where one was parsed with the settings."""
         return self.experiment.flags
 
+    def check_whole(self) -> None:
+        """Raise UsageError for an entry of a zoo, from whose weights no training goes on."""
+        if self.read_only:
+            raise UsageError(
+                f"{self.word} is of the zoo, which is read only, and has no more than weights; train it anew: "
+                f"python -m experiments.run {self.experiment.label}"
+            )
+
+    def output(self, name: str) -> Path:
+        """Return where a file goes that the user did not name: into the run's folder, of an entry of a zoo into the current one,
+        with the entry's name."""
+        return Path(f"{self.path.name}-{name}") if self.read_only else self.path / name
+
     @classmethod
     def of(
         cls,
@@ -122,11 +142,11 @@ class StoredRun:
         prog: str = "pongan",
         settings: Mapping[str, Any] = NOTHING,
     ) -> StoredRun:
-        """Read `<run folder> [flags]`, and with `verb` its flags too; `settings` are values from Python, like flags.
+        """Read `<run folder or zoo:NAME> [flags]`, and with `verb` its flags too; `settings` are values from Python, like flags.
 
         Raises UsageError for a folder that is no run's and for what `experiments.launcher.flags.parse` refuses.
         """
-        path, rest = Path(argv[0]), list(argv[1:])
+        word, path, rest = argv[0], located(argv[0]), list(argv[1:])
         RunFolder.check(path)
         stored = RunFolder.read_config(path)
         spec, _ = find(stored["experiment"])
@@ -140,10 +160,12 @@ class StoredRun:
         names = [word.partition("=")[0] for word in _settings(rest) if word.startswith("--")]
         given = {name[2:].replace("-", "_"): name for name in names}
         given |= {name.replace("-", "_"): name for name, _ in flattened(settings)}
+        read_only = is_entry(path)
+        traces = Path.cwd() if read_only else path.absolute()
         if not given:
-            return cls(path, experiment, experiment, given)
+            return cls(path, word, experiment, experiment, given, read_only, traces)
         began = Experiment.parsed(spec, label, parse(spec, [stored_layer], [], prog=prog, usage=""))
-        return cls(path, experiment, began, given)
+        return cls(path, word, experiment, began, given, read_only, traces)
 
 
 def field_of(config: Any, dotted: str) -> Any:

@@ -40,6 +40,7 @@ class Interrupted(UsageError):
 
 def check(run: StoredRun, at: int) -> int:
     """Return the clock to fork at, the newest that is kept for -1; UsageError where `run`, with its flags, cannot be forked."""
+    run.check_whole()
     for name in run.given:
         if name in {f"run.{field}" for field in FIXED_AT_START} - {TAG}:
             other = "; --reseed draws other random numbers from there on" if name == "run.seed" else ""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import UsageError
-from core.plugin import Context, Plugin, Spec, build
+from core.plugin import Agent, Context, Player, Plugin, Spec, build, imported
 from experiments.launcher.experiment import StoredRun
 from experiments.launcher.settings import KEPT, RunConfig
 from experiments.launcher.strangers import reported
 
-__all__ = ["make_plugin", "restored"]
+__all__ = ["acting", "make_plugin", "restored"]
+
+Weights = Literal["best", "newest"]
 
 
 def make_plugin(spec: Spec, config: Any, settings: RunConfig, files: Path, say: Any, strategy: Any = None) -> Plugin:
@@ -24,9 +29,30 @@ def make_plugin(spec: Spec, config: Any, settings: RunConfig, files: Path, say: 
     return build(spec, config, context)
 
 
-def restored(
-    run: StoredRun, weights: Literal["best", "newest"] = "best", kind: str | None = None
-) -> tuple[Plugin, str]:
+def acting(run: StoredRun, weights: Weights = "best") -> tuple[Player, str]:
+    """Return (an agent that plays by the run's weights, which weights).
+
+    That is the plugin's `player`, without TensorFlow, where it has one and no flag changes the agent; else the whole plugin.
+    Raises UsageError and ForeignError as `restored` does.
+    """
+    from core import checkpoint
+    from core.runtime import calm_blas
+
+    spec = run.spec
+    if spec.kind == "agent" and spec.player and not any(name.startswith("agent.") for name in run.given):
+        chosen = _chosen(run, weights)
+        with reported(spec, run.traces, "restoring"):
+            weights_of = {name.removeprefix("plugin."): w for name, w in checkpoint.read_weights(chosen).items()}
+            player = imported(spec, "player")(run.config, weights_of)
+        if player is not None:
+            calm_blas()
+            return player, f"checkpoint {chosen.name}"
+    plugin, which = restored(run, weights, "agent")
+    assert isinstance(plugin, Agent)
+    return plugin, which
+
+
+def restored(run: StoredRun, weights: Weights = "best", kind: str | None = None) -> tuple[Plugin, str]:
     """Return (plugin with the run's weights, which weights); with `kind`, of such a plugin only.
 
     Raises UsageError where the run has none, ForeignError for what the plugin or its environment raises.
@@ -37,12 +63,10 @@ def restored(
     spec, settings = run.spec, run.settings
     if kind is not None and spec.kind != kind:
         verb = "sample" if spec.kind == "generative" else "play"
-        raise UsageError(f"{run.path} holds {spec.name!r}, which is {spec.kind}; use `{verb}`")
-    whole = checkpoint.numbered(run.path)
-    chosen = (checkpoint.best(run.path) if weights == "best" else None) or (whole[0] if whole else None)
-    if chosen is None:
-        raise UsageError(f"{run.path} has no checkpoint yet")
-    path, chosen = run.path.absolute(), chosen.absolute()
+        raise UsageError(f"{run.word} holds {spec.name!r}, which is {spec.kind}; use `{verb}`")
+    chosen = _chosen(run, weights)
+    files = run.path.absolute() / "files"
+    scratch = _copied(files) if run.read_only else files
     runtime = configured(
         device=settings.device,
         threads=settings.threads,
@@ -50,8 +74,33 @@ def restored(
         deterministic=settings.deterministic,
         training=False,
     )
-    with runtime, reported(spec, path, "restoring"):
-        plugin = make_plugin(spec, run.config, settings, path / "files", print)
-        checkpoint.load(chosen, {"plugin": plugin.state()}, weights_only=True)
+    with runtime, reported(spec, run.traces, "restoring"):
+        plugin = make_plugin(spec, run.config, settings, scratch, print)
+        may_lack = [f"plugin.{name}" for name in plugin.learns_with] if run.read_only else []
+        checkpoint.load(chosen, {"plugin": plugin.state()}, weights_only=True, may_lack=may_lack)
         plugin.restored()
+    if run.read_only:
+        weakref.finalize(
+            plugin, shutil.rmtree, scratch.parent, ignore_errors=True
+        )  # at the latest when the process ends
     return plugin, f"checkpoint {chosen.name}"
+
+
+def _chosen(run: StoredRun, weights: Weights) -> Path:
+    """Return the run's checkpoint, absolute: an environment may change the working directory."""
+    from core import checkpoint
+
+    chosen = checkpoint.chosen(run.path, weights)
+    if chosen is None:
+        raise UsageError(f"{run.word} has no checkpoint yet")
+    return chosen.absolute()
+
+
+def _copied(files: Path) -> Path:
+    """Return a scratch folder with what an entry of a zoo has for its plugin, which may write into it."""
+    scratch = Path(tempfile.mkdtemp(prefix="pongan-")) / "files"
+    if files.is_dir():
+        shutil.copytree(files, scratch)
+    else:
+        scratch.mkdir()
+    return scratch

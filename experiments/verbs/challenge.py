@@ -34,14 +34,13 @@ def main(run: StoredRun, flags: Flags) -> None:
     from envs import rules_of
     from envs.games import Position
 
-    place = run.path.absolute()
     plugin, which = restored(run, flags.weights, "agent")
     agent: Any = plugin
     try:
         rules = rules_of(agent.environment)
         if rules is None:
             raise UsageError(
-                f"{run.path} plays {agent.environment.id}, which is no board game of two; `play` shows how it acts"
+                f"{run.word} plays {agent.environment.id}, which is no board game of two; `play` shows how it acts"
             )
         print(f"{run.spec.name}, {which}. You are O, it is X.")
         rng = np.random.default_rng(child(flags.seed, "challenge"))
@@ -58,7 +57,7 @@ def main(run: StoredRun, flags: Flags) -> None:
                 board = rules.cells(np.array([position.mine, position.theirs], np.uint64)).astype(np.int8)
                 allowed = np.isin(np.arange(rules.num_actions), position.actions())[None]
                 mask = {"mask": allowed} if agent.masks and agent.environment.masks else {}
-                with reported(run.spec, place, "play"):
+                with reported(run.spec, run.traces, "play"):
                     actions, memory = agent.act((board[0] - board[1])[None], memory, rng, greedy=True, **mask)
                 action = int(actions[0])
                 print(f"it plays {action + 1}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import tyro
 from tyro.conf import Positional
 
 from core.errors import require
+from core.zoo import located
 from experiments.launcher.experiment import StoredRun
 
 __all__ = ["Flags", "main"]
@@ -41,7 +41,7 @@ def main(flags: Flags) -> int:
 
     from experiments.differences import compared, lines, stepped
 
-    a, b = map(Path, flags.runs)
+    a, b = map(located, flags.runs)
     one, other = (StoredRun.of([str(path)]) for path in (a, b))
     console = Console(highlight=False)
     print(f"A  {a}\nB  {b}")

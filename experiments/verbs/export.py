@@ -72,7 +72,7 @@ def main(run: StoredRun, flags: Flags) -> None:
     try:
         if not isinstance(plugin, Exports):
             raise UsageError(f"plugin {spec.name!r} cannot be exported: it is no `Exports` (see core/plugin.py)")
-        with reported(spec, place, "export"):
+        with reported(spec, run.traces, "export"):
             functions = dict(plugin.exportable())
             concrete = concrete_functions(functions, spec)
             extractor = plugin.extractor() if isinstance(plugin, Embeds) else None
@@ -350,10 +350,15 @@ def _measured(path: Path, spec: Spec, which: str) -> list[str]:
     clock = int(re.findall(r"\d{12}", which)[0])
     points = {tag: [p for p in curve if p[0] <= clock] for tag, curve in read_scalars(path).items()}
     curves = {tag: curve for tag, curve in points.items() if curve and tag.startswith("eval/")}
+    protocols = [text for step, text in read_texts(path).get("eval/protocol", []) if step <= clock]
+    if spec.headline not in curves and RunFolder.results(path).get("clock", {}).get("value") == clock:  # of a zoo
+        found = RunFolder.results(path)["evaluation"]
+        numbers = {tag: value for tag, value in found.items() if isinstance(value, (int, float))}
+        curves = {tag: [(clock, value)] for tag, value in numbers.items()}
+        protocols = [str(found.get("eval/protocol", ""))]
     if spec.headline not in curves:
         return [f"These weights ({which}) have not been evaluated."]
     at = curves[spec.headline][-1][0]
-    protocols = [text for step, text in read_texts(path).get("eval/protocol", []) if step <= clock]
     measured = f"at {at:,} {spec.clock}" + (
         "" if at == clock else f", the last evaluation before these weights ({clock:,})"
     )

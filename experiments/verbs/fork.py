@@ -56,7 +56,7 @@ def main(run: StoredRun, flags: Flags) -> int:
     values = dict(flattened(run.experiment.values()))
     axes = [Axis.parse(text, known_flags(run.spec)) for text in flags.grid]
     arms = [
-        StoredRun.of([str(run.path)], settings={name: values[name] for name in run.given} | point)
+        StoredRun.of([run.word], settings={name: values[name] for name in run.given} | point)
         for point in points(axes, flags.random)
     ]
     (at,) = {check(arm, flags.at) for arm in arms}

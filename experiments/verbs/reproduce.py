@@ -42,6 +42,7 @@ def main(run: StoredRun, flags: Flags) -> int:
     from experiments.launcher.events import read_scalars
     from experiments.launcher.training import start
 
+    run.check_whole()
     if run.given:
         raise UsageError(f"a run is reproduced as it was; {next(iter(run.given.values()))!r} would make it another run")
     forked = RunFolder.meta(run.path).get("forked")

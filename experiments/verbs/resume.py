@@ -25,7 +25,8 @@ def main(run: StoredRun, flags: Flags) -> int:
 
 
 def changed(run: StoredRun) -> StoredRun:
-    """Return the run as it may go on; UsageError where its new settings would make it another."""
+    """Return the run as it may go on; UsageError where its new settings would make it another, and for an entry of a zoo."""
+    run.check_whole()
     places = _places(run)
     for name, flag in run.given.items():
         if name in places:

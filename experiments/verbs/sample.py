@@ -46,7 +46,7 @@ class Flags:
     """The best by the headline metric, or the newest."""
     out: str = ""
     """A file, which gets the format of its ending, PNG without one, or a folder, in which each picture gets a file; by default
-    NAME.png in the run's folder."""
+    NAME.png in the run's folder, of the zoo ENTRY-NAME.png here."""
     folder: str = ""
     """A new or empty folder for --n single pictures 000000.png ..., as programs that score pictures want them. It is there when
     all are written; with captions each picture has its NAME.txt."""
@@ -93,13 +93,13 @@ def main(run: StoredRun, flags: Flags) -> None:
     if flags.folder:
         _draw_set(run, flags)
         return
-    place = run.path.absolute()  # a plugin may change the working directory
     name = flags.name
-    out, each = _picture_output(flags.out or None, place / f"{name}.png")
+    default = run.output(f"{name}.png")
+    out, each = _picture_output(flags.out or None, default.absolute())  # a plugin may change the working directory
     images, which = draw(run, flags)
     from experiments.launcher.images import as_image, grid
 
-    with reported(run.spec, place, "sample"):
+    with reported(run.spec, run.traces, "sample"):
         pictures = [as_image(image) for image in images] if each else [as_image(grid(images))]
     if each:
         out.mkdir(exist_ok=True)
@@ -110,7 +110,7 @@ def main(run: StoredRun, flags: Flags) -> None:
         return
     _write_picture(pictures[0], out)
     what = f"{flags.n} samples" if name == "samples" else name
-    print(f"{what} of {which}: {flags.out or run.path / f'{name}.png'}")
+    print(f"{what} of {which}: {flags.out or default}")
 
 
 def draw(run: StoredRun, flags: Flags) -> tuple[Any, str]:
@@ -119,7 +119,7 @@ def draw(run: StoredRun, flags: Flags) -> tuple[Any, str]:
     Raises UsageError for a run of another kind and for pictures that its model has not, ForeignError for what the plugin raises.
     """
     spec, name = run.spec, flags.name
-    with opened(run, flags.weights) as (plugin, which), reported(spec, run.path.absolute(), "sample"):
+    with opened(run, flags.weights) as (plugin, which), reported(spec, run.traces, "sample"):
         assert isinstance(plugin, Generator)
         drawn: dict[str, Callable[[int, int], Any]] = {"samples": plugin.sample} if isinstance(plugin, Draws) else {}
         drawn |= plugin.pictures

@@ -17,6 +17,7 @@ import tyro
 from tyro.conf import Positional
 
 from core.errors import UsageError, nearest, require
+from core.zoo import PREFIX, located
 from experiments.launcher.drawing import batches, opened
 from experiments.launcher.experiment import StoredRun
 
@@ -143,7 +144,7 @@ def _open(text: str, flags: Flags, stack: contextlib.ExitStack, say: Say) -> Pic
     from generative.data import sets
     from generative.data.registry import all_sources
 
-    path = Path(text).expanduser()
+    path = located(text).expanduser()
     sources = {(source.name, source.kind == "captions"): source for source in all_sources()[0]}
     name, colon, argument = text.partition(":")
     source = sources.get((name, False)) or sources.get((name, True))
@@ -158,7 +159,7 @@ def _open(text: str, flags: Flags, stack: contextlib.ExitStack, say: Say) -> Pic
             say(f"{text!r} is the data source here; the folder or file is ./{text}")
         return sets.of_source(text, source, flags.n, flags.size, say)
     if (path / "config.yaml").is_file():
-        return _of_run(path, flags, stack)
+        return _of_run(text if text.startswith(PREFIX) else str(path), flags, stack)
     if path.is_dir():
         return sets.of_folder(path, flags.n, flags.size, say)
     if path.is_file():
@@ -170,13 +171,13 @@ def _open(text: str, flags: Flags, stack: contextlib.ExitStack, say: Say) -> Pic
     )
 
 
-def _of_run(path: Path, flags: Flags, stack: contextlib.ExitStack) -> PictureSet:
+def _of_run(word: str, flags: Flags, stack: contextlib.ExitStack) -> PictureSet:
     import numpy as np
 
     from generative.data.pictures import prepare_all
     from generative.data.sets import DRAWN, PictureSet, sides_of
 
-    run = StoredRun.of([str(path)])
+    run = StoredRun.of([word])
     plugin, which = stack.enter_context(opened(run, flags.weights))
     count = flags.n or DRAWN
 

@@ -57,8 +57,7 @@ def load_generator(path: Path, weights: str = "newest") -> tuple[keras.Model, SR
     config = read_config(path)
     chosen: Path | None = path
     if not _is_checkpoint(path):
-        whole = checkpoint.numbered(path)
-        chosen = (checkpoint.best(path) if weights == "best" else None) or (whole[0] if whole else None)
+        chosen = checkpoint.chosen(path, weights)
     if chosen is None:
         raise UsageError(f"{path} has no checkpoint yet")
     G = make_generator(config)

@@ -21,6 +21,7 @@ from PIL import Image
 from core.errors import UsageError, require
 from core.layers.srgan import fold_batch_norm, radius
 from core.picture_files import ANIMATED, check_picture, format_of, save_frames, save_picture
+from core.zoo import located
 from generative.data.found import picture_files, user_path
 from generative.data.pictures import BROKEN, check_pixels, reason, upright
 from generative.data.pixels import as_bytes, as_input
@@ -81,15 +82,17 @@ class Upscaler:
         overlap: int | None = None,
         strength: float | None = None,
     ) -> Upscaler:
-        """Return the upscaler of a run's folder or checkpoint, blended with another one `toward` by `alpha` if that is given.
+        """Return the upscaler of a run's folder or checkpoint, or of `zoo:NAME`, blended with another one `toward` by `alpha` if
+        that is given.
 
         Raises UsageError where there is none or the two do not fit, for a strength outside [0, 1], and where a run is told one
         that was not trained on degraded pictures.
         """
-        check_strength(strength, read_config(Path(run)))
-        G, config, _ = load_generator(Path(run), weights)
+        folder = located(str(run))
+        check_strength(strength, read_config(folder))
+        G, config, _ = load_generator(folder, weights)
         if toward is not None:
-            blend(G, load_generator(Path(toward), weights)[0], alpha)
+            blend(G, load_generator(located(str(toward)), weights)[0], alpha)
         return cls.of_generator(G, config, window, overlap, strength=STRENGTH if strength is None else strength)
 
     @classmethod

@@ -18,11 +18,11 @@ class Flags:
     """Make pictures larger with what a run has learned, as many times as it was trained for."""
 
     run: Annotated[Positional[str], tyro.conf.arg(metavar="RUN")]
-    """A run's folder, or one of its checkpoints."""
+    """A run's folder, zoo:NAME, or one of a run's checkpoints."""
     picture: Annotated[Positional[str], tyro.conf.arg(metavar="PICTURE")]
     """A picture, film or file of several pages, or a folder of such, those in its folders included."""
-    out: Annotated[str, tyro.conf.arg(aliases=["-o"])]
-    """File to write; for a folder the folder to write to."""
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
+    """File to write; for a folder the folder to write to; by default photo-x4.jpg, here, for photo.jpg."""
     weights: Literal["newest", "best"] = "newest"
     """The newest, or the best by Y-PSNR on strips of the photographs, which stage one usually has."""
     toward: str = ""
@@ -48,6 +48,7 @@ class Flags:
 def main(flags: Flags) -> None:
     from core.errors import require
     from core.runtime import configure  # and TensorFlow with it: --help answers without
+    from core.zoo import located
     from generative.data.found import user_path
     from generative.srgan.generator import read_config
     from generative.srgan.upscale import Upscaler, check_strength, enlarge
@@ -64,7 +65,9 @@ def main(flags: Flags) -> None:
             strength=flags.denoise,
         )
 
-    config = read_config(user_path(flags.run))
+    config = read_config(user_path(str(located(flags.run))))
     check_strength(flags.denoise, config)
     require(flags.max_pixels >= 0, f"--max-pixels is {flags.max_pixels}; it must be 0 (any number) or more")
-    enlarge(flags.picture, flags.out, config.scale, upscaler, flags.max_pixels)
+    picture = user_path(flags.picture)
+    out = flags.out or f"{picture.stem}-x{config.scale}{picture.suffix}"
+    enlarge(flags.picture, out, config.scale, upscaler, flags.max_pixels)
