@@ -2,7 +2,8 @@
 
 A plugin is two things: a frozen configuration dataclass under `@register(...)`, in a module that imports no TensorFlow, and a
 final class named by `build`, constructed as `Plugin(config, context)`, which inherits from `Agent` or `Generator` and from the
-abilities that it has beyond them: `Draws`, `DrawsText`, `Writes`, `Embeds`, `Exports`, `FindsAnomalies`. Nothing else is inherited.
+abilities that it has beyond them: `Draws`, `DrawsText`, `Writes`, `Embeds`, `Exports`, `FindsAnomalies`. Nothing else is
+inherited.
 """
 
 from __future__ import annotations
