@@ -288,11 +288,13 @@ def _is_weight(node: Any) -> bool:
 
 
 def _weights(tree: Tree) -> Tree:
-    """Return the part of `tree` that consists of models and variables."""
+    """Return the part of `tree` that consists of models and variables; a list is a dictionary by number."""
     kept: Tree = {}
     for key, node in tree.items():
         if _is_stateful(node):
             node = node.state()
+        if isinstance(node, (list, tuple)):
+            node = {str(i): value for i, value in enumerate(node)}
         if isinstance(node, dict):
             inner = _weights(node)
             if inner:
@@ -329,7 +331,8 @@ def _restrict(saved: Tree, live: Tree) -> Tree:
         if key not in live:
             continue
         if isinstance(live[key], dict):
-            kept[key] = _restrict(node, live[key])
+            numbered = {str(i): value for i, value in enumerate(node)} if isinstance(node, list) else node
+            kept[key] = _restrict(numbered, live[key])
         else:  # format 1 had some models as {"model": ...}
             kept[key] = node["model"] if [*node] == ["model"] else node
     return kept

@@ -351,7 +351,7 @@ class GANCLS(Generator, Draws, DrawsText, Exports):
             "G": self.G,
             "D_trunk": self.D_trunk,
             "D_head": self.D_head,
-            "average": self.average if self.config.ema else None,
+            **({"average": self.average} if self.config.ema else {}),
             "G_optimizer": self.G_optimizer,
             "D_optimizer": self.D_optimizer,
             "encoder_optimizer": self.encoder_optimizer,
@@ -361,6 +361,8 @@ class GANCLS(Generator, Draws, DrawsText, Exports):
         }
 
     def restored(self) -> None:
+        if self.average is None:  # in checkpoints from before, where none is kept
+            self.average = self.G
         self.close()
         self._stream = None  # opened again at the new position
 

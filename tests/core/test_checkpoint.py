@@ -260,3 +260,19 @@ def test_an_older_version_is_read_for_its_weights_only(tmp_path: Path) -> None:
         CheckpointError, match=r"\(another version of pongan wrote it, in format 1\) has nothing for /p/own"
     ):
         checkpoint.load(path, {"p": {"own": b["model"]}}, weights_only=True)
+
+
+def test_models_in_a_list_belong_to_the_weights(tmp_path: Path) -> None:
+    """Also of a whole checkpoint, in which the list holds other things too."""
+
+    def tree(value: float) -> dict:
+        return {
+            "p": {"parts": [tf.Variable([value]), np.random.default_rng(1), (tf.Variable([2 * value]), 3)], "clock": 7}
+        }
+
+    for name, weights_only in (("best-1", True), (f"{1:012d}", False)):
+        path = checkpoint.save(tmp_path, name, tree(5.0), weights_only=weights_only)
+        live = tree(0.0)
+        checkpoint.load(path, live, weights_only=True)
+        first, _, (second, _) = live["p"]["parts"]
+        assert first.numpy().tolist() == [5.0] and second.numpy().tolist() == [10.0]

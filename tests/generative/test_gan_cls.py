@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from core import checkpoint
 from core.errors import UsageError
 from core.optim.config import OptimizerConfig
 from core.plugin import Context
@@ -451,3 +452,14 @@ def test_killed_across_the_freezing_of_the_encoders(
     check_killed_equals_undisturbed(
         *(launch, tmp_path, ["gan-cls", *TINY, *flags, *until]), kills=4, seed=3, curve="loss/discriminator"
     )
+
+
+def test_without_an_average_a_restored_model_still_draws(context: Context, tmp_path: Path) -> None:
+    saved, restored = make(context, ema=0.0), make(dataclasses.replace(context, seed=2), ema=0.0)
+    path = checkpoint.save(
+        tmp_path, f"{1:012d}", {"plugin": saved.state() | {"average": None}}
+    )  # as checkpoints from before
+    checkpoint.put_back(restored, checkpoint.load(path, {"plugin": restored.state()})["plugin"])
+    restored.restored()
+    text = "a large red circle"
+    np.testing.assert_array_equal(saved.sample_text(text, 2, 3), restored.sample_text(text, 2, 3))
