@@ -257,4 +257,4 @@ def _shapes(node: Any, where: str = "") -> dict[str, str]:
     if isinstance(node, np.ndarray):
         return {where: f"{list(node.shape)} {node.dtype}"}
     variables = getattr(node, "variables", [node] if hasattr(node, "assign") else [])
-    return {f"{where}.{i}": f"{list(v.shape)} {v.dtype}" for i, v in enumerate(variables)}
+    return {f"{where}.{i}": f"{list(v.shape)} {getattr(v, 'dtype', '')}".rstrip() for i, v in enumerate(variables)}
