@@ -35,6 +35,7 @@ __all__ = ["ACGANConfig"]
         "ema": 0.9,
     },
     distributed=True,
+    search={"optimizer.lr": "5e-4..5e-3:log", "class_weight": "0.5..4.0:log"},
     run={"until": 4_000, "log_every": 50, "eval_every": 1_000, "save_every": 1_000},
 )
 @dataclass(frozen=True)

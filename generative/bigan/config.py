@@ -37,6 +37,7 @@ __all__ = ["BiGANConfig"]
         "ema": 0.9,
     },
     distributed=True,
+    search={"optimizer.lr": "3e-4..3e-3:log", "latent": "20..100:log"},
     run={"until": 3_000, "log_every": 50, "eval_every": 1_000, "save_every": 1_000},
 )
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ __all__ = ["GANomalyConfig"]
         "held_out": 0.02,
     },
     distributed=True,
+    search={"optimizer.lr": "3e-4..3e-3:log", "contextual": "10..100:log", "latent": "16..64:log"},
     run={"until": 1_000, "log_every": 50, "eval_every": 250, "save_every": 250},
 )
 @dataclass(frozen=True)

@@ -293,7 +293,8 @@ print(json.dumps(sums))
 """
 
 
-@pytest.mark.parametrize("deterministic", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("deterministic", [True, False])
 def test_a_later_training_has_the_bits_of_the_first_in_a_process(deterministic: bool, tmp_path: Path) -> None:
     """Which is a process of its own, as far as it can know."""
     process = Fork(code=f"folder, deterministic = {str(tmp_path)!r}, {deterministic}{SCRIPT}")

@@ -159,7 +159,8 @@ def test_a_signal_to_one_worker_saves_and_stops_both_and_both_resume(tmp_path: P
     [
         (
             ("dqn", "--run.strategy", "mirrored"),
-            "'dqn' is an agent, and agents train on one device; dcgan, features, gan-cls, ragan, srgan, vae, wgan can be",
+            "'dqn' is an agent, and agents train on one device; acgan, bigan, "
+            "dcgan, features, gan-cls, ganomaly, ragan, srgan, vae, wgan can be",
         ),
         (("vae", "--run.strategy", "mirored"), "mirored"),
     ],
@@ -174,7 +175,9 @@ def test_a_model_that_does_not_share_its_batch_says_so(cli, tmp_path: Path, monk
     alone = dataclasses.replace(catalogue().plugins["vae"], distributed=False)
     monkeypatch.setitem(catalogue().plugins, "vae", alone)
     code, _, err = cli("run", "vae", "--run.strategy", "mirrored", "--run.folder", tmp_path / "runs")
-    assert code == 2 and "'vae' is not made for several devices; dcgan, features, gan-cls" in " ".join(err.split())
+    assert code == 2 and "'vae' is not made for several devices; acgan, bigan, dcgan, features, gan-cls" in " ".join(
+        err.split()
+    )
     assert not (tmp_path / "runs").exists()
 
 

@@ -243,7 +243,7 @@ def check_model(plugin: Any, functions: dict[str, Any]) -> None:
         assert_same_pictures(functions["generate"](noise)["image"], plugin.sample(5, 7))
         return
     noise = tf.random.stateless_normal((5, plugin.config.latent), [7, -1])
-    if "label" in example_inputs(next(iter(functions.values()))):
+    if "generate" in functions and "label" in example_inputs(functions["generate"]):
         labels = plugin.classes[[3, 1, 3, 0, 2]]
         outputs = functions["generate"](noise=noise, label=tf.constant(labels))
         assert_same_pictures(outputs["image"], plugin.draw(np.searchsorted(plugin.classes, labels), 7))

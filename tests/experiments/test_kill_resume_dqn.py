@@ -21,6 +21,7 @@ PONG = (
 )
 
 
+@pytest.mark.slow
 def test_cartpole_with_a_prioritised_replay_in_a_file(launch, tmp_path: Path) -> None:
     """The ring of 2,000 slots, and the file of three save intervals more, go round before the end."""
     flags = (*CARTPOLE, *PRIORITISED, "--agent.replay-on-disk", "yes")

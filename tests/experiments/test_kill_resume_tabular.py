@@ -14,6 +14,7 @@ LAKE = (
 )
 
 
+@pytest.mark.slow
 def test_dyna_q(launch, tmp_path: Path) -> None:
     check_killed_equals_undisturbed(launch, tmp_path, (*LAKE, "--agent.method", "dyna-q"), kills=2, seed=1)
     assert len(list(tmp_path.glob("*/*/*/*/files/policy.png"))) == 2

@@ -134,7 +134,7 @@ def test_a_plugin_without_such_a_loss_is_refused_by_name_of_those_with_one(cli, 
         code, _, err = cli("lr-find", name, "--out", tmp_path / "out.png")
         assert code == 2 and " ".join(err.split()).endswith(
             f"'{name}' names no loss that falls while it learns, so lr-find cannot follow it; it can with autoencoder, "
-            "features, gan-cls, srgan, vae, vq-vae"
+            "char-rnn, cppn, features, gan-cls, srgan, vae, vq-vae"
         )
     assert not list(tmp_path.iterdir())
 

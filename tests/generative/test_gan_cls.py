@@ -414,6 +414,7 @@ TINY = (
 )
 
 
+@pytest.mark.slow
 def test_sample_draws_what_the_text_says(cli, tmp_path: Path) -> None:
     until = ("--model.encoder-epochs", 0.4, "--run.until", 3, "--run.log-every", 1, "--run.folder", tmp_path)
     code, _, err = cli("run", "gan-cls", *TINY, *until)

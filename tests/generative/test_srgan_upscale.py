@@ -343,7 +343,6 @@ def test_what_pillow_cannot_write_is_refused_before_any_work(tmp_path: Path, nam
         (["RUN", "none.png", "-o", "a.png"], "there is no picture 'none.png'"),
         (["RUN", "PICTURE", "-o", "a.xyz"], "its ending must name a picture format"),
         (["RUN", "PICTURE", "-o", "none/a.png"], "no folder 'none'"),
-        (["RUN", "PICTURE"], "Missing from pongan upscale: -o"),
         (["RUN", "PICTURE", "-o", "TMP/a.png", "--weights", "bset"], "did you mean 'best'"),
         (["RUN", "PICTURE", "-o", "TMP/a.png", "--toward", "RUN", "--alpha", "2"], "--alpha is 2"),
         (["RUN", "PICTURE", "-o", "TMP/a.png", "--window", "8", "--overlap", "4"], "more than twice its overlap"),
