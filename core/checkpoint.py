@@ -408,9 +408,8 @@ class _Reader:
         ):
             if mark in node:
                 return read(node, live, where)
-        if (
-            "bit_generator" in node and isinstance(live, dict) and not self.generators
-        ):  # a numpy generator, written down
+        # a numpy generator, written down
+        if "bit_generator" in node and isinstance(live, dict) and not self.generators:
             return live
         if not isinstance(live, dict) and _holds_state(live):
             raise self._error(f"has names and values at {where!r}, where this run has variables")

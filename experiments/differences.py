@@ -219,9 +219,8 @@ def stepped(a: StoredRun, b: StoredRun, steps: int) -> Step | None:
             found: dict[str, list[Leaf]] = {"scalars": same(*seen)}
             for leaf in same(*states):
                 found.setdefault(_kind(leaf.place, plugins[0].state()), []).append(leaf)
-            if any(
-                places for kind, places in found.items() if kind != "step size"
-            ):  # which shows in weights, once it is used
+            # another step size shows in the weights, once it is used
+            if any(places for kind, places in found.items() if kind != "step size"):
                 return Step(clock, number, {kind: found[kind] for kind in KINDS if found.get(kind)})
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import tempfile
 import time
@@ -202,7 +203,7 @@ def _take_over(changed: Experiment, place: Path, reached: Reached, arm: StoredRu
         loop = Loop(plugin, changed, folder, display)
         (saved,) = checkpoint.numbered(place)
         try:
-            rated = any("lr" in name for name in arm.given)  # then its step sizes are its own
+            rated = any(re.search(r"(^|[._])lr($|_)", name) for name in arm.given)  # then its step sizes are its own
             loop.restore(saved.name if rated else None, reseeded=changed.settings.seed != seed)
         except UsageError as error:
             raise UsageError(f"{_flags(arm)} cannot change in the middle of a run: {error}") from error

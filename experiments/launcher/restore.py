@@ -80,9 +80,8 @@ def restored(run: StoredRun, weights: Weights = "best", kind: str | None = None)
         checkpoint.load(chosen, {"plugin": plugin.state()}, weights_only=True, may_lack=may_lack)
         plugin.restored()
     if run.read_only:
-        weakref.finalize(
-            plugin, shutil.rmtree, scratch.parent, ignore_errors=True
-        )  # at the latest when the process ends
+        # at the latest when the process ends
+        weakref.finalize(plugin, shutil.rmtree, scratch.parent, ignore_errors=True)
     return plugin, f"checkpoint {chosen.name}"
 
 

@@ -41,8 +41,8 @@ from core.seeds import child
 from generative.acgan.config import ACGANConfig
 from generative.adversarial.evaluation import Evaluation
 from generative.adversarial.networks import make_features, make_generator
+from generative.data.labels import Labelled, classes_of
 from generative.data.pixels import as_bytes, as_input, as_pictures
-from generative.data.record import Record
 from generative.data.sources import Pictures, Stream, open_data
 
 __all__ = ["ACGAN"]
@@ -63,7 +63,7 @@ class ACGAN(Generator, Draws, DrawsText, Exports):
         self.config = config
         check_batch(config.batch, context.strategy)
         data = open_data(config.data, context.say, context.folder)
-        self.classes = _classes(data, context)  # [K]
+        self.classes = classes_of(data, context.folder) if isinstance(data, Pictures) else np.array([], np.int64)  # [K]
         if not isinstance(data, Pictures) or len(self.classes) < 2:
             has = "one label" if len(self.classes) else "no labels"
             raise UsageError(f"{data.name} has {has}; acgan learns pictures of two classes or more, e.g. mnist5k")
@@ -79,7 +79,7 @@ class ACGAN(Generator, Draws, DrawsText, Exports):
         optimizer = replace(optimizer, lr=optimizer.lr * config.d_lr_ratio)
         self.D_optimizer = make_optimizer(optimizer, self.D.trainable_variables)
         self.noise_seed = child(seed, "noise")
-        self.stream = Stream(_Labelled(data, self.classes), config.batch, child(seed, "batches"))
+        self.stream = Stream(Labelled(data, self.classes), config.batch, child(seed, "batches"))
         self.clock = 0
         self.tags = TAGS if self.projection else TAGS + CLASS_TAGS
         self._turn = tf.function(self._run_turn, jit_compile=config.jit and context.strategy is None)
@@ -246,18 +246,6 @@ class ACGAN(Generator, Draws, DrawsText, Exports):
         self.stream.close()
 
 
-class _Labelled:
-    """Batches of pictures with their classes, for a `Stream`."""
-
-    def __init__(self, data: Pictures, classes: np.ndarray):
-        self.data, self.classes = data, classes
-
-    def draw(self, seed: int, position: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return pictures [B, H, W, C] bytes and their classes [B], numbers from 0."""
-        x, labels = self.data.draw_labelled(seed, position, batch)
-        return x, np.searchsorted(self.classes, labels)
-
-
 class _LikeTheData:
     """Draws pictures whose classes are as frequent as in the data."""
 
@@ -288,15 +276,3 @@ def _discriminator(data: Pictures, config: ACGANConfig, classes: int, seed: int)
     output = keras.layers.Reshape((), dtype="float32")(head("source", 1, True)(features.output))
     by_class = head("classes", classes, not spectral)(features.output)
     return keras.Model(features.input, [output, by_class], name="discriminator")
-
-
-def _classes(data: Any, context: Context) -> np.ndarray:
-    """Return the labels there are [K], in order, or none; the run's record knows those of data that are gone."""
-    record = Record(context.folder)
-    labels = getattr(data, "labels", None)
-    if labels is not None:
-        classes = np.unique(labels)
-        record.keep("labels", {"classes": classes.tolist()})
-        return classes
-    kept = record.part("labels")
-    return np.array(kept["classes"] if kept else [], np.int64)

@@ -154,9 +154,7 @@ def _features(x: Any, config: AdversarialConfig, batch_norm: bool, minibatch_std
     h = keras.layers.ReLU()(h)
     places = h.shape[1] * h.shape[2]
     h = keras.layers.GlobalAveragePooling2D()(h)
-    if (
-        make.spectral == "divide"
-    ):  # the sum, as Miyato et al. have it: the mean's smaller scale could not be made up for
+    if make.spectral == "divide":  # the sum, as in Miyato et al.: the mean's smaller scale could not be made up for
         h = keras.layers.Rescaling(places)(h)
     return h
 

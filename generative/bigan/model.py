@@ -109,9 +109,8 @@ class BiGAN(Generator, Draws, FindsAnomalies, Exports):
                 gradient = D_tape.gradient(D_part, self.D.trainable_variables)
                 self.D_optimizer.apply(gradient, self.D.trainable_variables)
             (taken, _), (fooled, _) = self.D([x, z_real], training=True), self.D([x_fake, z], training=True)
-            loss = nonsaturating_generator(fooled) + nonsaturating_generator(
-                -taken
-            )  # log(1 - D) is log D at minus the logit
+            # log(1 - D) is log D at minus the logit
+            loss = nonsaturating_generator(fooled) + nonsaturating_generator(-taken)
             part = share_of_mean(loss)
         self.optimizer.apply(tape.gradient(part, self.variables), self.variables)
         return tf.stack([D_loss, loss, tf.reduce_mean(real), tf.reduce_mean(fake)])
@@ -155,10 +154,7 @@ class BiGAN(Generator, Draws, FindsAnomalies, Exports):
 
     def sheet(self, n: int, seed: int = 0) -> np.ndarray:
         """Return n held-out pictures, half of them of the class that is left out, each above its reconstruction and its map."""
-        normal, anomalous = self.parts.normal, self.parts.anomalous
-        images = normal.reference(n if anomalous is None else -(-n // 2))
-        if anomalous is not None and n > 1:
-            images = np.concatenate([images, anomalous.reference(n // 2)])
+        images = self.parts.shown(n)
         return anomaly_sheet(images, self.anomalies(images)[1])
 
     @cached_property

@@ -33,6 +33,12 @@ class LeftOut(NamedTuple):
         found = self.anomalous.reference(len(self.anomalous))
         return np.concatenate([images, found]), np.arange(len(images) + len(found)) >= len(images)
 
+    def shown(self, n: int) -> np.ndarray:
+        """Return n pictures [n, H, W, C] that are not learned from, half of them of the class left out; always the same."""
+        if self.anomalous is None or n < 2:
+            return self.normal.reference(n)
+        return np.concatenate([self.normal.reference(-(-n // 2)), self.anomalous.reference(n // 2)])
+
     @property
     def protocol(self) -> str:
         """What was learned from and what is measured on, for results."""

@@ -114,12 +114,6 @@ class Pictures(Data):
     def draw(self, seed: int, position: int, batch: int) -> np.ndarray:
         return self._mirrored(self._read(self._rows_of(seed, position, batch)), seed, position)
 
-    def draw_labelled(self, seed: int, position: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return what `draw` does, and the labels [batch] of these pictures. For pictures that have labels."""
-        assert self._all_labels is not None
-        rows = self._rows_of(seed, position, batch)
-        return self._mirrored(self._read(rows), seed, position), self._all_labels[rows]
-
     def at_once(self, seed: int, position: int, batch: int) -> np.ndarray | None:
         if batch * math.prod(self.shape) > AT_ONCE:
             return None

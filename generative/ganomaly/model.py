@@ -144,10 +144,7 @@ class GANomaly(Generator, FindsAnomalies, Exports):
 
     def sheet(self, n: int, seed: int = 0) -> np.ndarray:
         """Return n held-out pictures, half of them of the class that is left out, each above its reconstruction and its map."""
-        normal, anomalous = self.parts.normal, self.parts.anomalous
-        images = normal.reference(n if anomalous is None else -(-n // 2))
-        if anomalous is not None and n > 1:
-            images = np.concatenate([images, anomalous.reference(n // 2)])
+        images = self.parts.shown(n)
         return anomaly_sheet(images, self.anomalies(images)[1])
 
     # --- the contract ---------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from core.layers.spectral import power_iterate, spectral_layers
 from core.plugin import Context
 from generative.acgan.config import ACGANConfig
 from generative.acgan.model import ACGAN
+from generative.data.labels import Labelled, classes_of
 from generative.data.settings import DataConfig
 from generative.data.sources import Pictures, open_data
 
@@ -102,10 +103,11 @@ def test_projection_adds_the_inner_product_with_the_vector_of_the_class(context:
 def test_labels_of_a_batch_are_those_of_its_pictures(context: Context) -> None:
     data = open_data(DataConfig("digits", mirror=True))
     assert isinstance(data, Pictures) and data.labels is not None
-    x, labels = data.draw_labelled(3, 7, 50)
+    classes = classes_of(data, context.folder)
+    x, numbers = Labelled(data, classes).draw(3, 7, 50)
     np.testing.assert_array_equal(x, data.draw(3, 7, 50))
     whole = [*data.rows_at(np.arange(len(data)))]
-    for picture, label in zip(x, labels, strict=True):
+    for picture, label in zip(x, classes[numbers], strict=True):
         found = [i for i, other in enumerate(whole) if (other == picture).all() or (other[:, ::-1] == picture).all()]
         assert label in data.labels[found]
 
