@@ -27,6 +27,7 @@ from experiments.launcher.folder import RunFolder
 from experiments.launcher.restore import restored
 from experiments.launcher.training import Ending, go_on, start
 from experiments.launcher.yaml_file import flattened
+from experiments.runs import find_runs
 from experiments.verbs import play, resume, sample, write
 
 __all__ = ["Run", "compare", "list_runs", "load", "train"]
@@ -75,7 +76,7 @@ def load(path: str | os.PathLike[str]) -> Run:
 
 def list_runs(folder: str | os.PathLike[str] = "runs") -> list[Run]:
     """Return all runs at or below a folder, by their paths; UsageError where there is none."""
-    return [Run(path) for path in comparison.find_runs([os.fspath(folder)])]
+    return [Run(path) for path in find_runs([os.fspath(folder)])]
 
 
 def compare(runs: Sequence[Run | str | os.PathLike[str]], metric: str = "") -> comparison.Comparison:
@@ -84,7 +85,7 @@ def compare(runs: Sequence[Run | str | os.PathLike[str]], metric: str = "") -> c
     `metric` is a tag, by default the headline that all of them share. A path may be a folder of runs.
     """
     places = [str(run.path) if isinstance(run, Run) else os.fspath(run) for run in runs]
-    return comparison.compare(comparison.find_runs(places), metric)
+    return comparison.compare(find_runs(places), metric)
 
 
 class Run:

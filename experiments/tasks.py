@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from core.errors import UsageError, nearest, require
-from experiments.comparison import FEW, Group, Run, configuration
 from experiments.launcher.yaml_file import read_yaml
+from experiments.runs import FEW, Group, Run, configuration
 from experiments.statistics import (
     interquartile_mean,
     optimality_gap,

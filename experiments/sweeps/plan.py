@@ -30,11 +30,11 @@ import numpy as np
 
 from core.disk import write_atomically
 from core.errors import UsageError, nearest, require
-from experiments.comparison import NOT_COMPARED
 from experiments.launcher.catalogue import catalogue
 from experiments.launcher.experiment import Experiment
 from experiments.launcher.flags import known_flags
 from experiments.launcher.yaml_file import read_yaml
+from experiments.runs import NOT_COMPARED
 
 __all__ = [
     "SEARCHES",

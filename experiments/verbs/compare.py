@@ -10,8 +10,9 @@ import tyro
 from tyro.conf import Positional
 
 from core.errors import require
-from experiments.comparison import Group, report
+from experiments.comparison import report
 from experiments.launcher.flags import Bare
+from experiments.runs import Group
 
 __all__ = ["Flags", "main"]
 

@@ -54,7 +54,8 @@ def main(flags: Flags) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from experiments.comparison import compare, find_runs
+    from experiments.comparison import compare
+    from experiments.runs import find_runs
     from experiments.statistics import power, seeds_needed
 
     compared = compare([Path(path) for path in find_runs(flags.runs)], flags.metric)

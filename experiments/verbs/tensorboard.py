@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from experiments.comparison import find_runs
+from experiments.runs import find_runs
 
 __all__ = ["Flags", "main"]
 

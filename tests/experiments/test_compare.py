@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import yaml
 
-from experiments.comparison import find_runs, grouped, read_run
 from experiments.launcher.events import EventFile, read_scalars
 from experiments.launcher.folder import RunFolder
 from experiments.launcher.verbs import verbs
+from experiments.runs import find_runs, grouped, read_run
 from experiments.statistics import area, bootstrap_interval, interquartile_mean
 
 
