@@ -9,9 +9,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from core.errors import UsageError, require
+
 __all__ = [
     "area",
     "bootstrap_interval",
+    "effect_in",
     "holm",
     "interquartile_mean",
     "optimality_gap",
@@ -20,7 +23,9 @@ __all__ = [
     "probability_of_improvement",
     "seeds_needed",
     "stratified_interval",
+    "told_apart",
     "welch",
+    "welch_interval",
 ]
 
 Tasks = Sequence[Sequence[float]]
@@ -139,6 +144,21 @@ def welch(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
     return float(scipy.stats.ttest_ind(ours, theirs, equal_var=False).pvalue)
 
 
+def welch_interval(ours: Sequence[float], theirs: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
+    """Return the interval of Welch's t-test for the difference of two means, ours above theirs.
+
+    None where one has fewer than two scores; the difference alone where neither varies.
+    """
+    import scipy.stats
+
+    if min(len(ours), len(theirs)) < 2:
+        return None
+    if np.ptp(ours) == 0 and np.ptp(theirs) == 0:
+        return (float(ours[0] - theirs[0]),) * 2
+    interval = scipy.stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(level)
+    return float(interval.low), float(interval.high)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values corrected for being several (Holm, 1979): one or more lie below alpha by chance with probability alpha.
 
@@ -184,3 +204,48 @@ def seeds_needed(
         middle = (low + high) // 2
         low, high = (low, middle) if power(effect, deviations, middle, alpha) >= chance else (middle, high)
     return high
+
+
+def effect_in(text: str, flag: str) -> Callable[[float], float]:
+    """Return the function from a mean to the difference that matters: `20` in units of the score, or `10%` of the mean.
+
+    Raises UsageError that names `flag` where the text is neither.
+
+    >>> effect_in("10%", "--effect")(-200.0)
+    20.0
+    """
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        raise UsageError(f"{flag} is {text!r}; it must be a number, or one with %, e.g. 20 or 10%") from None
+    require(number > 0 and np.isfinite(number), f"{flag} is {text!r}; it must be above 0")
+    return (lambda mean: abs(mean) * number / 100) if text.endswith("%") else (lambda mean: number)
+
+
+# --- samples that grow in rounds: Mathieu et al. (2023), "AdaStop: adaptive statistical testing for sound comparisons of Deep RL
+# agents"
+
+
+def told_apart(ours: Tasks, theirs: Tasks, looks: int, alpha: float = 0.05, draws: int = 10_000) -> int | None:
+    """Return after which of `looks` planned rounds a permutation test tells two samples apart, or None while it does not.
+
+    `ours` and `theirs` are scores [round][run] of the rounds that are there. The statistic is the sum, over rounds, of the
+    difference of the round's means. It is compared with the same sums where, in each round, scores change sides at random: what
+    was seen is one of these 1 + `draws` histories, all equally likely where the sides do not differ. After round k at most the
+    share alpha k / looks of them has been found too large, those of earlier rounds included, so that looking after every round
+    finds a difference that is none with probability alpha at most, whatever the distribution of the scores.
+    """
+    rng = np.random.default_rng(0)
+    sums, alive = np.zeros(1 + draws), np.ones(1 + draws, bool)  # histories; the first is what was seen
+    for look, (left, right) in enumerate(zip(ours, theirs, strict=True), 1):
+        both, n = np.concatenate([left, right]), len(left)
+        sides = np.vstack([both, rng.permuted(np.tile(both, (draws, 1)), axis=1)])
+        sums += sides[:, :n].mean(axis=1) - sides[:, n:].mean(axis=1)
+        sizes = np.abs(sums)
+        left_to_spend = int(alpha * look / looks * len(sums)) - int((~alive).sum())
+        limit = np.sort(sizes[alive])[::-1][left_to_spend]  # at most so many lie above it
+        crossed = alive & (sizes > limit + 1e-9 * sizes.max())  # equal sums differ by their order of addition
+        if crossed[0]:
+            return look
+        alive &= ~crossed
+    return None

@@ -132,6 +132,10 @@ class Plan:
     """Name -> {seed, values: {key: text}}."""
     seed: int = 1
     """Of the random numbers of a search."""
+    effect: str = ""
+    """The difference that matters, where seeds come in rounds until settings are told apart."""
+    round: int = 0
+    """Seeds of a setting in each."""
 
     def words(self, trial: str, folder: Path, values: Mapping[str, Any] | None = None) -> list[str]:
         """Return the words after `run` for a trial of the sweep in `folder`, with other `values` than the plan's if given."""

@@ -10,6 +10,7 @@ import tyro
 from tyro.conf import Positional
 
 from core.errors import UsageError, require
+from experiments.statistics import effect_in, power, seeds_needed
 
 __all__ = ["Flags", "main"]
 
@@ -38,13 +39,7 @@ class Flags:
     def __post_init__(self) -> None:
         for name in ("chance", "alpha"):
             require(0 < getattr(self, name) < 1, f"--{name} is {getattr(self, name)}; it must lie between 0 and 1")
-        try:
-            share = float(self.effect.removesuffix("%"))
-        except ValueError:
-            raise UsageError(
-                f"--effect is {self.effect!r}; it must be a number, or one with %, e.g. 20 or 10%"
-            ) from None
-        require(share > 0 and np.isfinite(share), f"--effect is {self.effect!r}; it must be above 0")
+        effect_in(self.effect, "--effect")
 
 
 def main(flags: Flags) -> None:
@@ -56,7 +51,6 @@ def main(flags: Flags) -> None:
 
     from experiments.comparison import compare
     from experiments.runs import find_runs
-    from experiments.statistics import power, seeds_needed
 
     compared = compare([Path(path) for path in find_runs(flags.runs)], flags.metric)
     rows, few = [], []
@@ -66,8 +60,7 @@ def main(flags: Flags) -> None:
             few.append(f"{group.name} ({len(scores)})")
             continue
         mean, deviation = float(np.mean(scores)), float(np.std(scores, ddof=1))
-        share = float(flags.effect.removesuffix("%"))
-        effect = abs(mean) * share / 100 if flags.effect.endswith("%") else share
+        effect = effect_in(flags.effect, "--effect")(mean)
         needed = seeds_needed(effect, (deviation, deviation), flags.chance, flags.alpha)
         seen = power(effect, (deviation, deviation), len(scores), flags.alpha)
         minutes = float(np.mean([run.seconds for run in group.runs])) / 60

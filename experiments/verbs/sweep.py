@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -17,7 +17,21 @@ from core.errors import UsageError, require
 from experiments.comparison import report
 from experiments.launcher.experiment import Experiment
 from experiments.launcher.flags import Bare
-from experiments.sweeps.plan import SEARCHES, Plan, counted, locked, make_plan, new_folder, read_plan, read_record
+from experiments.statistics import effect_in
+from experiments.sweeps.plan import (
+    SEARCHES,
+    Plan,
+    counted,
+    locked,
+    make_plan,
+    new_folder,
+    read_plan,
+    read_record,
+    write_record,
+)
+
+if TYPE_CHECKING:
+    from experiments.sweeps.rounds import Verdict
 
 __all__ = ["Flags", "main"]
 
@@ -31,6 +45,8 @@ class Flags:
 
     pongan sweep dqn-cartpole --seeds 3 --grid agent.optimizer.lr=1e-3,3e-4 --workers 2
 
+    pongan sweep dqn-cartpole --until-sure 10% --seeds 20 --grid agent.optimizer.lr=1e-3,3e-4
+
     pongan sweep dqn-cartpole --search tpe --trials 20 --grid agent.optimizer.lr=1e-5..1e-2:log
 
     pongan sweep --resume sweeps/dqn-cartpole/DATE-TIME
@@ -42,6 +58,11 @@ class Flags:
     """A setting and its values, KEY=A,B, or a range to draw from, KEY=LOW..HIGH or KEY=LOW..HIGH:log; may be given repeatedly."""
     random: int = 0
     """Points to draw from the grid; 0 for all of them."""
+    until_sure: str = ""
+    """Add seeds in rounds until every pair of settings is told apart, or differs by less than this, in units of the headline or
+    with % a share of the mean; --seeds says how many at most. With one setting: until its mean is known as closely."""
+    round: int = 5
+    """With --until-sure: seeds of each setting in a round."""
     workers: int = 0
     """Trials at a time; 0 for two, or for as many as the cluster has cores."""
     asha: bool = False
@@ -86,6 +107,16 @@ class Flags:
         require(
             not (searched and self.ray_address), "--search starts its trials on this machine; --storage is for several"
         )
+        if self.until_sure:
+            effect_in(self.until_sure, "--until-sure")
+            require(self.round >= 1, f"--round is {self.round}; it must be at least 1")
+            require(
+                self.seeds >= max(self.round, 2),
+                f"--seeds is {self.seeds}; with --until-sure it is the most seeds of a setting, and at least 2 and --round, "
+                f"{self.round}",
+            )
+            for name, on in (("asha", self.asha), ("pbt", self.pbt), ("search", searched), ("slurm", self.slurm)):
+                require(not on, f"--until-sure waits for each round of seeds; leave out --{name}")
         require(searched or not self.storage or bool(self.resume), "--storage is for --search")
 
 
@@ -97,6 +128,8 @@ def main(experiment: Experiment | None, flags: Flags) -> int:
     scheduler = "asha" if flags.asha else "pbt" if flags.pbt else flags.search
     draws = flags.trials if flags.search != "none" else flags.random
     plan = make_plan(experiment.label, experiment.words, flags.grid, flags.seeds, draws, scheduler)
+    if flags.until_sure:
+        plan = dataclasses.replace(plan, effect=flags.until_sure, round=flags.round)
     if not flags.slurm:
         _trainer(plan)
     folder = new_folder(Path(flags.folder) / plan.name)
@@ -116,10 +149,22 @@ def _go_on(flags: Flags) -> int:
     if not flags.resume:
         raise UsageError("usage: pongan sweep NAME [flags], or pongan sweep --resume FOLDER")
     defaults = Flags()
-    for name in ("seeds", "grid", "random", "asha", "pbt", "folder", "search", "trials", "slurm"):
+    for name in (
+        "seeds",
+        "grid",
+        "random",
+        "asha",
+        "pbt",
+        "folder",
+        "search",
+        "trials",
+        "slurm",
+        "until_sure",
+        "round",
+    ):
         require(
             getattr(flags, name) == getattr(defaults, name),
-            f"a sweep goes on as it was planned; '--{name}' would change it",
+            f"a sweep goes on as it was planned; '--{name.replace('_', '-')}' would change it",
         )
     folder = Path(flags.resume)
     if not (folder / "sweep.yaml").is_file():
@@ -134,7 +179,7 @@ def _train(plan: Plan, folder: Path, flags: Flags) -> int:
     workers = flags.workers or (OF_A_CLUSTER if flags.ray_address else AT_ONCE)
     with locked(folder):
         states = {trial: read_record(folder, trial).get("state", "waiting") for trial in plan.trials}
-        over = {"finished", "stopped"} | (set() if flags.retry else {"failed"})
+        over = {"finished", "stopped", "spared"} | (set() if flags.retry else {"failed"})
         todo = [trial for trial, state in states.items() if state not in over]
         done = len(states) - len(todo)
         print(
@@ -143,7 +188,8 @@ def _train(plan: Plan, folder: Path, flags: Flags) -> int:
             + f", {min(workers, max(len(todo), 1))} at a time: {folder}"
         )
         if todo:
-            train(plan, folder, todo, workers, place or None)
+            for trials in _rounds(plan, folder, todo) if plan.effect else [todo]:
+                train(plan, folder, trials, workers, place or None)
     records = {trial: read_record(folder, trial) for trial in plan.trials}
     if any(record.get("run") for record in records.values()):
         try:
@@ -160,11 +206,53 @@ def _train(plan: Plan, folder: Path, flags: Flags) -> int:
     for trial in failed:
         named, why = plan.label(trial, records[trial].get("values")), records[trial].get("why", "")
         print(f"failed   {named}: {why} (log: {folder / 'logs' / trial}.log)")
-    left = [trial for trial, record in records.items() if record.get("state") not in ("finished", "stopped", "failed")]
+    over = {"finished", "stopped", "spared", "failed"}
+    left = [trial for trial, record in records.items() if record.get("state") not in over]
     if left or failed:
         again = " --retry" if failed and not left else ""
         print(f"go on    pongan sweep --resume {shlex.quote(str(folder))}{again}")
     return 130 if left else 1 if failed else 0
+
+
+def _rounds(plan: Plan, folder: Path, todo: Sequence[str]) -> Iterator[list[str]]:
+    """Give trials out of `todo` round by round and say after each what is known; spare those that are not needed at the end."""
+    from experiments.sweeps.rounds import next_round, verdicts
+
+    names = list(dict.fromkeys(" ".join(f"{k}={v}" for k, v in e["values"].items()) for e in plan.trials.values()))
+    said, waiting = dict[tuple[int, ...], str](), set(todo)
+    while True:
+        known = verdicts(plan, folder, waiting)
+        for verdict in known:
+            line = _sentence(verdict, names)
+            if said.get(verdict.settings) != line:
+                print(line, flush=True)
+            said[verdict.settings] = line
+        trials = next_round(plan, known, waiting)
+        if not trials:
+            break
+        yield trials
+        if any(read_record(folder, trial).get("state") not in ("finished", "failed") for trial in trials):
+            return  # interrupted
+        waiting.difference_update(trials)
+    for trial in waiting:
+        write_record(folder, trial, state="spared")
+
+
+def _sentence(verdict: Verdict, names: Sequence[str]) -> str:
+    """Return a verdict for people."""
+    which = " and ".join(names[place] or "the setting" for place in verdict.settings)
+    if not verdict.rounds:
+        return f"{which}: nothing known yet"
+    what = {
+        "different": "told apart",
+        "alike": "no difference that matters",
+        "narrow": "known closely enough",
+        "open": "not sure yet",
+    }[verdict.what]
+    number = "mean" if len(verdict.settings) == 1 else "difference"
+    low, high = verdict.interval or (float("nan"),) * 2
+    after = f"{verdict.rounds} round{'s' if verdict.rounds > 1 else ''}"
+    return f"{which}: {what} after {after}; {number} {verdict.middle:.4g}, 95 % interval {low:.4g} to {high:.4g}"
 
 
 def _trainer(plan: Plan) -> Callable[..., None]:

@@ -21,7 +21,9 @@ from experiments.statistics import (
     probability_of_improvement,
     seeds_needed,
     stratified_interval,
+    told_apart,
     welch,
+    welch_interval,
 )
 from experiments.tasks import references
 from tests.experiments.test_compare import write_run
@@ -57,6 +59,42 @@ def test_welch_by_hand() -> None:
     t, freedom = 3 / np.sqrt(5 / 3), 50 / 17
     assert welch([1, 2, 3], [3, 5, 7]) == pytest.approx(2 * scipy.stats.t.sf(t, freedom))
     assert welch([1.0], [1.0, 2.0]) is None and welch([1.0, 1.0], [2.0, 2.0]) is None
+
+
+def test_welch_interval_by_hand() -> None:
+    """Variances 1 and 4 of three each: standard error sqrt(5 / 3), freedom (5 / 3)^2 / ((1 / 9 + 16 / 9) / 2)."""
+    freedom = (5 / 3) ** 2 / ((1 / 9 + 16 / 9) / 2)
+    half = scipy.stats.t.ppf(0.975, freedom) * np.sqrt(5 / 3)
+    assert welch_interval([1, 2, 3], [3, 5, 7]) == pytest.approx((-3 - half, -3 + half))
+    assert welch_interval([1.0, 1.0], [2.0, 2.0]) == (-1.0, -1.0) and welch_interval([1.0], [1.0, 2.0]) is None
+    student = scipy.stats.t.interval(0.95, 2, loc=2, scale=1 / np.sqrt(3))
+    assert welch_interval([1, 2, 3], [0.0, 0.0]) == pytest.approx(student)  # beside what does not vary
+
+
+def test_a_permutation_test_by_hand() -> None:
+    """Of the 20 ways to share six scores two are as far apart as those seen, in two rounds of 400 two: 0.1 and 0.005."""
+    low, high = [1.0, 2.0, 3.0], [10.0, 11.0, 12.0]
+    assert told_apart([low], [high], 1, alpha=0.15) == 1
+    assert told_apart([low], [high], 1, alpha=0.09) is None
+    assert told_apart([low, low], [high, high], 2, alpha=0.09) == 2
+    assert told_apart([low, low], [high, high], 2, alpha=0.25) == 1  # half of it may be spent on the first look
+    assert told_apart([low, low], [high, high], 2, alpha=0.004) is None
+    assert told_apart([low], [high], 4, alpha=0.15) is None  # looks to come want their share
+    assert told_apart([[1.0, 1.0]], [[1.0, 1.0]], 1, alpha=0.5) is None
+
+
+def test_looking_after_every_round_finds_no_more_than_alpha_where_nothing_is() -> None:
+    """2,000 comparisons of two equal settings, three rounds of four seeds, scores as of a training that sometimes fails."""
+    rng, alpha, n = np.random.default_rng(3), 0.05, 2_000
+    scores = np.where(
+        rng.random((n, 2, 3, 4)) < 0.2, rng.normal(20, 5, (n, 2, 3, 4)), rng.normal(480, 30, (n, 2, 3, 4))
+    )
+    found = sum(told_apart(ours, theirs, 3, alpha, draws=400) is not None for ours, theirs in scores.tolist())
+    assert found / n <= alpha + 2 * np.sqrt(alpha * (1 - alpha) / n), found
+    assert found / n > alpha / 2  # nor is it blind: a test that never rejects proves nothing
+    shifted = scores[:200] + np.array([0.0, 200.0])[None, :, None, None]
+    seen = sum(told_apart(ours, theirs, 3, alpha, draws=400) is not None for ours, theirs in shifted.tolist())
+    assert seen > 20 * 200 * alpha / 2, seen
 
 
 def test_holm_by_hand_and_under_the_null() -> None:

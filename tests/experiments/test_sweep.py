@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 import yaml
 
 from core.errors import UsageError
@@ -23,8 +24,11 @@ from experiments.launcher.events import read_scalars
 from experiments.launcher.experiment import Experiment, StoredRun
 from experiments.launcher.flags import flags, known_flags
 from experiments.launcher.settings import RunConfig
-from experiments.sweeps.plan import Axis, make_plan, read_record
+from experiments.sweeps.plan import Axis, Plan, make_plan, read_record, write_record
+from experiments.sweeps.rounds import judge
+from experiments.verbs import sweep as verb
 from tests.conftest import ROOT
+from tests.experiments.test_compare import write_run
 
 TINY = ("--agent.env.id", "pongan/Catch-v0", "--eval.episodes", "2", "--agent.envs", "2")
 SHORT = ("--run.until", "300", "--run.eval-every", "100", "--run.log-every", "100", "--run.save-every", "100")
@@ -120,6 +124,12 @@ def test_a_bad_axis_gets_a_sentence(text: str, sentence: str) -> None:
         (["actor-critic", "--asha", "--pbt"], "choose one"),
         (["actor-critic", "--asha", "--run.eval-every", "0"], "--asha compares evaluations along the way"),
         (["actor-critic", "--agent.optimizer.lrr", "3"], "there is no flag '--agent.optimizer.lrr'"),
+        (["actor-critic", "--until-sure", "much"], "--until-sure is 'much'; it must be a number, or one with %"),
+        (
+            ["actor-critic", "--until-sure", "10%", "--seeds", "4"],
+            "--seeds is 4; with --until-sure it is the most seeds",
+        ),
+        (["actor-critic", "--until-sure", "10%", "--seeds", "9", "--asha"], "leave out --asha"),
         (["--resume", "nowhere"], "is no sweep's folder"),
         (["--seeds", "2"], "usage: pongan sweep NAME [flags], or pongan sweep --resume FOLDER"),
     ],
@@ -130,6 +140,77 @@ def test_a_bad_sweep_starts_nothing(cli, tmp_path: Path, arguments: list[str], s
     )
     assert code == 2 and sentence in " ".join(err.split()), err
     assert not (tmp_path / "s").exists()
+
+
+# --- seeds in rounds --------------------------------------------------------------------------------------------------------
+
+
+def test_verdicts_by_hand() -> None:
+    """Three settings, two rounds of three: far apart, equal within what matters, and too noisy to say."""
+    steady, equal, noisy = [[100.0, 101.0, 99.0]] * 2, [[100.5, 101.5, 99.5]] * 2, [[20.0, 180.0, 90.0]] * 2
+    (verdict,) = judge([steady, [[1.0, 2.0, 3.0]] * 2], "10", 2)
+    assert (verdict.what, verdict.rounds, verdict.middle) == ("different", 2, 98.0)
+    found = {verdict.settings: verdict for verdict in judge([steady, equal, noisy], "10%", 3)}
+    assert {pair: verdict.what for pair, verdict in found.items()} == {(0, 1): "alike", (0, 2): "open", (1, 2): "open"}
+    assert found[0, 1].rounds == 1 and found[0, 1].middle == pytest.approx(-0.5)
+    half = scipy.stats.t.ppf(0.975, 4) * np.sqrt(2 / 3)
+    assert found[0, 1].interval == pytest.approx((-0.5 - half, -0.5 + half))
+    (alone,) = judge([steady], "2.5", 3)  # three scores: +- 2.48
+    assert (alone.what, alone.rounds, alone.middle) == ("narrow", 1, 100.0)
+    (alone,) = judge([steady], "2.4", 3)
+    assert (alone.what, alone.rounds) == ("narrow", 2)
+    (alone,) = judge([[]], "2", 3)
+    assert (alone.what, alone.rounds) == ("open", 0)
+
+
+def test_seeds_come_in_rounds_until_settings_are_told_apart(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three settings two are alike after a round and told apart from the third after two: their third round is spared."""
+    level, asked = {"1e-3": 100.0, "3e-3": 101.0, "1e-4": 10.0}, list[list[str]]()
+
+    def train(made: Plan, folder: Path, todo: list[str], workers: int, _: object) -> None:
+        asked.append(list(todo))
+        for name in todo:
+            entry = made.trials[name]
+            lr = entry["values"]["agent.optimizer.lr"]
+            score = level[lr] + entry["seed"] % 3
+            run = write_run(folder / "runs", entry["seed"], [(100, score)], float(lr), name)
+            write_record(folder, name, state="finished", run=str(run.relative_to(folder)))
+            if len(asked) == 2 and interrupt:
+                return
+
+    monkeypatch.setattr(verb, "_trainer", lambda _: train)
+    words = ("actor-critic", *TINY, *SHORT, "--grid", "agent.optimizer.lr=1e-3,3e-3,1e-4", "--folder", tmp_path)
+    words = (*words, "--until-sure", "20%", "--seeds", 9, "--round", 3)
+    interrupt = False
+    code, out, _ = cli("sweep", *words)
+    first, second = (
+        [f"t{9 * setting + seed:03d}" for setting in range(3) for seed in seeds] for seeds in ((1, 2, 3), (4, 5, 6))
+    )
+    assert code == 0 and asked == [first, second]
+    assert "lr=1e-3 and agent.optimizer.lr=3e-3: no difference that matters after 1 round; difference -1, 95 %" in out
+    assert "lr=1e-3 and agent.optimizer.lr=1e-4: told apart after 2 rounds; difference 90, 95 % interval 88.8" in out
+    assert "trials   18 finished, 9 spared" in out
+    asked.clear()
+    interrupt = True
+    code, out, _ = cli("sweep", *words)
+    assert code == 130 and "go on    pongan sweep --resume" in out
+    (folder,) = (place for place in (tmp_path / "actor-critic").iterdir() if str(place) in out)
+    interrupt = False
+    code, out, _ = cli("sweep", "--resume", folder)
+    assert code == 0 and asked == [first, second, second[1:]] and "18 finished, 9 spared" in out
+
+
+@needs_ray
+def test_a_sweep_until_sure_trains(external: Path, tmp_path: Path) -> None:
+    """Two step sizes of one game, of which one learns nothing."""
+    words = ("actor-critic", *TINY, *SHORT, "--grid", "agent.optimizer.lr=3e-3,1e-9", "--folder", tmp_path)
+    done = sweep(*words, "--until-sure", "0.01", "--seeds", 4, "--round", 2)
+    assert done.returncode == 0 and "lr=3e-3 and agent.optimizer.lr=1e-9: " in done.said, done.said
+    (folder,) = (tmp_path / "actor-critic").iterdir()
+    states = [read_record(folder, f"t{trial:03d}")["state"] for trial in range(1, 9)]
+    assert states == ["finished"] * 8  # as four seeds a side are too few for alpha / 2 after two
 
 
 def sweep(*words: object, site: Path | None = None, wait: bool = True, cwd: Path = ROOT) -> subprocess.Popen[str]:
