@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from experiments.launcher.experiment import StoredRun
 from experiments.launcher.settings import KEPT, RunConfig
 from experiments.launcher.strangers import reported
 
-__all__ = ["acting", "make_plugin", "restored"]
+__all__ = ["acting", "load_weights", "make_plugin", "restored"]
 
 Weights = Literal["best", "newest"]
 
@@ -57,14 +58,13 @@ def restored(run: StoredRun, weights: Weights = "best", kind: str | None = None)
 
     Raises UsageError where the run has none, ForeignError for what the plugin or its environment raises.
     """
-    from core import checkpoint
     from core.runtime import configured
 
     spec, settings = run.spec, run.settings
     if kind is not None and spec.kind != kind:
         verb = "sample" if spec.kind == "generative" else "play"
         raise UsageError(f"{run.word} holds {spec.name!r}, which is {spec.kind}; use `{verb}`")
-    chosen = _chosen(run, weights)
+    _chosen(run, weights)  # before anything is built
     files = run.path.absolute() / "files"
     scratch = _copied(files) if run.read_only else files
     runtime = configured(
@@ -76,13 +76,25 @@ def restored(run: StoredRun, weights: Weights = "best", kind: str | None = None)
     )
     with runtime, reported(spec, run.traces, "restoring"):
         plugin = make_plugin(spec, run.config, settings, scratch, print)
-        may_lack = [f"plugin.{name}" for name in plugin.learns_with] if run.read_only else []
-        checkpoint.load(chosen, {"plugin": plugin.state()}, weights_only=True, may_lack=may_lack)
-        plugin.restored()
+        which = load_weights(plugin, run, weights, plugin.learns_with if run.read_only else ())
     if run.read_only:
         # at the latest when the process ends
         weakref.finalize(plugin, shutil.rmtree, scratch.parent, ignore_errors=True)
-    return plugin, f"checkpoint {chosen.name}"
+    return plugin, which
+
+
+def load_weights(plugin: Plugin, run: StoredRun, weights: Weights = "best", may_lack: Sequence[str] = ()) -> str:
+    """Give a plugin the weights of a run, which may lack some by their names in its `state()`, and return which they are.
+
+    Raises UsageError where the run has none and CheckpointError where they do not fit.
+    """
+    from core import checkpoint
+
+    chosen = _chosen(run, weights)
+    missing = [f"plugin.{name}" for name in may_lack]
+    checkpoint.load(chosen, {"plugin": plugin.state()}, weights_only=True, may_lack=missing)
+    plugin.restored()
+    return f"checkpoint {chosen.name}"
 
 
 def _chosen(run: StoredRun, weights: Weights) -> Path:

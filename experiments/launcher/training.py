@@ -19,7 +19,7 @@ from experiments.launcher.catalogue import catalogue
 from experiments.launcher.experiment import Experiment, StoredRun
 from experiments.launcher.flags import as_dict
 from experiments.launcher.folder import RunFolder
-from experiments.launcher.restore import make_plugin
+from experiments.launcher.restore import load_weights, make_plugin
 from experiments.launcher.settings import RunConfig
 from experiments.launcher.strangers import Interrupts, close, keep_traceback, reason
 from experiments.launcher.yaml_file import flattened
@@ -44,11 +44,17 @@ class Ending:
         return 0 if self.signal is None else 128 + self.signal
 
 
-def start(experiment: Experiment, observe: Callable[[Any], None] | None = None, *, quiet: bool = False) -> Ending:
+def start(
+    experiment: Experiment,
+    observe: Callable[[Any], None] | None = None,
+    *,
+    quiet: bool = False,
+    weights: StoredRun | None = None,
+) -> Ending:
     """Start a run and train it to its end, or until a signal.
 
-    `observe` is called with the `Loop` before it begins to train; `quiet` prints warnings only. Raises UsageError for whatever
-    ends the run before its time.
+    `observe` is called with the `Loop` before it begins to train; `quiet` prints warnings only; `weights` are another run's, with
+    which it begins, at clock 0. Raises UsageError for whatever ends the run before its time.
     """
     spec, settings = experiment.spec, experiment.settings
     subject = experiment.subject
@@ -58,7 +64,7 @@ def start(experiment: Experiment, observe: Callable[[Any], None] | None = None, 
         with _disk_errors(spec):
             folder.write_config(experiment.values())
             folder.keep_code(spec)
-        return _train(experiment, folder, chosen, place, observe, quiet)
+        return _train(experiment, folder, chosen, place, observe, quiet, weights=weights)
 
 
 def go_on(
@@ -90,12 +96,14 @@ def _train(
     *,
     began: Experiment | None = None,
     forked: bool = False,
+    weights: StoredRun | None = None,
 ) -> Ending:
-    """Train a new run, or go on with one, which `began` so.
+    """Train a new run, which may begin with `weights`, or go on with one, which `began` so.
 
     Its settings are written anew once it has been restored; those of the plugin, which can only say that files have moved, when
     they were found there.
     """
+    from core.checkpoint import CheckpointError
     from experiments.launcher.console import Display, closing_table, show_curve
     from experiments.launcher.events import read_scalars
     from experiments.launcher.loop import Loop
@@ -123,6 +131,16 @@ def _train(
             loop.on_work = lambda: folder.write_config(experiment.values())
             display.say(f"{'forked' if forked else 'resumed'} {folder.given} at {plugin.clock:,} {spec.clock}")
         else:
+            if weights is not None:
+                try:
+                    which = load_weights(plugin, weights)
+                except CheckpointError as error:
+                    raise UsageError(
+                        f"{weights.word} does not have all weights that this run needs: {error}"
+                    ) from error
+                folder.write_meta(
+                    forked={"run": weights.word, "clock": 0, "seed": weights.settings.seed, "weights": which}
+                )
             loop.begin(*records(experiment, folder, chosen))
             display.say(f"{spec.name} on {experiment.subject}: {folder.given}")
         if place.strategy is not None:

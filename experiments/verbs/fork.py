@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tyro
 
@@ -24,6 +24,10 @@ class Flags:
     pongan fork runs/NAME/ENV/DATE-TIME-s1 --at 50000 --agent.optimizer.lr 1e-4
 
     pongan fork runs/NAME/ENV/DATE-TIME-s1 --at 50000 --grid agent.optimizer.lr=3e-4,1e-4 --reseed --times 3
+
+    pongan fork zoo:cartpole --agent.optimizer.lr 1e-4
+
+    An entry of a zoo has no more than weights: its fork is a new run that begins with them, at clock 0.
     """
 
     at: int = -1
@@ -51,7 +55,7 @@ def main(run: StoredRun, flags: Flags) -> int:
     from experiments.differences import curves
     from experiments.launcher.events import read_scalars
     from experiments.launcher.forking import Interrupted, check, reached
-    from experiments.launcher.training import go_on
+    from experiments.launcher.training import go_on, start
 
     values = dict(flattened(run.experiment.values()))
     axes = [Axis.parse(text, known_flags(run.spec)) for text in flags.grid]
@@ -59,9 +63,21 @@ def main(run: StoredRun, flags: Flags) -> int:
         StoredRun.of([run.word], settings={name: values[name] for name in run.given} | point)
         for point in points(axes, flags.random)
     ]
-    (at,) = {check(arm, flags.at) for arm in arms}
     seed = run.began.settings.seed
     seeds = [SEEDS * seed + k for k in range(1, flags.times + 1)] if flags.reseed else [seed]
+    if run.read_only:
+        require(
+            flags.at <= 0,
+            f"--at is {flags.at}; {run.word} has no more than weights, with which a fork begins at clock 0",
+        )
+        for arm in arms:
+            for one in seeds if flags.reseed else [arm.settings.seed]:
+                settings = replace(arm.settings, seed=one)
+                ending = start(replace(arm.experiment, settings=settings), weights=run)
+                if ending.signal is not None:
+                    return ending.code
+        return 0
+    (at,) = {check(arm, flags.at) for arm in arms}
     if not run.settings.deterministic:
         print("the run was not --run.deterministic: up to the fork, its copy equals it but for rounding")
     try:

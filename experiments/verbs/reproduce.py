@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.errors import UsageError, require
+from core.zoo import PREFIX
 from experiments.launcher.experiment import StoredRun
 from experiments.launcher.folder import RunFolder
 
@@ -45,11 +46,11 @@ def main(run: StoredRun, flags: Flags) -> int:
     run.check_whole()
     if run.given:
         raise UsageError(f"a run is reproduced as it was; {next(iter(run.given.values()))!r} would make it another run")
-    forked = RunFolder.meta(run.path).get("forked")
-    if forked:
-        raise UsageError(
-            f"{run.path} was forked from {forked.get('run', 'another run')}; reproduce that one, and fork it again"
-        )
+    forked = RunFolder.meta(run.path).get("forked", {})
+    origin = str(forked.get("run", "another run"))
+    weights = StoredRun.of([origin]) if origin.startswith(PREFIX) else None
+    if forked and weights is None:
+        raise UsageError(f"{run.path} was forked from {origin}; reproduce that one, and fork it again")
     whole = checkpoint.numbered(run.path)
     require(bool(whole), f"{run.path} has no checkpoint yet")
     newest = checkpoint.clock_of(whole[0])
@@ -75,7 +76,7 @@ def main(run: StoredRun, flags: Flags) -> int:
 
     with tempfile.TemporaryDirectory() as scratch:
         settings = replace(run.settings, folder=scratch, until=until, time_limit=0.0, solved_at=None)
-        ending = start(replace(run.experiment, settings=settings), watch, quiet=True)
+        ending = start(replace(run.experiment, settings=settings), watch, quiet=True, weights=weights)
         if ending.signal is not None:
             return ending.code
         found = compared(Path(run.path), ending.path, end=until)

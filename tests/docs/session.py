@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -19,6 +19,8 @@ class Session:
 
     folder: Path
     page: str
+    variables: dict[str, str] = field(default_factory=dict)
+    """Of the environment, beside those that every session has."""
 
     def text(self, markdown: str) -> None:
         self.page += "\n" + markdown.strip() + "\n"
@@ -30,6 +32,7 @@ class Session:
             "COLUMNS": "118",
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "CUDA_VISIBLE_DEVICES": "-1",
+            **self.variables,
         }
 
     def run(self, command: str, code: int = 0, shown: bool = True, last: int = 0) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments.differences import compared
+from experiments.launcher.folder import RunFolder
 from tests.conftest import ROOT
 from tests.docs.session import Session, only, without_dates
 
@@ -78,6 +79,28 @@ def test_the_page_is_what_happens(tmp_path: Path) -> None:
         "versions, processor and threads. `diff` and `reproduce` name what of these differs. Where the run was "
         "not deterministic, they say from where on it differs and by how much."
     )
+    do.text(
+        "## Plan\n\nAre three seeds of each enough to tell the two step sizes apart? `plan` takes the spread of the runs that "
+        "are there:"
+    )
+    said = do.run("pongan plan runs --effect 10%")
+    assert "seeds needed" in said
+    do.text(
+        "`pongan sweep --until-sure 10%` trains no more seeds than that, and ends sooner where the answer is clear sooner "
+        "([Sweep](workflow.md#sweep))."
+    )
+
+    do.text(
+        "## Zoo\n\nA run worth keeping becomes an entry of a zoo: its weights, its card, its film. `PONGAN_ZOO` names folders of "
+        "one's own; [the package's](zoo.md) has Pong, CartPole and others."
+    )
+    do.variables["PONGAN_ZOO"] = str(folder / "mine")
+    do.run(f"pongan zoo add {run} --name balance --folder mine --episodes 5")
+    do.run("pongan zoo balance")
+    do.run("pongan play zoo:balance --episodes 2 --render none")
+    do.text("Its weights are a beginning too. Of a pole that is to stay up under another discount:")
+    do.run("pongan fork zoo:balance --agent.gamma 0.99 --run.until 5000 --run.tag balance", last=4)
+    assert RunFolder.meta(only(folder, "runs/actor-critic-cartpole/*/*-balance"))["forked"]["run"] == "zoo:balance"
     if os.environ.get("PONGAN_WRITE_TUTORIAL"):
         PAGE.write_text(do.page)
     assert without_dates(do.commands()) == without_dates(re.findall(r"^\$ (.*)$", PAGE.read_text(), re.MULTILINE))

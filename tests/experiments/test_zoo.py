@@ -240,6 +240,34 @@ def test_an_entry_of_a_generator_goes_without_what_only_learning_needs(
     assert code == 0 and "dcgan on digits" in out, err
 
 
+def test_a_fork_of_an_entry_begins_with_its_weights(cli, own: Path, trained: dict[str, Path]) -> None:
+    assert cli("zoo", "add", trained["policy-gradient"], "--name", "catch")[0] == 0
+    before = contents(own)
+    words = ("--run.until", 20, "--run.save-every", 20, "--run.folder", "runs")
+    code, out, err = cli("fork", "zoo:catch", *words)
+    assert code == 0 and contents(own) == before, err
+    fork = only_run(Path("runs"))
+    theirs = checkpoint.read_weights(checkpoint.best(own / "catch"))  # type: ignore[arg-type]
+    oldest, newest = (checkpoint.read_weights(checkpoint.numbered(fork)[place]) for place in (-1, 0))
+    assert checkpoint.clock_of(checkpoint.numbered(fork)[-1]) == 0 and {*theirs} <= {*oldest}
+    for name, arrays in theirs.items():
+        for mine, its in zip(oldest[name], arrays, strict=True):
+            np.testing.assert_array_equal(mine, its)
+    assert any((mine != its).any() for name in theirs for mine, its in zip(newest[name], theirs[name], strict=True))
+    forked = RunFolder.meta(fork)["forked"]
+    assert (forked["run"], forked["clock"], forked["seed"]) == ("zoo:catch", 0, 1)
+    code, out, err = cli("reproduce", fork)
+    assert code == 0 and "reproduced: equal to the last bit" in out, err
+    code, _, err = cli("fork", "zoo:catch", *words, "--agent.hidden", 6)
+    assert code == 2 and "zoo:catch does not have all weights that this run needs: " in err
+
+
+def test_a_fork_of_an_entry_that_only_draws_is_refused(cli, own: Path, trained: dict[str, Path]) -> None:
+    assert cli("zoo", "add", trained["dcgan"], "--name", "numbers")[0] == 0
+    code, _, err = cli("fork", "zoo:numbers", "--run.folder", "runs")
+    assert code == 2 and "zoo:numbers does not have all weights that this run needs: " in " ".join(err.split())
+
+
 def test_a_plugin_may_write_into_its_scratch_folder_and_what_it_raises_lies_here(
     cli, own: Path, trained: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,7 +339,10 @@ def test_the_command_on_a_card_trains_with_the_same_settings() -> None:
         ("zoo add nowhere", "there is no run folder 'nowhere'"),
         ("resume zoo:pong", "zoo:pong is of the zoo, which is read only"),
         ("reproduce zoo:pong", "zoo:pong is of the zoo, which is read only"),
-        ("fork zoo:pong --at 0 --agent.gamma 0.9", "is of the zoo, which is read only"),
+        (
+            "fork zoo:pong --at 9 --agent.gamma 0.9",
+            "--at is 9; zoo:pong has no more than weights, with which a fork begins at",
+        ),
         ("diff zoo:pong zoo:pnog", "there is no 'zoo:pnog' in the zoo; did you mean 'zoo:pong'?"),
         ("resume zoo:pong --run.until 9", "train it anew: python -m experiments.run pong-pg-fast"),
     ],
