@@ -250,6 +250,8 @@ class Context:
     """Scratch folder for the plugin's own files, inside the run's folder."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Compute type; losses, normalisation statistics and optimisers stay float32."""
+    deterministic: bool = False
+    """Whether the same command has to give the same run to the last bit: what runs side by side keeps to an order then."""
     rewind: int = 0
     """How far behind the clock the oldest checkpoint may lie that is kept, so that a resume may begin there."""
     strategy: Any = None

@@ -15,6 +15,7 @@ from agents.a3c.local import Backend, Processes, Threads
 from agents.a3c.worker import LOSSES, Network
 from agents.rl.episodes import Episodes
 from agents.rl.policies import allowed
+from core.errors import require
 from core.plugin import Agent, Context, Exports
 from core.schedules import linear
 from envs import make
@@ -36,6 +37,11 @@ class A3C(Agent, Exports):
         self.network = Network(config, self.env.observation_space, self.env.action_space, context.seed)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.workers = config.workers or cores
+        self.in_turn = context.deterministic and self.workers > 1
+        require(
+            not self.in_turn or config.backend != "ray",
+            "a deterministic run with several workers takes --agent.backend processes or threads; on Ray no order is kept",
+        )
         self._backend: Backend | None = None
         self._states: list[dict[str, Any] | None] = [None] * self.workers  # of workers that have not been started yet
         P = self.network.initial.shape
@@ -50,14 +56,17 @@ class A3C(Agent, Exports):
         """The workers, started when they are first needed: `play` needs none."""
         if self._backend is None:
             config, seed, theta = self.config, self.context.seed, self.theta.numpy()
+            context = self.context
             if config.backend == "threads":
-                self._backend = Threads(config, seed, self.workers, theta)
+                self._backend = Threads(config, seed, self.workers, theta, self.in_turn)
             elif config.backend == "processes":
-                self._backend = Processes(config, seed, self.workers, theta, self.context.precision, self.context.say)
+                self._backend = Processes(
+                    config, seed, self.workers, theta, context.precision, context.say, self.in_turn
+                )
             else:
                 from agents.a3c.on_ray import Ray
 
-                self._backend = Ray(config, seed, self.workers, theta, self.context.precision, self.context.say)
+                self._backend = Ray(config, seed, self.workers, theta, context.precision, context.say)
             self._backend.load_weights(theta, self.g)
             self._backend.load_states(self._states)
         return self._backend
@@ -118,7 +127,7 @@ class A3C(Agent, Exports):
 
     @worker_states.setter
     def worker_states(self, saved: list[dict[str, Any] | None]) -> None:
-        if len(saved) > 1 or self.workers > 1:
+        if (len(saved) > 1 or self.workers > 1) and not (self.in_turn and len(saved) == self.workers):
             self.context.say(
                 "a3c goes on from here, but not bit for bit: the order of several workers is the scheduler's"
             )

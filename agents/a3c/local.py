@@ -7,10 +7,11 @@ import contextlib
 import multiprocessing
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from multiprocessing.connection import Connection, wait
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -46,30 +47,64 @@ class Backend(Protocol):
 class Shared:
     """Weights theta [P], statistics g [P], updates done by each worker [W] and where to stop: written by all, locked by none.
 
-    Every worker counts in a place of its own, so no count is lost; `buffer` makes arrays that all of them can see.
+    Every worker counts in a place of its own, so no count is lost; `buffer` makes arrays that all of them can see. With a `lock`
+    the workers take turns, for which there are the weights and the count at the beginning of a `run`, too.
     """
 
-    def __init__(self, buffer: Callable[[str, int], Any], size: int, workers: int):
-        self.buffers = [buffer("f", size), buffer("f", size), buffer("q", workers), buffer("q", 1), buffer("d", 1)]
+    def __init__(self, buffer: Callable[[str, int], Any], size: int, workers: int, lock: Any = None):
+        self.buffers = [*(buffer("f", size) for _ in range(3)), buffer("q", workers), buffer("q", 2), buffer("d", 1)]
+        self.lock = lock
         self.attach()
 
     def attach(self) -> None:
         """Make arrays over the buffers; done again in each process."""
-        theta, g, done, target, lr = self.buffers
-        self.theta, self.g = np.frombuffer(theta, np.float32), np.frombuffer(g, np.float32)
-        self.done, self.target = np.frombuffer(done, np.int64), np.frombuffer(target, np.int64)
-        self.lr = np.frombuffer(lr, np.float64)
+        theta, g, begin, done, limits, lr = self.buffers
+        self.theta, self.g, self.begin = (np.frombuffer(buffer, np.float32) for buffer in (theta, g, begin))
+        self.done, self.lr = np.frombuffer(done, np.int64), np.frombuffer(lr, np.float64)
+        self.first, self.target = np.split(np.frombuffer(limits, np.int64), 2)
+
+    def prepare(self, updates: int, lr: float) -> None:
+        """Ask for so many updates; the workers stand still."""
+        self.first[0] = self.done.sum()
+        self.target[0], self.lr[0], self.begin[:] = self.first[0] + updates, lr, self.theta
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"buffers": self.buffers}
+        return {"buffers": self.buffers, "lock": self.lock}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.buffers = state["buffers"]
+        self.buffers, self.lock = state["buffers"], state["lock"]
         self.attach()
+
+
+WAIT = 2e-5  # seconds between two looks whether it is a worker's turn
+
+
+def work_in_turn(worker: Worker, shared: Shared, number: int) -> Report:
+    """Make every W-th update, from the `number`-th on, each in its turn, and copy theta in the same turn.
+
+    So the order of all updates and copies is always the same. Of W workers each applies a gradient for weights that are W - 1
+    updates old, but for its first, for which all have the weights that the `run` began with.
+    """
+    report, config, workers = Report(), worker.config, len(shared.done)
+    theta, read = shared.begin.copy(), int(shared.first[0])
+    for update in range(read + number, int(shared.target[0]), workers):
+        gradient = worker.learn(theta, report)
+        while shared.done.sum() < update:
+            if shared.target[0] == 0:  # another one has failed
+                return report
+            time.sleep(WAIT)
+        with shared.lock:  # what it guards is seen whole by whoever takes it next
+            report.staleness.append(update - read)
+            rmsprop(shared.theta, shared.g, gradient, float(shared.lr[0]), config.decay, config.epsilon)
+            theta, read = shared.theta.copy(), update + 1
+            shared.done[number] += 1
+    return report
 
 
 def work(worker: Worker, shared: Shared, number: int) -> Report:
     """Update until all workers together have made enough updates."""
+    if shared.lock is not None:
+        return work_in_turn(worker, shared, number)
     report = Report()
     config = worker.config
     while (read := int(shared.done.sum())) < shared.target[0]:
@@ -83,8 +118,10 @@ def work(worker: Worker, shared: Shared, number: int) -> Report:
 class Threads:
     """Workers as threads: no start-up cost, but Python runs one of them at a time."""
 
-    def __init__(self, config: A3CConfig, seed: int, workers: int, initial: np.ndarray):
-        self._shared = Shared(lambda kind, size: bytearray(np.dtype(kind).itemsize * size), len(initial), workers)
+    def __init__(self, config: A3CConfig, seed: int, workers: int, initial: np.ndarray, in_turn: bool = False):
+        """`in_turn`: the workers' updates keep to an order."""
+        lock = threading.Lock() if in_turn else None
+        self._shared = Shared(lambda kind, size: bytearray(np.dtype(kind).itemsize * size), len(initial), workers, lock)
         self._shared.theta[:] = initial
         self._workers = [Worker(config, seed, number) for number in range(workers)]
 
@@ -96,7 +133,7 @@ class Threads:
 
     def run(self, updates: int, lr: float) -> list[Report]:
         shared = self._shared
-        shared.target[0], shared.lr[0] = shared.done.sum() + updates, lr
+        shared.prepare(updates, lr)
         reports: list[Report] = [Report() for _ in self._workers]
         failures: list[BaseException] = []
 
@@ -140,9 +177,12 @@ class Processes:
         initial: np.ndarray,
         precision: str,
         say: Callable[[str], None],
+        in_turn: bool = False,
     ):
+        """`in_turn`: the workers' updates keep to an order."""
         context = _processes()
-        self._shared = Shared(lambda kind, size: context.RawArray(kind, size), len(initial), workers)
+        lock = context.Lock() if in_turn else None
+        self._shared = Shared(lambda kind, size: context.RawArray(kind, size), len(initial), workers, lock)
         self._shared.theta[:] = initial
         self._say = say
         self._plays = config.env.id
@@ -173,17 +213,20 @@ class Processes:
                     pipe.send((verb, argument[number] if argument else None))
                 except OSError:
                     self._lost(number)
-        answers: list[Any] = []
-        for number, pipe in enumerate(self._pipes):
-            answer = None
-            if pipe is not None:
+        answers: list[Any] = [None] * len(self._pipes)
+        waiting = {pipe: number for number, pipe in enumerate(self._pipes) if pipe is not None}
+        while waiting:  # in the order in which they answer: one may wait for another, which is dead
+            for pipe in cast("list[Connection]", wait(list(waiting))):
+                number = waiting.pop(pipe)
                 try:
-                    answer = pipe.recv()
+                    answers[number] = pipe.recv()
                 except (EOFError, OSError):
                     self._lost(number)
+                if isinstance(answers[number], Exception):
+                    self._shared.target[0] = 0
+        for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
-            answers.append(answer)
         return answers
 
     def _lost(self, number: int) -> None:
@@ -191,6 +234,12 @@ class Processes:
         process.join(5)
         self._pipes[number] = None
         left = sum(pipe is not None for pipe in self._pipes)
+        if self._shared.lock is not None and left:
+            self._shared.target[0] = 0  # the others wait for its turn
+            raise UsageError(
+                f"worker {number} ended with exit code {process.exitcode}, and in a deterministic run no other can take its turn "
+                f"(it played {self._plays!r}); resume the run"
+            )
         if not left:
             raise UsageError(
                 f"worker {number} ended with exit code {process.exitcode} and there is none left (it played {self._plays!r}); "
@@ -208,7 +257,7 @@ class Processes:
         self._shared.theta[:], self._shared.g[:] = theta, g
 
     def run(self, updates: int, lr: float) -> list[Report]:
-        self._shared.target[0], self._shared.lr[0] = self._shared.done.sum() + updates, lr
+        self._shared.prepare(updates, lr)
         return [report for report in self._ask("work") if report is not None]
 
     def states(self) -> list[dict[str, Any] | None]:
@@ -272,7 +321,7 @@ def _serve(pipe: Connection, shared: Shared, config: A3CConfig, seed: int, numbe
             break
         try:
             if worker is None:
-                configure(device="cpu", threads=1, precision=precision)
+                configure(device="cpu", threads=1, precision=precision, deterministic=shared.lock is not None)
                 worker = Worker(config, seed, number)
             answer: Any = None
             if verb == "work":

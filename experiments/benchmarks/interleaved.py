@@ -89,9 +89,10 @@ def built(words: Sequence[str]) -> Iterator[Any]:
     from core.runtime import configure
 
     chosen = Experiment.of(words)
-    configure(device="cpu", precision=chosen.settings.precision)
+    settings = chosen.settings
+    configure(device="cpu", precision=settings.precision, deterministic=settings.deterministic)
     with tempfile.TemporaryDirectory() as folder:
-        plugin = make_plugin(chosen.spec, chosen.config, chosen.settings, Path(folder), lambda line: None)
+        plugin = make_plugin(chosen.spec, chosen.config, settings, Path(folder), lambda line: None)
         try:
             yield plugin
         finally:

@@ -25,7 +25,13 @@ def make_plugin(spec: Spec, config: Any, settings: RunConfig, files: Path, say: 
     # With save_every 0 only a signal saves in between, and the run may go on from there to its end.
     rewind = KEPT * settings.save_every or settings.until
     context = Context(
-        seed=settings.seed, folder=files, precision=settings.precision, rewind=rewind, strategy=strategy, say=say
+        seed=settings.seed,
+        folder=files,
+        precision=settings.precision,
+        deterministic=settings.deterministic,
+        rewind=rewind,
+        strategy=strategy,
+        say=say,
     )
     return build(spec, config, context)
 

@@ -33,8 +33,8 @@ def config(**fields: Any) -> A3CConfig:
 
 
 @contextmanager
-def agent(seed: int = 0, say: Any = print, **fields: Any) -> Iterator[A3C]:
-    a = A3C(config(**fields), Context(seed=seed, folder=Path("."), say=say))
+def agent(seed: int = 0, say: Any = print, deterministic: bool = False, **fields: Any) -> Iterator[A3C]:
+    a = A3C(config(**fields), Context(seed=seed, folder=Path("."), say=say, deterministic=deterministic))
     try:
         yield a
     finally:
@@ -137,6 +137,61 @@ def test_several_workers_share_the_weights_and_their_delay_is_seen() -> None:
         delays = np.concatenate([s["optim/staleness"] for s in scalars])
         assert len(delays) == a.updates and delays.min() >= 0 and delays.max() >= 1
         assert a.clock == a.updates * 6
+
+
+@pytest.mark.parametrize("backend", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
+def test_workers_that_take_turns_give_the_same_run_and_resume_to_the_last_bit(backend: str) -> None:
+    """Three workers: each gradient but a worker's first of a turn is two updates old; a resume goes on as if nothing had been."""
+    said: list[str] = []
+    fields = {"workers": 3, "turn": 7, "deterministic": True, "backend": backend, "say": said.append}
+    with agent(**fields) as a:
+        delays = [sorted(a.step()["optim/staleness"].tolist()) for _ in range(2)]
+        assert delays == [[0, 1, 2, 2, 2, 2, 2]] * 2 and a.updates == 14 and a.clock == 14 * 6
+        theta, g, states = a.theta.numpy().copy(), a.g.copy(), a.worker_states
+        a.step()
+        ending = a.theta.numpy().copy(), a.g.copy(), [state["rng"] for state in a.worker_states]
+    with agent(**fields) as b:
+        b.theta.assign(theta)
+        b.g, b.worker_states = g, states
+        b.step()
+        np.testing.assert_array_equal(b.theta.numpy(), ending[0])
+        np.testing.assert_array_equal(b.g, ending[1])
+        assert [state["rng"] for state in b.worker_states] == ending[2] and said == []
+
+
+def test_two_workers_in_turn_by_hand() -> None:
+    """Updates 0 and 1 have gradients for the first weights, update 2 one for the weights after update 0."""
+    c = config(workers=2)
+    with agent(workers=2, turn=3, deterministic=True) as a:
+        a.step()
+        theta, g = a.network.initial.copy(), np.zeros_like(a.network.initial)
+        workers = [Worker(c, seed=0, number=number) for number in range(2)]
+        first, second = (worker.learn(a.network.initial, Report()) for worker in workers)
+        rmsprop(theta, g, first, c.lr, c.decay, c.epsilon)
+        third = workers[0].learn(theta.copy(), Report())
+        for gradient in (second, third):
+            rmsprop(theta, g, gradient, c.lr, c.decay, c.epsilon)
+        np.testing.assert_array_equal(a.theta.numpy(), theta)
+
+
+def test_no_worker_waits_for_one_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with agent(backend="processes", workers=2, deterministic=True) as a:
+        a.step()
+        os.kill(a.backend._processes[1].pid or 0, signal.SIGKILL)  # type: ignore[attr-defined]
+        with pytest.raises(
+            UsageError, match="worker 1 ended with exit code -9, and in a deterministic run no other can take"
+        ):
+            a.step()
+    learn = Worker.learn
+
+    def fail(self: Worker, theta: np.ndarray, report: Report) -> np.ndarray:
+        if report.updates:
+            raise ArithmeticError("nothing left to learn")
+        return learn(self, theta, report)
+
+    monkeypatch.setattr(Worker, "learn", fail)
+    with agent(workers=3, turn=9, deterministic=True) as a, pytest.raises(ArithmeticError, match="nothing left"):
+        a.step()
 
 
 @pytest.mark.slow
@@ -256,6 +311,14 @@ def test_resuming_several_workers_says_that_it_is_not_exact() -> None:
 def test_what_does_not_fit_gets_a_sentence(fields: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         config(**fields)
+
+
+def test_a_deterministic_run_on_ray_is_refused() -> None:
+    with (
+        pytest.raises(UsageError, match=r"takes --agent\.backend processes or threads"),
+        agent(workers=2, backend="ray", deterministic=True),
+    ):
+        pass
 
 
 def test_a_network_for_other_actions_is_refused() -> None:

@@ -53,7 +53,7 @@ SLOW = {
     "masked-dqn": experiment(
         "dqn", f"--agent.env.id Taxi-v4 --agent.env.time-limit 60 {SHORT}", 9_000, 500, 4_000, 250
     ),
-    "a3c": experiment("a3c-cartpole", f"{SHORT} --agent.workers 1 --agent.turn 10", 30_000, 1_000, 10_000, 500),
+    "a3c": experiment("a3c-cartpole", f"{SHORT} --agent.workers 3 --agent.turn 10", 30_000, 1_000, 10_000, 500),
     "actor-critic-lstm": experiment(  # in the middle of rollouts, of episodes and of epochs
         "actor-critic-cartpole-positions",
         f"{SHORT} --agent.n-steps 40 --agent.turn 16 --agent.memory-size 8",
