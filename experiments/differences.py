@@ -115,7 +115,7 @@ def lines(found: Difference, names: tuple[str, str] = ("A", "B"), most: int = 10
         yield f"checkpoints at clock {clock:,}: {len(places)} places differ, the largest difference first:"
         yield _table(("place", *names, "largest"), rows, most)
     elif found.checked:
-        yield f"checkpoints: equal to the last bit at {', '.join(f'{clock:,}' for clock in found.checked)}"
+        yield f"checkpoints: equal to the last bit at {', '.join(f'{clock:,}' for clock in dict.fromkeys(found.checked))}"
     else:
         yield "checkpoints: there is none of the same clock in both"
 
