@@ -23,8 +23,8 @@ def test_list_shows_them_and_names_what_is_broken(external: Path, cli) -> None:
     code, out, _ = cli("list")
     assert code == 0
     text = " ".join(out.split())
-    assert "stripes data: pictures Stripes of two directions" in text and "two-points data: points" in text
-    assert "bars:PATH data: pictures" in text and "grey-scenes data: captions" in text
+    assert "stripes pictures: Stripes of two directions" in text and "two-points points: " in text
+    assert "bars:PATH pictures: " in text and "grey-scenes captions: " in text
     for line in (
         "broken-source (package pongan-extra): RuntimeError: this plugin cannot even be imported",
         "taken (package pongan-extra): data source 'ring' (pongan_extra.taken_source.ring) is already taken by "

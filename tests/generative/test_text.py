@@ -176,7 +176,7 @@ def test_a_run_knows_its_text_again_and_no_other(file: Path, tmp_path: Path) -> 
 
 def test_what_lists_sources_of_pictures_says_that_text_is_none(cli, tmp_path: Path) -> None:
     code, out, err = cli("list")
-    assert code == 0 and "data: text" in out and "text:PATH" in out, err
+    assert code == 0 and " text: a text file of yours" in out and "text:PATH" in out, err
     code, _, err = cli("score", "python-topics", "digits")
     assert code == 2 and "python-topics has text, no pictures" in " ".join(err.split())
     assert {"char-rnn"} <= catalogue().plugins.keys()
