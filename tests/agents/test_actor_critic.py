@@ -105,7 +105,11 @@ A2C = {"envs": 8, "n_steps": 5, "optimizer": adam(0.02), "entropy": 0.01}
 PPO = {"envs": 8, "n_steps": 10, "optimizer": adam(0.01), "epochs": 4, "minibatches": 4, "clip": 0.2}
 
 
-@pytest.mark.parametrize("fields", [A2C, PPO | {"normalize_advantages": True}], ids=["a2c", "ppo"])
+@pytest.mark.parametrize(
+    "fields",
+    [pytest.param(A2C, marks=pytest.mark.slow), PPO | {"normalize_advantages": True}],
+    ids=["a2c", "ppo"],
+)
 def test_it_learns_to_catch(fields: dict[str, Any]) -> None:
     a = agent(hidden=(32,), **fields)
     untrained = evaluate(a, 50, 1, greedy=True)["eval/return_mean"]
@@ -114,6 +118,7 @@ def test_it_learns_to_catch(fields: dict[str, Any]) -> None:
     assert untrained < 0.5 and evaluate(a, 50, 1, greedy=True)["eval/return_mean"] > 0.9
 
 
+@pytest.mark.slow
 def test_it_learns_a_continuous_walk() -> None:
     normalized = {"normalize_observations": True, "normalize_returns": True}
     fields = PPO | normalized | {"n_steps": 20, "gamma": 0.9, "gae_lambda": 0.9, "log_std": -0.5}

@@ -511,7 +511,10 @@ def test_step_size_falls_to_nothing() -> None:
     np.testing.assert_array_equal(before[0], weights(a.model)[0])
 
 
-@pytest.mark.parametrize("flags", [{}, {"double": True, "dueling": True, "n_step": 3, "prioritised": True}])
+@pytest.mark.parametrize(
+    "flags",
+    [{}, pytest.param({"double": True, "dueling": True, "n_step": 3, "prioritised": True}, marks=pytest.mark.slow)],
+)
 def test_it_learns_to_catch(flags: dict[str, Any]) -> None:
     check_it_learns_to_catch(flags)
 

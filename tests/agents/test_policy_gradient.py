@@ -256,6 +256,7 @@ class Drawn(gymnasium.ObservationWrapper):
         return np.kron(observation * 255, np.ones((8, 8))).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_a_network_of_convolutions_learns_to_catch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gymnasium.envs.registration, "registry", dict(gymnasium.registry))
     gymnasium.register("Drawn-v0", Drawn)

@@ -123,6 +123,7 @@ def test_actions_reach_the_environment_within_its_own_bounds() -> None:
     assert np.abs(stored).max() <= 1 and stored.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_it_learns_a_continuous_walk() -> None:
     a = agent(
         hidden=(32, 32),
