@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from core.errors import UsageError, require
 
-__all__ = ["check_output", "fsync_folder", "write_atomically", "write_durably", "write_output", "write_whole"]
+__all__ = [
+    "check_output",
+    "fsync_folder",
+    "new_folder",
+    "whole_folder",
+    "write_atomically",
+    "write_durably",
+    "write_output",
+    "write_whole",
+]
 
 Write = Callable[[Any], Any]
 """Fills a file, open in binary mode, that it is given."""
@@ -73,3 +84,29 @@ def fsync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def new_folder(named: str, flag: str, hint: str = "") -> Path:
+    """Return the folder to make, absolute: a plugin may change the working directory. UsageError, with the flag that named it,
+    for one that is not empty or cannot be made."""
+    folder = Path(named).expanduser().resolve()
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{flag} is {named!r}, which is a file; name a new or an empty folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{flag} is {named!r}, which is not empty; name a new or an empty one{hint}")
+    if not folder.parent.is_dir():
+        raise UsageError(f"{flag} is {named!r}, which cannot be made: there is no folder {str(folder.parent)!r}")
+    return folder
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a new folder to fill, which gets the name `folder` when the block ends, and is gone where it raises."""
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        temporary.mkdir()
+        yield temporary
+        os.sync()  # a rename that the disk has before the files would show empty ones after a power cut
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # not there after success

@@ -2,8 +2,8 @@
 
 A plugin is two things: a frozen configuration dataclass under `@register(...)`, in a module that imports no TensorFlow, and a
 final class named by `build`, constructed as `Plugin(config, context)`, which inherits from `Agent` or `Generator` and from the
-abilities that it has beyond them: `Draws`, `DrawsText`, `Writes`, `Embeds`, `Exports`, `FindsAnomalies`. Nothing else is
-inherited.
+abilities that it has beyond them: `Draws`, `DrawsText`, `Writes`, `Embeds`, `Exports`, `FindsAnomalies`, `Translates`. Nothing
+else is inherited.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ __all__ = [
     "Plugin",
     "RangeTest",
     "Spec",
+    "Translates",
     "Writes",
     "build",
     "canonical",
@@ -129,7 +130,8 @@ class Agent(Plugin, Player):
 
 
 class Generator(Plugin):
-    """Learns from data. What it can make of them is an ability: `Draws`, `DrawsText`, `Writes`, `Embeds`, `FindsAnomalies`."""
+    """Learns from data. What it can make of them is an ability: `Draws`, `DrawsText`, `Writes`, `Embeds`, `FindsAnomalies`,
+    `Translates`."""
 
     @abstractmethod
     def evaluate(self) -> Mapping[str, Any]:
@@ -226,6 +228,27 @@ class FindsAnomalies(ABC):
 
         A score is the higher, the less a picture is like those learned from, and depends on that picture alone; a reconstruction
         differs from its picture where that is unlike them.
+        """
+
+
+class Translates(ABC):
+    """An ability: pictures of one domain as pictures of another."""
+
+    @property
+    @abstractmethod
+    def domains(self) -> Sequence[str]:
+        """What it translates into, by name: one for a model of pairs, both for one that works two ways, or many."""
+
+    @property
+    @abstractmethod
+    def picture_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of the pictures that `translate` takes."""
+
+    @abstractmethod
+    def translate(self, images: Any, target: str, seed: int = 0) -> Any:
+        """Return pictures [N, H, W, C] uint8 of other domains as pictures [N, H', W', C'] uint8 of the domain `target`.
+
+        Picture i of the result depends on picture i, the seed and i alone, on the seed only where chance has a part.
         """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,8 +15,9 @@ from core.disk import check_output, write_output
 from core.errors import UsageError, nearest, require
 from core.plugin import FindsAnomalies
 from experiments.launcher.drawing import opened
-from experiments.launcher.experiment import StoredRun, field_of
+from experiments.launcher.experiment import StoredRun
 from experiments.launcher.strangers import reported
+from experiments.prepared import open_prepared
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +87,7 @@ def main(flags: Flags) -> None:
     with opened(run, flags.weights) as (plugin, which):
         if not isinstance(plugin, FindsAnomalies):
             raise UsageError(f"{run.spec.name} finds no anomalies; `pongan list` shows models that do")
-        data = _opened(run, plugin, flags.pictures)
+        data = open_prepared(run, flags.pictures, plugin.picture_shape)
         found = find(run, plugin, data)
         auc = _auc(found, flags.anomalous) if flags.anomalous else None
         if table is not None:
@@ -122,28 +123,6 @@ def find(run: StoredRun, plugin: FindsAnomalies, data: Pictures) -> Found:
     require(bool(names), f"none of the pictures of {data.name} can be read")
     whole = np.concatenate(scores)
     return Found(np.concatenate(positions), names, labels, whole, scaled_scores(whole))
-
-
-def _opened(run: StoredRun, plugin: FindsAnomalies, text: str) -> Pictures:
-    """Return the pictures that a word names, prepared as those that the run learned from."""
-    from generative.data.sets import source_of
-    from generative.data.settings import DataConfig
-    from generative.data.sources import Pictures, open_data
-
-    nested, _, _ = run.spec.subject.rpartition(".")
-    learned = field_of(run.config, nested) if nested else None
-    if not isinstance(learned, DataConfig):
-        raise UsageError(
-            f"{run.spec.name} does not learn from the data sources of this package; its pictures cannot be prepared"
-        )
-    height, width, channels = plugin.picture_shape
-    config = replace(learned, source=source_of(text), size=width, height=height, channels=channels, mirror=False)
-    data = open_data(config, print)
-    if not isinstance(data, Pictures):
-        raise UsageError(
-            f"{text} is drawn anew each time; name a folder, a file or a source that has pictures of its own"
-        )
-    return data
 
 
 def _auc(found: Found, label: str) -> float:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from core.disk import check_output
+from core.disk import check_output, new_folder, whole_folder
 from core.errors import UsageError, nearest, require
 from core.plugin import Draws, DrawsText, Generator
 from core.unreadable import UNREADABLE
@@ -139,26 +136,20 @@ def draw(run: StoredRun, flags: Flags) -> tuple[Any, str]:
 
 def _draw_set(run: StoredRun, flags: Flags) -> None:
     """Draw `flags.n` pictures into `flags.folder`, which is there whole or not at all."""
-    folder = _new_folder(flags.folder)
+    folder = new_folder(flags.folder, "--folder", ", and draw what a set still lacks with --first")
     captions = _read_captions(flags.captions) if flags.captions else [] if flags.text is None else [flags.text]
     from rich.console import Console
     from rich.progress import Progress
 
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     with opened(run, flags.weights) as (plugin, which):
         try:
-            temporary.mkdir()
-            with Progress(console=Console(stderr=True)) as bar:
+            with whole_folder(folder) as place, Progress(console=Console(stderr=True)) as bar:
                 task = bar.add_task("pictures", total=flags.n)
                 for drawn in batches(run, plugin, flags.n, flags.seed, first=flags.first, captions=captions):
-                    _write_batch(drawn, temporary, flags)
+                    _write_batch(drawn, place, flags)
                     bar.advance(task, len(drawn.images))
-            os.sync()  # a rename that the disk has before the files would show empty ones after a power cut
-            temporary.rename(folder)
         except OSError as error:
             raise UsageError(f"{flags.folder!r} cannot be written: {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)  # not there after success
     print(f"{flags.n:,} samples of {which}: {Path(flags.folder) / _file_name(flags.first, flags)} ...")
 
 
@@ -175,20 +166,6 @@ def _write_batch(drawn: Drawn, folder: Path, flags: Flags) -> None:
 
 def _file_name(number: int, flags: Flags) -> str:
     return f"{number:0{max(DIGITS, len(str(flags.first + flags.n - 1)))}d}.{flags.format}"
-
-
-def _new_folder(named: str) -> Path:
-    """Return the folder to make, absolute: a plugin may change the working directory. UsageError for one that is not empty."""
-    folder = Path(named).expanduser().resolve()
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--folder is {named!r}, which is a file; name a new or an empty folder")
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(
-            f"--folder is {named!r}, which is not empty; name a new or an empty one, and draw what a set still lacks with --first"
-        )
-    if not folder.parent.is_dir():
-        raise UsageError(f"--folder is {named!r}, which cannot be made: there is no folder {str(folder.parent)!r}")
-    return folder
 
 
 def _read_captions(named: str) -> list[str]:

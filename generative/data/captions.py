@@ -177,7 +177,7 @@ def open_captions(config: CaptionConfig, say: Say = lambda line: None, folder: P
     Raises UsageError for a path that is not there, pictures without captions, captions of another layout, and for pictures or
     captions that are missing or differ from what was recorded; for a source that raises or returns something else.
     """
-    source = find(config.source, captions=True)
+    source = find(config.source, "captions")
     data = opened(source, config, Record(folder), "captioned", say)
     if not isinstance(data, Splits):
         raise UsageError(

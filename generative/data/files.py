@@ -16,7 +16,7 @@ from PIL import Image
 from core.errors import UsageError
 from generative.data.cache import InMemory, OnDisk, Stamp, size_of, stamp
 from generative.data.found import files_below, listed
-from generative.data.pictures import BROKEN, Size, prepare, reason, sides
+from generative.data.pictures import BROKEN, Size, half_of, prepare, reason, sides
 from generative.data.record import Known
 from generative.data.registry import Images
 
@@ -37,7 +37,8 @@ class Folder:
     Files whose header cannot be read were left out when the run began. One that turns out broken when decoded, or is missing by
     now, is replaced by the next good one, whatever thread meets it first. Either is counted and named.
 
-    Decoded pictures are kept in the folder `cache`; without one, or where it cannot be used, in memory up to 1 GiB.
+    Decoded pictures are kept in the folder `cache`; without one, or where it cannot be used, in memory up to 1 GiB. `half` is the
+    half of each picture that is taken, the left (0) or the right one (1), before it is made smaller; None for the whole.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class Folder:
         crop: bool,
         say: Callable[[str], None],
         cache: Path | None = None,
+        half: int | None = None,
     ):
+        self._half = half
         self._size, self._channels, self._crop, self._say, self._cache = size, channels, crop, say, cache
         self.known, self._root = known, known.root
         self.bad: dict[int, str] = {}
@@ -102,7 +105,8 @@ class Folder:
             return picture
         try:
             with Image.open(self.known.path(self.known.names[i])) as file:
-                picture = prepare(file, self._size, self._channels, self._crop)
+                whole = file if self._half is None else half_of(file, self._half)
+                picture = prepare(whole, self._size, self._channels, self._crop)
         except BROKEN as error:
             with self._lock:
                 if i not in self.bad:
@@ -130,7 +134,7 @@ class Folder:
         if self._cache is None:
             return None
         self._stamps = [self._stamp(i) for i in range(len(self))]
-        how = "cropped" if self._crop else "squeezed"
+        how = ("cropped" if self._crop else "squeezed") + ("" if self._half is None else f" half {self._half}")
         try:
             kept = OnDisk(self._cache, self._root, self.known.names, self._stamps, self.shape, how, self._say)
         except (OSError, ValueError) as error:

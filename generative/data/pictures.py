@@ -7,7 +7,19 @@ from PIL import Image, ImageOps
 
 from core.unreadable import UNREADABLE
 
-__all__ = ["BROKEN", "OWN_SIZE", "Size", "check_pixels", "prepare", "prepare_all", "reason", "sides", "upright"]
+__all__ = [
+    "BROKEN",
+    "OWN_SIZE",
+    "Size",
+    "beside",
+    "check_pixels",
+    "half_of",
+    "prepare",
+    "prepare_all",
+    "reason",
+    "sides",
+    "upright",
+]
 
 BROKEN = (*UNREADABLE, Image.DecompressionBombError)
 """What Pillow and its decoders raise for files that are no pictures, or only half of one, and `check_pixels`."""
@@ -54,6 +66,14 @@ def upright(picture: Image.Image) -> Image.Image:
     return Image.merge("LA", (grey, opaque))
 
 
+def half_of(picture: Image.Image, half: int) -> Image.Image:
+    """Return the left (0) or right (1) half of a picture, upright; the middle column of an odd number is in neither."""
+    picture = upright(picture)
+    wide = picture.width // 2
+    left = 0 if half == 0 else picture.width - wide
+    return picture.crop((left, 0, left + wide, picture.height))
+
+
 Size = int | tuple[int, int]
 """The side of square pictures, or (height, width)."""
 
@@ -94,3 +114,14 @@ def prepare_all(images: np.ndarray, size: Size, channels: int, crop: bool = True
         return images
     pictures = (Image.fromarray(image[..., 0] if image.shape[2] == 1 else image) for image in images)
     return np.stack([prepare(picture, size, channels, crop) for picture in pictures])
+
+
+def beside(*columns: np.ndarray, gap: int = 2) -> np.ndarray:
+    """Return pictures side by side, each [N, H, W, 1 or 3] uint8 -> [N, H, sum of W + gap, C]: a white gap ends each row.
+
+    Grey ones become colour beside colour. All have one height.
+    """
+    channels = max(images.shape[3] for images in columns)
+    parts = [np.repeat(x, channels, axis=3) if x.shape[3] < channels else x for x in columns]
+    end = np.full((*parts[0].shape[:2], gap, channels), 255, np.uint8)
+    return np.concatenate([*parts, end], axis=2)

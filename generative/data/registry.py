@@ -45,7 +45,15 @@ __all__ = [
 
 ENTRY_POINTS = "pongan.sources"
 BUILT_IN = "generative.data.built_in"
-Kind = Literal["pictures", "points", "captions", "text"]
+Kind = Literal["pictures", "points", "captions", "text", "pairs", "two"]
+PICTURES: tuple[Kind, ...] = ("pictures", "points")
+WHAT = {
+    "captions": ("which has captions", "which has no captions"),
+    "text": ("which is text", "which is no text"),
+    "pairs": ("which has pairs of pictures", "which has no pairs of pictures"),
+    "two": ("which is two sources", "which is not two sources"),
+}
+"""What a source of a kind is, and what another one is not, for the sentence to those who named the wrong one."""
 
 
 class Images(NamedTuple):
@@ -133,7 +141,8 @@ def source(
 
     PATH is a file or folder of the user's, `opening.path`, which may move while a run stays the same. `kind` is pictures, points
     in the plane (their function returns `Mixture`, see generative/data/sources.py), captions (`Splits`, see
-    generative/data/captions.py), or text (`Texts`). `mirrors` says whether data.mirror makes sense (for points it never does),
+    generative/data/captions.py), text (`Texts`), pairs (`PairSplit`, see generative/data/pairs.py), or two (`Two`, see
+    generative/data/two.py). `mirrors` says whether data.mirror makes sense (for points it never does),
     `example` what may follow the colon. A function that returns `Data` of its own, not `Images`, heeds the flags itself.
 
     Raises UsageError when the name is taken or malformed.
@@ -142,7 +151,9 @@ def source(
     def decorate(opens: _Opens) -> _Opens:
         name, colon, argument = usage.partition(":")
         found = Source(name, argument, kind, summary, mirrors and kind != "points", example or f"data/{name}", opens)
-        if not re.fullmatch(r"[a-z][a-z0-9-]*", name) or not re.fullmatch("[A-Z]+" if colon else "", argument):
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", name) or not re.fullmatch(
+            "[A-Z]+(,[A-Z]+)?" if colon else "", argument
+        ):
             raise UsageError(
                 f"data source {usage!r} ({found.where}) must read 'name' or 'name:ARGUMENT': letters, digits and hyphens in "
                 "lower case, and after a colon one word in capitals"
@@ -160,14 +171,14 @@ def source(
     return decorate
 
 
-def find(text: str, *, captions: bool = False, texts: bool = False) -> Source:
-    """Return the source that `text`, the value of a flag, asks for: of pictures or points, of `captions`, or of `texts`.
+def find(text: str, *kinds: Kind) -> Source:
+    """Return the source that `text`, the value of a flag, asks for: one of these kinds, of pictures or points by default.
 
     Other packages' sources are loaded when no built-in one has the name. Raises UsageError with the nearest name, for a broken
     source with the reason, and where the colon or what follows it is missing or too much.
     """
     name, colon, argument = text.partition(":")
-    kinds = ("captions",) if captions else ("text",) if texts else ("pictures", "points")
+    kinds = kinds or PICTURES
 
     def known() -> list[Source]:
         return [found for found in SOURCES.values() if found.kind in kinds]
@@ -188,7 +199,8 @@ def find(text: str, *, captions: bool = False, texts: bool = False) -> Source:
     elif not colon:
         raise UsageError(f"data.source is {text!r}; did you mean {found.usage!r}?")
     else:
-        wanted = "a path" if found.moves else f"a {found.argument.lower()}"
+        two = "two sources, with a comma between them"
+        wanted = "a path" if found.moves else two if "," in found.argument else f"a {found.argument.lower()}"
         require(bool(argument), f"data.source is {text!r}; after the colon comes {wanted}, e.g. {name}:{found.example}")
     return found
 
@@ -197,11 +209,9 @@ def _other(wanted: Collection[str], found: Collection[str]) -> str:
     """Return a clause on a source that is there, but of another kind."""
     if not found:
         return ""
-    if "text" in wanted:
-        return ", which is no text"
-    if "text" in found:
-        return ", which is text"
-    return f", which has {'no ' * ('captions' in wanted)}captions"
+    said = [WHAT[kind][0] for kind in found if kind in WHAT and kind != "captions"]
+    said += [WHAT[kind][1] for kind in wanted if kind in WHAT] or [WHAT[kind][0] for kind in found if kind in WHAT]
+    return f", {said[0]}"
 
 
 def all_sources() -> tuple[list[Source], dict[str, str]]:

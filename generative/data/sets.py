@@ -117,8 +117,9 @@ def _of_arrays(what: str, images: Any, names: Sequence[str] | None, n: int, size
 
 
 def of_source(text: str, source: Source, n: int, size: int, say: Say) -> PictureSet:
-    if source.kind == "text":
-        raise UsageError(f"{text} has text, no pictures; name a source of pictures")
+    if source.kind in ("text", "pairs", "two"):
+        has = {"text": "text", "pairs": "pairs", "two": "two sources"}[source.kind]
+        raise UsageError(f"{text} has {has}, no pictures; name a source of pictures")
     if source.kind == "captions":
         data = open_captions(CaptionConfig(text), say).train
         rows = _spread(data.rows.tolist(), n)

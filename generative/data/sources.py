@@ -17,11 +17,12 @@ from generative.data import files
 from generative.data.pictures import prepare_all
 from generative.data.record import Absent, Record, checksum, place_of
 from generative.data.registry import Images, Opening, Source, find
-from generative.data.settings import CaptionConfig, DataConfig, TextConfig
+from generative.data.settings import CaptionConfig, DataConfig, PairConfig, TextConfig, TwoConfig
 
 __all__ = ["Data", "Mixture", "Pictures", "StackedDigits", "Stream", "open_data", "opened"]
 
 Say = Callable[[str], None]
+Config = CaptionConfig | DataConfig | PairConfig | TextConfig | TwoConfig
 AT_ONCE = 2**20
 """Bytes of a batch that is copied in less time than a thread needs to hand it over (64 pictures of 64x64: 0.15 against 0.46 ms of
 CPU time)."""
@@ -263,7 +264,7 @@ def open_data(
     return data
 
 
-def opened(source: Source, config: DataConfig | CaptionConfig | TextConfig, record: Record, part: str, say: Say) -> Any:
+def opened(source: Source, config: Config, record: Record, part: str, say: Say) -> Any:
     """Return what the source's function returns. What it raises becomes one sentence: UsageError."""
     argument = config.source.partition(":")[2]
     path = place_of(record.part(part), config.source) if source.moves else Path()

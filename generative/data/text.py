@@ -66,7 +66,7 @@ def open_text(config: TextConfig, say: Say = lambda line: None, folder: Path | N
     """
     record, part = Record(folder), "text"
     kept = record.part(part)
-    source = find(config.source, texts=True)
+    source = find(config.source, "text")
     try:
         found = opened(source, config, record, part, say)
         if not isinstance(found, Texts):

@@ -17,6 +17,7 @@ from core.layers.resampling import support
 from core.metrics.image_quality import TAPS, quality
 from core.seeds import child
 from generative.data.found import Header, listed, pictures_below
+from generative.data.photographs import GREY, HELD_OUT, IN_COLOUR, STUDIED, photograph
 from generative.data.pictures import BROKEN, reason, upright
 from generative.data.record import Known, Record, place_of, split_order
 from generative.srgan.degradations import degrade
@@ -42,11 +43,7 @@ LARGE = ("HR", "DIV2K_valid_HR")  # folders of a benchmark that hold the large p
 STRIP = 8  # the share of a photograph to train on that is kept to choose the checkpoint by: one eighth
 VERSIONS = ("LR", "bicubic", "nearest", "A+", "glasner", "kim", "ScSR", "SelfExSR", "SRCNN")
 """How copies of Set5 and Set14 name what methods made of a picture NAME_HR."""
-HELD_OUT = ("coffee", "chelsea", "flower")
-TRAINED_ON = (
-    *("astronaut", "rocket", "china", "stereo_motorcycle", "immunohistochemistry", "retina"),  # in colour
-    *("camera", "brick", "grass", "gravel", "coins"),
-)
+TRAINED_ON = (*IN_COLOUR, *STUDIED, *GREY)
 
 
 class Photo:
@@ -436,14 +433,5 @@ def bundled_photos() -> list[Photo]:
 
 
 def _bundled(names: Sequence[str]) -> list[Photo]:
-    """Return photographs that come with scikit-image and scikit-learn, grey ones as colour."""
-    from skimage import data
-    from sklearn.datasets import load_sample_image
-
-    photos = []
-    for name in names:
-        image = load_sample_image(f"{name}.jpg") if name in ("china", "flower") else getattr(data, name)()
-        image = image[0] if isinstance(image, tuple) else image  # of a stereo pair the left one
-        image = np.ascontiguousarray(np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image)
-        photos.append(Photo(name, image.shape[:2], partial(np.asarray, image)))
-    return photos
+    images = {name: photograph(name) for name in names}
+    return [Photo(name, image.shape[:2], partial(np.asarray, image)) for name, image in images.items()]

