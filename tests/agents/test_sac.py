@@ -33,14 +33,18 @@ def noise(a: SAC, rows: int, seed: int = 5) -> list[np.ndarray]:
     return list(np.random.default_rng(seed).standard_normal((2, rows, a.policy.num_actions), np.float32))
 
 
-def test_the_temperature_moves_against_the_distance_to_the_entropy_target() -> None:
+@pytest.mark.parametrize("target", [pytest.param(-1e2, marks=pytest.mark.slow), 1e2])
+def test_the_temperature_moves_against_the_distance_to_the_entropy_target(target: float) -> None:
     """J(alpha) = alpha (H - Hbar), whose derivative by log alpha is alpha (H - Hbar)."""
-    for target in (-1e2, 1e2):  # far below the entropy: less of it is paid for
-        a = agent(temperature=0.5, entropy_target=target, optimizer=OptimizerConfig("sgd", lr=1e-3))
-        _, figures = a.updates([*columns(random_batch(a, 1)), *noise(a, 4)], 0, 0)
-        H = figures[0, 2]
-        np.testing.assert_allclose(a.log_alpha.numpy(), np.log(0.5) - 1e-3 * 0.5 * (H - target), rtol=1e-5)
-        assert (a.log_alpha.numpy() > np.log(0.5)) == (target > H)
+    a = agent(temperature=0.5, entropy_target=target, optimizer=OptimizerConfig("sgd", lr=1e-3))
+    _, figures = a.updates([*columns(random_batch(a, 1)), *noise(a, 4)], 0, 0)
+    H = figures[0, 2]
+    np.testing.assert_allclose(a.log_alpha.numpy(), np.log(0.5) - 1e-3 * 0.5 * (H - target), rtol=1e-5)
+    assert (a.log_alpha.numpy() > np.log(0.5)) == (target > H)
+
+
+@pytest.mark.slow
+def test_a_temperature_that_is_given_stays() -> None:
     a = agent(learn_temperature="no", temperature=0.3)
     a.updates([*columns(random_batch(a, 1)), *noise(a, 4)], 0, 0)
     assert np.exp(a.log_alpha.numpy()) == pytest.approx(0.3)

@@ -248,7 +248,8 @@ def test_ema_is_what_is_drawn(context: Context) -> None:
     model.close()
 
 
-@pytest.mark.parametrize("by", ["sentence", pytest.param("words", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("by", ["sentence", "words"])
 def test_drawing_depends_on_caption_and_seed_only(context: Context, by: Any) -> None:
     model = make(
         context, text=by, ema=0.0, optimizer=OptimizerConfig(lr=0.02, beta1=0.0)
