@@ -23,6 +23,7 @@ __all__ = [
 
 BROKEN = (*UNREADABLE, Image.DecompressionBombError)
 """What Pillow and its decoders raise for files that are no pictures, or only half of one, and `check_pixels`."""
+LEAST_SHOWN = 64  # pixels of a picture beside another
 OWN_SIZE = 64
 """Pixels a side, where pictures have many sizes and nobody says which."""
 SIXTEEN_BITS = ("PNG", "PPM")  # formats whose pictures of Pillow's mode I have 16 bits
@@ -119,9 +120,10 @@ def prepare_all(images: np.ndarray, size: Size, channels: int, crop: bool = True
 def beside(*columns: np.ndarray, gap: int = 2) -> np.ndarray:
     """Return pictures side by side, each [N, H, W, 1 or 3] uint8 -> [N, H, sum of W + gap, C]: a white gap ends each row.
 
-    Grey ones become colour beside colour. All have one height.
+    Grey ones become colour beside colour. All have one height; rows of fewer than 64 pixels are shown enlarged.
     """
     channels = max(images.shape[3] for images in columns)
     parts = [np.repeat(x, channels, axis=3) if x.shape[3] < channels else x for x in columns]
     end = np.full((*parts[0].shape[:2], gap, channels), 255, np.uint8)
-    return np.concatenate([*parts, end], axis=2)
+    times = max(1, LEAST_SHOWN // parts[0].shape[1])
+    return np.concatenate([*parts, end], axis=2).repeat(times, axis=1).repeat(times, axis=2)

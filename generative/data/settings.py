@@ -120,8 +120,8 @@ class PairConfig(Placed):
     """A source of pairs of pictures, squares of one place each."""
 
     source: str = "edges"
-    """One of the sources of pairs that `list` shows: edges, grey, or pairs:PATH, a folder with a/NAME.png and b/NAME.png, or
-    with pictures twice as wide as high whose left half is a and whose right half is b."""
+    """One of the sources of pairs that `list` shows: edges, pencil, grey, or pairs:PATH, a folder with a/NAME.png and b/NAME.png,
+    or with pictures twice as wide as high whose left half is a and whose right half is b."""
     size: int = 64
     """Side of the squares in pixels."""
     reverse: bool = False

@@ -42,6 +42,7 @@ def test_all_presets_are_trained_and_one_failure_stops_nothing(called: list[list
         "dqn-rainbow",
         "gan-cls-flowers",
         "gan-cls-words",
+        "pix2pix-paper",
         "ragan-paper",
         "srgan-esrgan",
         "srgan-phone",

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from core.errors import UsageError
-from core.plugin import Context, Exports, FindsAnomalies, Spec, build
+from core.plugin import Context, Exports, FindsAnomalies, Spec, Translates, build
 from experiments.launcher.catalogue import catalogue
 from experiments.launcher.flags import parse
 from experiments.verbs.export import NoConversion, concrete_functions, example_inputs, save
@@ -83,7 +83,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         state |= state["game"].state() if "game" in state else {}
         for node in (
             state[key]
-            for key in ("model", "network", "actor", "theta", "G", "T", "decoder", "encoder", "average", "body")
+            for key in ("model", "network", "actor", "theta", "G", "F", "T", "decoder", "encoder", "average", "body")
             if state.get(key) is not None
         ):
             for v in getattr(node, "trainable_variables", [node]):
@@ -234,6 +234,13 @@ def check_model(plugin: Any, functions: dict[str, Any]) -> None:
     if "embed" in functions:
         images = np.random.default_rng(0).integers(256, size=(5, *plugin.train.shape)).astype(np.uint8)
         np.testing.assert_allclose(functions["embed"](tf.constant(images))["features"], plugin.embed(images), atol=1e-5)
+        return
+    if isinstance(plugin, Translates):
+        images = np.random.default_rng(0).integers(256, size=(5, *plugin.picture_shape)).astype(np.uint8)
+        ways = [("translate", 0)] if len(plugin.domains) == 1 else [("b_to_a", 0), ("a_to_b", 1)]
+        for name, i in ways:
+            found = functions[name](image=tf.constant(images))["translated"]
+            assert_same_pictures(found, plugin.translate(images, plugin.domains[i]))
         return
     if isinstance(plugin, FindsAnomalies):
         images = np.random.default_rng(0).integers(256, size=(5, *plugin.picture_shape)).astype(np.uint8)

@@ -84,7 +84,9 @@ def test_each_picture_keeps_its_name(run: Path, dyer: None, cli, tmp_path: Path)
         "cats/one.png.png": [10, 0, 0],
         "two.v2.png": [30, 0, 0],
     }
-    shown = read(sheet)  # before and after side by side, a white gap of 2 pixels after each pair
+    shown = read(sheet)[
+        ::4, ::4
+    ]  # before and after side by side, a white gap of 2 pixels after each pair, four times as large
     assert shown.shape == (SIDE, 2 * (2 * SIDE + 2), 3)
     assert shown[0, 0].tolist() == [20] * 3 and shown[0, SIDE].tolist() == [20, 0, 0]
     assert shown[0, 2 * SIDE].tolist() == [255] * 3

@@ -50,7 +50,7 @@ def test_half_of_the_pairs_are_mirrored_both_pictures_alike() -> None:
     assert (same | turned).all() and 20 < same.sum() < 44
 
 
-def test_edges_are_black_on_white_and_each_begins_a_quarter_of_a_square_after_the_last() -> None:
+def test_edges_are_black_on_white_and_each_square_begins_a_quarter_of_a_square_after_the_last() -> None:
     split = open_pairs(PairConfig("edges", size=64))
     a, b = split.train.split(split.train.draw(seed=1, position=0, batch=4))
     assert set(np.unique(a)) == {0, 255} and 0.5 < (a == 255).mean() < 0.99 and b.shape == (4, 64, 64, 3)
@@ -59,6 +59,16 @@ def test_edges_are_black_on_white_and_each_begins_a_quarter_of_a_square_after_th
     everything = split.held_out.reference(10_000)
     assert len(everything) == expected
     np.testing.assert_array_equal(split.held_out.reference(2), everything[[0, expected // 2]])
+
+
+def test_a_drawing_is_dark_where_the_photograph_is_darker_than_around() -> None:
+    train, _ = open_pairs(PairConfig("pencil", size=64))
+    a, b = train.split(train.draw(seed=1, position=0, batch=4))
+    assert a.shape == (4, 64, 64, 1) and b.shape == (4, 64, 64, 3) and a.min() == 0 and (a == 255).mean() > 0.2
+    grey = b.astype(float).mean(axis=3)
+    around = (grey[:, :-6, 3:-3] + grey[:, 6:, 3:-3] + grey[:, 3:-3, :-6] + grey[:, 3:-3, 6:]) / 4
+    lines, middle = a[:, 3:-3, 3:-3, 0], grey[:, 3:-3, 3:-3]
+    assert (middle < around)[lines == 0].mean() > 0.9 > 0.5 > (middle < around)[lines == 255].mean()
 
 
 def test_reverse_exchanges_the_pictures() -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from generative.data.pairs import PairSplit
     from generative.data.two import Two
 
-__all__ = ["edges", "grey", "pairs", "two"]
+__all__ = ["edges", "grey", "pairs", "pencil", "two"]
 
 
 @source("edges", kind="pairs", summary="squares of photographs after their edges by Canny (scikit-image, scikit-learn)")
@@ -28,6 +28,25 @@ def edges(config: PairConfig, opening: Opening) -> PairSplit:
         return np.where(canny(rgb2gray(photo), sigma=1.0), 0, 255).astype(np.uint8)[..., None]
 
     return made_pairs(config, ("edges", "photographs"), "edges (Canny, sigma 1) and photographs", drawn)
+
+
+@source("pencil", kind="pairs", summary="squares of photographs after drawings of them (scikit-image, scikit-learn)")
+def pencil(config: PairConfig, opening: Opening) -> PairSplit:
+    import numpy as np
+    from PIL import Image
+    from scipy.ndimage import gaussian_filter
+
+    from generative.data.pairs import made_pairs
+
+    def drawn(photo: np.ndarray) -> np.ndarray:
+        """Black where a pixel is a third darker than what is around it, white where it is not darker at all."""
+        grey = np.asarray(Image.fromarray(photo).convert("L")).astype(np.float64) + 5
+        darker = np.clip(1 - grey / gaussian_filter(grey, 3.0), 0, 1 / 3)
+        return np.round(255 * (1 - 3 * darker)).astype(np.uint8)[..., None]
+
+    return made_pairs(
+        config, ("drawings", "photographs"), "drawings (darker than around, sigma 3) and photographs", drawn
+    )
 
 
 @source("grey", kind="pairs", summary="squares of photographs after the same in grey (scikit-image, scikit-learn)")

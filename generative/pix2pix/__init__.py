@@ -1,0 +1,1 @@
+"""Conditional GAN that translates pictures, learned from pairs."""
