@@ -1,0 +1,1 @@
+"""Two GANs that translate pictures into each other, learned without pairs."""
