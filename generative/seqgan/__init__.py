@@ -1,0 +1,1 @@
+"""SeqGAN: sequences of symbols by policy gradient, with a discriminator as the reward."""
