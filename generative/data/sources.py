@@ -72,11 +72,14 @@ class Pictures(Data):
         mirror: bool = False,
         rows: np.ndarray | None = None,  # which of the images, all by default
         digits: int = 0,
+        words: tuple[str, ...] = (),
     ):
         self.rows = np.arange(len(images)) if rows is None else rows  # [N]
         self.name, self.images, self.mirror, self._what, self._all_labels = name, images, mirror, protocol, labels
         self.labels = None if labels is None else labels[self.rows]
         self.digits = digits
+        self.words = words
+        """What labels 0, 1, ... are called, where they have names."""
         self.shape = tuple(int(n) for n in images.shape[1:])
         height, width, channels = self.shape
         colour = "grey" if channels == 1 else "colour"
@@ -98,15 +101,16 @@ class Pictures(Data):
             rows = self.rows[self.images.known.order]
         else:
             rows = np.random.default_rng(0).permutation(self.rows)
-        part = partial(Pictures, self.name, self._what, self.images, self._all_labels, digits=self.digits)
+        part = partial(
+            Pictures, self.name, self._what, self.images, self._all_labels, digits=self.digits, words=self.words
+        )
         return part(self.mirror, rows[held_out:]), part(False, rows[:held_out])
 
     def at(self, positions: np.ndarray) -> Pictures:
         """Return the pictures at these positions of 0 ... N - 1 alone."""
         rows = self.rows[positions]
-        return Pictures(
-            self.name, self._what, self.images, self._all_labels, self.mirror, rows=rows, digits=self.digits
-        )
+        part = partial(Pictures, self.name, self._what, self.images, self._all_labels, self.mirror, rows)
+        return part(digits=self.digits, words=self.words)
 
     def first(self, count: int) -> Pictures:
         """Return the first `count` pictures alone; after `split` these are as good as drawn at random."""
@@ -308,7 +312,7 @@ def _pictures(config: DataConfig, source: Source, data: Images, record: Record, 
     place = {"root": str(place_of(kept, config.source))} if source.moves else {}
     values = {"source": config.source, "what": what, "checksum": digest, "shape": [int(n) for n in images.shape]}
     record.keep(part, place | values)
-    return Pictures(config.source, what, images, data.labels, config.mirror, digits=data.digits)
+    return Pictures(config.source, what, images, data.labels, config.mirror, digits=data.digits, words=data.words)
 
 
 def _absent(config: DataConfig, kept: dict[str, Any], why: str) -> Pictures:

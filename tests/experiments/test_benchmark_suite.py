@@ -44,8 +44,10 @@ def test_all_presets_are_trained_and_one_failure_stops_nothing(called: list[list
         "gan-cls-words",
         "pix2pix-paper",
         "ragan-paper",
+        "seqgan-paper",
         "srgan-esrgan",
         "srgan-phone",
+        "stargan-paper",
         "wgan-paper",
     }
     left_out |= {"ddpg-paper", "sac-bipedalwalker"}

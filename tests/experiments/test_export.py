@@ -226,6 +226,20 @@ def check_model(plugin: Any, functions: dict[str, Any]) -> None:
         codes = functions["spell"](number=tf.constant(number))["code"].numpy()
         assert ["".join(map(chr, row[row > 0])) for row in codes] == plugin.symbols.texts[:5]
         return
+    if "judge" in functions:
+        noise = np.random.default_rng(0).random((5, plugin.config.length), np.float32)
+        x = functions["generate"](noise=tf.constant(noise))["sequence"]
+        np.testing.assert_array_equal(x, plugin.G.write(tf.constant(noise)))
+        judged = functions["judge"](sequence=x)
+        np.testing.assert_allclose(judged["nll"], plugin.G.nll(x), atol=1e-5)
+        np.testing.assert_allclose(judged["nll_oracle"], plugin.oracle.nll(x), atol=1e-5)
+        np.testing.assert_allclose(judged["probability"], tf.sigmoid(plugin.D(x)), atol=1e-5)
+        return
+    if "translate" in functions:
+        images = np.random.default_rng(0).integers(256, size=(5, *plugin.shape)).astype(np.uint8)
+        found = functions["translate"](image=tf.constant(images), label=tf.constant(plugin.classes[[1] * 5]))
+        assert_same_pictures(found["translated"], plugin.translate(images, plugin.domains[1]))
+        return
     if "paint" in functions:
         height, width = plugin.picture.shape
         colours = functions["paint"](place=plugin.places)["colour"].numpy().reshape(height, width, 3)

