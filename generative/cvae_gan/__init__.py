@@ -1,0 +1,1 @@
+"""CVAE-GAN: a conditional variational autoencoder whose decoder is the generator of a GAN."""
