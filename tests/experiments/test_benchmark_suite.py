@@ -48,6 +48,7 @@ def test_all_presets_are_trained_and_one_failure_stops_nothing(called: list[list
         "srgan-esrgan",
         "srgan-phone",
         "stargan-paper",
+        "stylegan-paper",
         "wgan-paper",
     }
     left_out |= {"ddpg-paper", "sac-bipedalwalker"}

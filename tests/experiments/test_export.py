@@ -274,6 +274,11 @@ def check_model(plugin: Any, functions: dict[str, Any]) -> None:
         outputs = functions["generate"](noise=noise, label=tf.constant(labels))
         assert_same_pictures(outputs["image"], plugin.draw(np.searchsorted(plugin.classes, labels), 7))
         return
+    if "generate" in functions and "truncation" in example_inputs(functions["generate"]):
+        detail = tf.random.stateless_normal((5, plugin.pixels), [7, -2])
+        outputs = functions["generate"](latent=noise, noise=detail, truncation=tf.ones(5))
+        assert_same_pictures(outputs["image"], plugin.sample(5, 7))
+        return
     if hasattr(plugin, "draw"):
         captions = ["A red circle, above a Blue square.", "", "a zebra", "small", "a large green triangle"]
         outputs = functions["generate"](noise=noise, caption=tf.constant(captions))
