@@ -27,7 +27,7 @@ class Writer(keras.Model):
         self.cell: Any = RecurrentCell("lstm", units, seed)
         self.logits = keras.layers.Dense(symbols, dtype="float32")
         self.embedding.build()
-        self.cell.build((None, embedding), (None, units), (None, units))
+        self.cell.build((1, embedding), (1, units), (1, units))
         self.logits.build((None, units))
         self.built = True
         for number, v in enumerate(self.trainable_variables):
