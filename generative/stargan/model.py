@@ -154,7 +154,7 @@ class StarGAN(Generator, Translates, Exports):
         return {"translations": self.sheet}
 
     def sheet(self, n: int, seed: int = 0) -> np.ndarray:
-        """Return the first n held-out pictures, each beside itself in every domain, in order, [n, H, (K + 1) W + 2, C] uint8."""
+        """Return the first n held-out pictures, each beside itself in every domain, in order, as `beside` shows them."""
         images = self.held_out.rows_at(np.arange(min(n, len(self.held_out))))
         return beside(images, *(self.translate(images, name) for name in self.names))
 
