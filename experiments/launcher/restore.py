@@ -15,7 +15,7 @@ from experiments.launcher.experiment import StoredRun
 from experiments.launcher.settings import KEPT, RunConfig
 from experiments.launcher.strangers import reported
 
-__all__ = ["acting", "load_weights", "make_plugin", "restored"]
+__all__ = ["acting", "chosen_checkpoint", "load_weights", "make_plugin", "restored"]
 
 Weights = Literal["best", "newest"]
 
@@ -47,7 +47,7 @@ def acting(run: StoredRun, weights: Weights = "best") -> tuple[Player, str]:
 
     spec = run.spec
     if spec.kind == "agent" and spec.player and not any(name.startswith("agent.") for name in run.given):
-        chosen = _chosen(run, weights)
+        chosen = chosen_checkpoint(run, weights)
         with reported(spec, run.traces, "restoring"):
             weights_of = {name.removeprefix("plugin."): w for name, w in checkpoint.read_weights(chosen).items()}
             player = imported(spec, "player")(run.config, weights_of)
@@ -70,7 +70,7 @@ def restored(run: StoredRun, weights: Weights = "best", kind: str | None = None)
     if kind is not None and spec.kind != kind:
         verb = "sample" if spec.kind == "generative" else "play"
         raise UsageError(f"{run.word} holds {spec.name!r}, which is {spec.kind}; use `{verb}`")
-    _chosen(run, weights)  # before anything is built
+    chosen = chosen_checkpoint(run, weights)
     files = run.path.absolute() / "files"
     scratch = _copied(files) if run.read_only else files
     runtime = configured(
@@ -82,28 +82,26 @@ def restored(run: StoredRun, weights: Weights = "best", kind: str | None = None)
     )
     with runtime, reported(spec, run.traces, "restoring"):
         plugin = make_plugin(spec, run.config, settings, scratch, print)
-        which = load_weights(plugin, run, weights, plugin.learns_with if run.read_only else ())
+        load_weights(plugin, chosen, plugin.learns_with if run.read_only else ())
     if run.read_only:
         # at the latest when the process ends
         weakref.finalize(plugin, shutil.rmtree, scratch.parent, ignore_errors=True)
-    return plugin, which
+    return plugin, f"checkpoint {chosen.name}"
 
 
-def load_weights(plugin: Plugin, run: StoredRun, weights: Weights = "best", may_lack: Sequence[str] = ()) -> str:
-    """Give a plugin the weights of a run, which may lack some by their names in its `state()`, and return which they are.
+def load_weights(plugin: Plugin, chosen: Path, may_lack: Sequence[str] = ()) -> None:
+    """Give a plugin the weights of a checkpoint, which may lack some by their names in its `state()`.
 
-    Raises UsageError where the run has none and CheckpointError where they do not fit.
+    Raises CheckpointError where they do not fit.
     """
     from core import checkpoint
 
-    chosen = _chosen(run, weights)
     missing = [f"plugin.{name}" for name in may_lack]
     checkpoint.load(chosen, {"plugin": plugin.state()}, weights_only=True, may_lack=missing)
     plugin.restored()
-    return f"checkpoint {chosen.name}"
 
 
-def _chosen(run: StoredRun, weights: Weights) -> Path:
+def chosen_checkpoint(run: StoredRun, weights: Weights = "best") -> Path:
     """Return the run's checkpoint, absolute: an environment may change the working directory."""
     from core import checkpoint
 

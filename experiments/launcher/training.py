@@ -19,7 +19,7 @@ from experiments.launcher.catalogue import catalogue
 from experiments.launcher.experiment import Experiment, StoredRun
 from experiments.launcher.flags import as_dict
 from experiments.launcher.folder import RunFolder
-from experiments.launcher.restore import load_weights, make_plugin
+from experiments.launcher.restore import chosen_checkpoint, load_weights, make_plugin
 from experiments.launcher.settings import RunConfig
 from experiments.launcher.strangers import Interrupts, close, keep_traceback, reason
 from experiments.launcher.yaml_file import flattened
@@ -113,6 +113,7 @@ def _train(
         folder.write_meta(status="running", experiment=spec.name, preset=label, seed=settings.seed, runtime=chosen)
     display = Display(label, spec.clock, settings.until, settings.time_limit, quiet)
     python = _python()  # before an environment changes the working directory
+    given = None if weights is None else chosen_checkpoint(weights)
     again = f"{python} -m experiments resume {shlex.quote(str(folder.given))}"
     plugin: Any = None
     loop: Any = None
@@ -131,15 +132,15 @@ def _train(
             loop.on_work = lambda: folder.write_config(experiment.values())
             display.say(f"{'forked' if forked else 'resumed'} {folder.given} at {plugin.clock:,} {spec.clock}")
         else:
-            if weights is not None:
+            if weights is not None and given is not None:
                 try:
-                    which = load_weights(plugin, weights)
+                    load_weights(plugin, given)
                 except CheckpointError as error:
                     raise UsageError(
                         f"{weights.word} does not have all weights that this run needs: {error}"
                     ) from error
                 folder.write_meta(
-                    forked={"run": weights.word, "clock": 0, "seed": weights.settings.seed, "weights": which}
+                    forked={"run": weights.word, "clock": 0, "seed": weights.settings.seed, "weights": given.name}
                 )
             loop.begin(*records(experiment, folder, chosen))
             display.say(f"{spec.name} on {experiment.subject}: {folder.given}")

@@ -288,6 +288,7 @@ gymnasium.register("{name}-v0", Leaving, max_episode_steps=20)
     assert f"'{name}:{name}-v0'" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_resuming_several_workers_says_that_it_is_not_exact() -> None:
     said: list[str] = []
     with agent(workers=2) as a, agent(workers=2, seed=1, say=said.append) as b:

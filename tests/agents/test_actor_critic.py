@@ -105,11 +105,8 @@ A2C = {"envs": 8, "n_steps": 5, "optimizer": adam(0.02), "entropy": 0.01}
 PPO = {"envs": 8, "n_steps": 10, "optimizer": adam(0.01), "epochs": 4, "minibatches": 4, "clip": 0.2}
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [pytest.param(A2C, marks=pytest.mark.slow), PPO | {"normalize_advantages": True}],
-    ids=["a2c", "ppo"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("fields", [A2C, PPO | {"normalize_advantages": True}], ids=["a2c", "ppo"])
 def test_it_learns_to_catch(fields: dict[str, Any]) -> None:
     a = agent(hidden=(32,), **fields)
     untrained = evaluate(a, 50, 1, greedy=True)["eval/return_mean"]

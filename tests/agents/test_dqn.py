@@ -375,11 +375,8 @@ def test_dueling_adds_value_and_centred_advantages_and_the_mirror_is_the_model()
             np.testing.assert_allclose(q.mean(axis=1), np.array(value)[:, 0], atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "flags",
-    [RAINBOW, pytest.param({"distribution": "qr", "quantiles": 5, "noisy": True}, marks=pytest.mark.slow)],
-    ids=["c51", "qr"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [RAINBOW, {"distribution": "qr", "quantiles": 5, "noisy": True}], ids=["c51", "qr"])
 def test_noise_explores_and_evaluations_know_none(flags: dict[str, Any]) -> None:
     a = agent(**flags, envs=2)
     play(a, 60)  # some updates, after which the mirror took over the weights

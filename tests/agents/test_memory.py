@@ -292,14 +292,14 @@ def test_every_episode_of_an_evaluation_begins_with_an_empty_memory(name: str) -
     a.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "memory"),
     [
+        ("actor-critic", "lstm"),
+        ("actor-critic", "gru"),
+        ("a3c", "lstm"),
         ("a3c", "gru"),
-        *(
-            pytest.param(*case, marks=pytest.mark.slow)
-            for case in (("actor-critic", "lstm"), ("actor-critic", "gru"), ("a3c", "lstm"))
-        ),
     ],
 )
 def test_the_contract_with_a_memory(name: str, memory: str, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_rmsprops_settings_do_not_pass_to_adam_unsaid() -> None:
     assert config("dqn", {"optimizer": {"name": "sgd", "centered": False}}).optimizer.name == "sgd"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param("dqn", marks=pytest.mark.slow), *NAMES[1:]])
 def test_the_step_size_follows_the_environment_steps(name: str, tmp_path: Path) -> None:
     spec = catalogue().plugins[name]
     falling = OptimizerConfig("rmsprop", 1.0, lr_schedule="linear", lr_steps=1_000)

@@ -357,6 +357,7 @@ def test_tabular_observations_become_one_hot() -> None:
     np.testing.assert_array_equal(a.rows.features(np.array([0, 15])), np.eye(16, dtype=np.float32)[[0, 15]])
 
 
+@pytest.mark.slow
 def test_step_returns_in_time_and_long_batches_stay_small() -> None:
     """A batch of 10 episodes of 8,000 Pong steps: 16 million bytes a million non-zeros, far below 300 MB."""
     a = agent(env=EnvConfig("ALE/Pong-v5"), games=10, batch_episodes=10, chunk=2048, turn=16)
@@ -367,6 +368,7 @@ def test_step_returns_in_time_and_long_batches_stay_small() -> None:
     assert stored / a.clock * 80_000 < 100e6
 
 
+@pytest.mark.slow
 def test_it_learns_to_catch() -> None:
     a = agent(
         **{"games": 8, "batch_steps": 200, "hidden": 32, "bias": True, "loss": "mean", "baseline": True, "chunk": 256},

@@ -41,6 +41,7 @@ def test_over_bicubic_is_what_the_convolutions_add(make) -> None:
     np.testing.assert_array_equal(over(x, training=False), bicubic)
 
 
+@pytest.mark.slow
 def test_parameters_as_in_the_papers() -> None:
     conv = lambda i, o, k: i * o * k * k + o  # noqa: E731
     blocks = 16 * (2 * 64 * 64 * 9 + 2 * 4 * 64 + 64)  # convolutions without bias, batch norm, PReLU

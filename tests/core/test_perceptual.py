@@ -121,6 +121,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
         load_vgg19(str(tmp_path / "evil.npy"))
 
 
+@pytest.mark.slow
 def test_damaged_weights_are_one_sentence(reference, tmp_path: Path) -> None:
     _, files = reference
     rng = np.random.default_rng(0)

@@ -344,6 +344,7 @@ def test_pong_objects_on_a_painted_screen() -> None:
     assert picture[33, 40] == 1 and picture[34, 40] == 1
 
 
+@pytest.mark.slow
 def test_no_op_starts_differ_and_come_back_with_the_seed() -> None:
     a, b, c = (make(PONG, 8, seed) for seed in (0, 0, 1))
     for env in (a, b, c):

@@ -1,9 +1,11 @@
 import gymnasium
 import numpy as np
+import pytest
 
 from experiments.benchmarks.dqn_frozenlake import best_policy, success_probability
 
 
+@pytest.mark.slow
 def test_the_exact_worth_of_a_frozenlake_policy_is_what_playing_it_gives() -> None:
     policy = best_policy()
     env = gymnasium.make("FrozenLake-v1", is_slippery=True)

@@ -173,6 +173,7 @@ def test_a_missing_peer_is_told_before_anything_is_measured(monkeypatch: pytest.
         peers.need("torch")
 
 
+@pytest.mark.slow
 def test_our_side_is_built_and_measured_by_a_worker(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", ["actor_critic", "--worker", "cartpole", "float32", "--seconds", "0.2"])
     actor_critic.main()

@@ -92,6 +92,7 @@ def test_choosing_presets_and_seeds(called: list[list[str]], capsys) -> None:
         suite.main(["--only", "dqn-acrobt"])
 
 
+@pytest.mark.slow
 def test_learning_measures_a_generative_model(external: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A headline that is minimised, no episodes, no protocol line of its own."""
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
@@ -132,6 +133,7 @@ def test_the_pages_show_the_committed_results() -> None:
     assert "Not measured yet." in summary.filled("<!-- result: nothing -->\n<!-- end of result -->")
 
 
+@pytest.mark.slow
 def test_a_preset_of_another_package_is_planned_and_tabulated(
     external: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:

@@ -37,6 +37,7 @@ def test_a_person_plays_to_the_end(cli, tmp_path: Path, monkeypatch: pytest.Monk
     assert cli("challenge", run, "--begins", "agent")[1].rstrip().endswith("left")
 
 
+@pytest.mark.slow
 def test_an_agent_that_learned_with_masks_plays_with_them(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = ("--agent.env.id", "pongan/TicTacToe-v0", "--agent.hidden", 8, "--agent.n-steps", 4, "--agent.envs", 4)
     assert cli("run", "pqn", *flags, "--run.until", 64, "--eval.episodes", 2, "--run.folder", tmp_path)[0] == 0

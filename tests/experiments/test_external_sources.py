@@ -62,6 +62,7 @@ def test_wrong_names(external: Path, cli, tmp_path: Path, text: str, sentence: s
     assert code == 2 and sentence in " ".join(err.split())
 
 
+@pytest.mark.slow
 def test_dcgan_trains_on_one_and_goes_on(external: Path, cli, tmp_path: Path) -> None:
     flags = ("--model.data.source", "stripes", *TINY, *RUN, "--run.until", 4, "--run.folder", tmp_path)
     code, out, err = cli("run", "dcgan", *flags)

@@ -242,6 +242,7 @@ def shares(text: str) -> dict[str, float]:
     return {name: float(share) for name, share in re.findall(r"│ (\w+)\s+│\s+([\d.]+)%", text)}
 
 
+@pytest.mark.slow
 def test_an_agent(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spans: list[tuple[float, float]] = []
     sampling: list[float] = []

@@ -180,6 +180,7 @@ def test_a_run_is_what_sample_writes(cli, tmp_path: Path) -> None:
     assert code == 0 and "Fréchet distance" in out and "coverage" in out and "protocol: 30 pictures A" in out
 
 
+@pytest.mark.slow
 def test_captioned_pictures_are_a_set(pooled: str) -> None:
     found = measured("captioned-shapes", "captioned-shapes", n=8, size=8, extractor=pooled)
     assert found["frechet"] == pytest.approx(0, abs=1e-6) and "captioned shapes" in found["protocol"]

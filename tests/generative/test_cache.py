@@ -376,7 +376,7 @@ def test_captioned_pictures(own: Path, tmp_path: Path, decoded: list[str]) -> No
     assert not decoded
 
 
-@pytest.mark.parametrize("name", ["dcgan", "vae"])
+@pytest.mark.parametrize("name", [pytest.param("dcgan", marks=pytest.mark.slow), "vae"])
 def test_training_has_the_same_bits_with_and_without(own: Path, tmp_path: Path, name: str) -> None:
     spec = catalogue().plugins[name]
     more = {"width": 4, "batch": 5, "turn": 1} if name != "vae" else {"hidden": 8, "batch": 5, "turn": 1, "held_out": 2}

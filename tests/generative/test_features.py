@@ -229,7 +229,7 @@ def test_labels_are_learned(settings: dict[str, Any], labelled: DataConfig, cont
     assert before < 0.85 and after >= 0.95, (before, after)
 
 
-@pytest.mark.parametrize("method", ["siamese", "triplet"])
+@pytest.mark.parametrize("method", [pytest.param("siamese", marks=pytest.mark.slow), "triplet"])
 def test_views_are_learned(method: Any, tmp_path: Path, context: Context) -> None:
     """Blotches are known again, shifted and in another light, of which the first features know a part only."""
     coarse = np.random.default_rng(0).integers(256, size=(240, 4, 4, 1)).astype(np.uint8)
@@ -324,6 +324,7 @@ def test_what_cannot_be_learned_is_one_sentence(
 # --- from a folder of pictures to a GAN that is measured by it --------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_folder_of_pictures_becomes_an_extractor_of_dcgan(cli, folder: Path, tmp_path: Path) -> None:
     data = ("--model.data.source", f"folder:{folder}", "--model.data.size", 20, "--model.data.height", 16)
     sizes = ("--model.features", 6, "--model.width", 2, "--model.hidden", 8, "--model.batch", 8, "--run.until", 4)

@@ -73,7 +73,7 @@ LAZY = {"batch_norm": False, "r1": 0.2, "r2": 0.1, "penalty_every": 3}
 
 @pytest.mark.parametrize(
     "fields",
-    [ORIGINAL, PENALISED, LAZY, WORDS, pytest.param(MATCHED, marks=pytest.mark.slow)],
+    [ORIGINAL, PENALISED, *(pytest.param(some, marks=pytest.mark.slow) for some in (LAZY, WORDS, MATCHED))],
     ids=["original", "penalised", "lazily penalised", "words", "words that the encoders compare"],
 )
 def test_update_is_the_papers(context: Context, fields: dict[str, Any]) -> None:
@@ -153,6 +153,7 @@ def damsm(
     return total / B
 
 
+@pytest.mark.slow
 def test_penalties_stand_in_every_third_update(context: Context) -> None:
     model = make(context, **LAZY)
     penalties = [float(model.step()["loss/penalty"]) for _ in range(7)]
@@ -269,6 +270,7 @@ def test_drawing_depends_on_caption_and_seed_only(context: Context, by: Any) -> 
     model.close()
 
 
+@pytest.mark.slow
 def test_the_words_stay_those_of_the_run(context: Context, tmp_path: Path) -> None:
     own = tmp_path / "own"
     for i, text in enumerate(("a cat", "a dog", "one bird", "two fish")):

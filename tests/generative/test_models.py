@@ -115,6 +115,7 @@ def test_wgan_constraints(context: Context, constraint: Any) -> None:
     model.close()
 
 
+@pytest.mark.slow
 def test_wgan_critic_with_spectral_norm_is_lipschitz(context: Context) -> None:
     config = WGANConfig(
         **RING, constraint="sn", layers=2, turn=20, optimizer=OptimizerConfig(lr=1e-2, beta1=0.0, beta2=0.9)
@@ -167,6 +168,7 @@ def test_power_iteration_runs_once_per_discriminator_update(context: Context, mo
     model.close()
 
 
+@pytest.mark.slow
 def test_turn_changes_no_number(context: Context) -> None:
     one, five = (RaGAN(RaGANConfig(**RING, norm="spectral", turn=turn, ema=0.9, r1=0.1), context) for turn in (1, 5))
     for _ in range(5):

@@ -135,7 +135,7 @@ def test_a_prefix_is_worth_what_the_discriminator_says_of_what_follows(tmp_path:
     np.testing.assert_allclose(plugin.rewards(tf.constant(x), KEY), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("baseline", [False, True])
+@pytest.mark.parametrize("baseline", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_policy_gradient(baseline: bool, tmp_path: Path) -> None:
     """With gradient descent the last bias moves by lr mean_B sum_t Q_t (1{y_t} - p_t); the roll-out policy follows."""
     plugin = model(tmp_path, baseline=baseline, policy_optimizer=OptimizerConfig("sgd", lr=0.5))

@@ -520,6 +520,7 @@ def test_other_scales(context: Context, scale: int) -> None:
     model.close()
 
 
+@pytest.mark.slow
 def test_it_learns_in_seconds(context: Context) -> None:
     model = SRGAN(
         SRGANConfig(
