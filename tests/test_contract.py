@@ -14,7 +14,10 @@ BUILT_IN = sorted(
 )
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+LONG = ("gan-cls", "stylegan")  # many graphs to trace: half a minute each, in make slow
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in BUILT_IN])
 def test_every_plugin_keeps_the_contract(name: str, tmp_path: Path) -> None:
     check_contract(catalogue().plugins[name], tmp_path)
 

@@ -129,6 +129,7 @@ def test_one_worker_in_a_process_does_exactly_what_one_in_a_thread_does() -> Non
     assert rng_1 == rng_2
 
 
+@pytest.mark.slow
 def test_several_workers_share_the_weights_and_their_delay_is_seen() -> None:
     with agent(workers=3, turn=30) as a:
         scalars = [a.step() for _ in range(4)]

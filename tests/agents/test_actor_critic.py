@@ -177,6 +177,7 @@ def test_the_standardised_network_sees_the_statistics() -> None:
     np.testing.assert_allclose(a.network.standardize.std.numpy(), np.sqrt(variance), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_pixels_act_and_learn_in_both_precisions() -> None:
     import keras
 

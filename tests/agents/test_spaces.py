@@ -179,9 +179,8 @@ def test_no_agent_takes_a_masked_action_and_all_export_the_mask(agent: str, name
     plugin.close()
 
 
-@pytest.mark.parametrize(
-    "agent", ["actor-critic", *(pytest.param(a, marks=pytest.mark.slow) for a in MASKED if a != "actor-critic")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("agent", MASKED)
 def test_a_masked_agent_goes_on_exactly(agent: str, tmp_path: Path) -> None:
     """Masks are in rollouts, batches and replays, and in the checkpoints of all of them."""
     made(agent, Box(-1, 1, (2,)), ACTIONS["Discrete"], tmp_path, masked=True).close()

@@ -77,6 +77,7 @@ def test_dcgan_trains_on_one_and_goes_on(external: Path, cli, tmp_path: Path) ->
     assert code == 2 and "resume takes only --run.* flags" in err
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_its_data_moved(external: Path, cli, tmp_path: Path) -> None:
     text = "\n".join("".join(".#"[(row >> column) % 2] for column in range(16)) for row in range(300, 312))
     (tmp_path / "a.txt").write_text(text)

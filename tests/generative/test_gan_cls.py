@@ -161,6 +161,7 @@ def test_penalties_stand_in_every_third_update(context: Context) -> None:
     model.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("encoder", "text"), [("alongside", "sentence"), ("before", "sentence"), ("before", "words")])
 def test_encoders_train_then_freeze(context: Context, encoder: Any, text: Any) -> None:
     model = make(

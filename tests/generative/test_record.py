@@ -307,6 +307,7 @@ def test_what_may_move(
 # --- from the command line ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_sample_export_and_resume_without_and_beside_the_data(
     cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

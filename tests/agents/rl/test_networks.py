@@ -76,7 +76,6 @@ def no_row(shape):
 FOUR = Observations.of(Box(-1, 1, (4,), np.float32), "x", in_blocks=False)
 PICTURES = Observations.of(Box(0, 255, (4, 84, 84), np.uint8), "x", in_blocks=False)
 AGENTS = ("a3c", "actor-critic", "dqn")
-QUICK = (("actor-critic", "pong80"),)  # of the agents that see signed pictures
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +117,7 @@ def test_every_agent_learns_saves_and_goes_on_with_a_network_of_ones_own(
     plugin.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("agent", AGENTS)
 def test_the_exported_function_acts_as_the_agent_does(agent: str, tmp_path: Path) -> None:
     spec = catalogue().plugins[agent]
@@ -154,14 +154,9 @@ def test_pictures_reach_it_as_the_environment_gives_them(tmp_path: Path) -> None
     plugin.close()
 
 
-@pytest.mark.parametrize(
-    ("agent", "observation"),
-    [
-        pytest.param(agent, observation, marks=[] if (agent, observation) in QUICK else pytest.mark.slow)
-        for agent in AGENTS
-        for observation in ("pong80", "pong80frames")
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("observation", ["pong80", "pong80frames"])
 def test_every_agent_sees_signed_pictures_through_cnn(agent: str, observation: str, tmp_path: Path) -> None:
     spec = catalogue().plugins[agent]
     env = {"env.id": "ALE/Pong-v5", "env.observation": observation, "env.time_limit": 9}
