@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
 import multiprocessing
 import signal
 import threading
@@ -77,6 +78,7 @@ class Shared:
 
 
 WAIT = 2e-5  # seconds between two looks whether it is a worker's turn
+LOOKS = 1_000  # of these between two whether the launcher is still there
 
 
 def work_in_turn(worker: Worker, shared: Shared, number: int) -> Report:
@@ -86,11 +88,14 @@ def work_in_turn(worker: Worker, shared: Shared, number: int) -> Report:
     updates old, but for its first, for which all have the weights that the `run` began with.
     """
     report, config, workers = Report(), worker.config, len(shared.done)
-    theta, read = shared.begin.copy(), int(shared.first[0])
+    theta, read, launcher = shared.begin.copy(), int(shared.first[0]), multiprocessing.parent_process()
     for update in range(read + number, int(shared.target[0]), workers):
         gradient = worker.learn(theta, report)
-        while shared.done.sum() < update:
-            if shared.target[0] == 0:  # another one has failed
+        for look in itertools.count(1):
+            if shared.done.sum() == update:
+                break
+            # Another one has failed, or was never asked, since the launcher is gone.
+            if shared.target[0] == 0 or (look % LOOKS == 0 and launcher is not None and not launcher.is_alive()):
                 return report
             time.sleep(WAIT)
         with shared.lock:  # what it guards is seen whole by whoever takes it next

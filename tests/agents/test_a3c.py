@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +26,7 @@ from core.losses.reinforcement import (
 )
 from core.plugin import Context
 from envs import EnvConfig
+from tests.conftest import ROOT
 
 CATCH, WALK = EnvConfig("pongan/Catch-v0"), EnvConfig("pongan/Walk-v0")
 
@@ -193,6 +197,35 @@ def test_no_worker_waits_for_one_that_is_gone(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Worker, "learn", fail)
     with agent(workers=3, turn=9, deterministic=True) as a, pytest.raises(ArithmeticError, match="nothing left"):
         a.step()
+
+
+ORPHAN = """
+import os, signal, sys
+from tests.agents.test_a3c import agent
+
+if __name__ == "__main__":
+    with agent(backend="processes", workers=2, deterministic=True) as a:
+        a.step()
+        backend = a.backend
+        print(*(process.pid for process in backend._processes), flush=True)
+        backend._shared.prepare(4, 1e-3)
+        backend._pipes[0].send(("work", None))  # and the second one is never asked
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_no_worker_waits_on_when_the_launcher_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "orphan.py").write_text(ORPHAN)
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "orphan.py"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    pids, deadline = [int(word) for word in done.stdout.split()[-2:]], time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
 @pytest.mark.slow
