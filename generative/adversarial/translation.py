@@ -13,7 +13,7 @@ from core.layers.translation import InstanceNorm
 from core.seeds import child
 from generative.data.sources import Data
 
-__all__ = ["Norm", "Shown", "make_norm", "make_patch_discriminator"]
+__all__ = ["Drawn", "Norm", "Shown", "make_norm", "make_patch_discriminator"]
 
 Norm = Literal["batch", "instance"]
 DEEPEST = 8  # times `width` filters at most
@@ -58,3 +58,13 @@ class Shown(Data):
 
     def reference(self, count: int) -> np.ndarray:
         return self.images[:count]
+
+
+class Drawn:
+    """Translations, [N, H, W, C] uint8, to be measured by `Evaluation` as samples."""
+
+    def __init__(self, images: np.ndarray):
+        self.images = images
+
+    def sample(self, n: int, seed: int) -> np.ndarray:
+        return self.images[:n]

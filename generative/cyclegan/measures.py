@@ -10,7 +10,7 @@ import numpy as np
 
 from core.metrics.probes import Probe, confusion, draw_confusion
 from generative.adversarial.evaluation import Evaluation
-from generative.adversarial.translation import Shown
+from generative.adversarial.translation import Drawn, Shown
 from generative.data.two import Domain, Two
 
 __all__ = ["Measures"]
@@ -48,7 +48,7 @@ class Measures:
         for way, evaluation in zip(self.ways, self._evaluations, strict=True):
             before = way.source.held_out.reference(self.count)
             after = translate(before, way.target.name)
-            measured[f"eval/frechet_{way.tag}"] = evaluation.of_pictures(_Drawn(after))["eval/frechet"]
+            measured[f"eval/frechet_{way.tag}"] = evaluation.of_pictures(Drawn(after))["eval/frechet"]
             for name, images in ((f"taken_{way.tag}", after), (f"taken_{way.tag}_before", before)):
                 measured[f"eval/{name}"] = float(np.mean(self._domain_probe(images) == way.tag))
             labels = _labels_of(way.source, self.count)
@@ -120,13 +120,3 @@ def _labels_of(domain: Domain, count: int) -> np.ndarray | None:
     """Return the labels of the held-out pictures `reference` gives, None where there are none."""
     labels = domain.held_out.labels
     return None if labels is None else labels[domain.held_out.spread(count)]
-
-
-class _Drawn:
-    """Translations, to be measured as samples."""
-
-    def __init__(self, images: np.ndarray):
-        self.images = images
-
-    def sample(self, n: int, seed: int) -> np.ndarray:
-        return self.images[:n]

@@ -26,7 +26,7 @@ from core.optim.optimizer import make_optimizer
 from core.plugin import Context, Exports, Generator, Translates
 from core.seeds import child
 from generative.adversarial.evaluation import Evaluation
-from generative.adversarial.translation import Norm, Shown, make_norm, make_patch_discriminator
+from generative.adversarial.translation import Drawn, Norm, Shown, make_norm, make_patch_discriminator
 from generative.data.pairs import open_pairs
 from generative.data.pictures import beside
 from generative.data.pixels import as_bytes, as_input, as_pictures
@@ -160,7 +160,7 @@ class Pix2Pix(Generator, Translates, Exports):
         """
         x, y = self.measured
         fake = self.translate(x, self.domains[0])
-        measured = self.evaluation.of_pictures(_Drawn(fake))
+        measured = self.evaluation.of_pictures(Drawn(fake))
         del measured["samples/fixed"]
         protocol = f"translations of the same squares; {measured['eval/protocol']}; PSNR over all of them"
         more = {
@@ -187,16 +187,6 @@ class Pix2Pix(Generator, Translates, Exports):
 
     def close(self) -> None:
         self.stream.close()
-
-
-class _Drawn:
-    """Translations, to be measured as samples."""
-
-    def __init__(self, images: np.ndarray):
-        self.images = images
-
-    def sample(self, n: int, seed: int) -> np.ndarray:
-        return self.images[:n]
 
 
 def make_unet(side: int, channels: int, outputs: int, width: int, norm: Norm, dropout: float, seed: int) -> keras.Model:
