@@ -288,7 +288,16 @@ def _check_value(name: str, text: str, kind: Any) -> None:
 
 
 def _first_sentence(report: str) -> str:
-    """Return the body of tyro's error report as one line: what stands below its title and above the next rule."""
+    """Return the body of tyro's error report as one line: what stands below its title and above the next rule.
+
+    Of arguments that are missing it has the names, without what each is.
+    """
+    missing = re.search(r"Missing from [^:\n]*:", report)
+    if missing is not None:
+        listed = report[missing.end() :].partition("\n")[2].partition("For full helptext")[0]
+        indented = re.findall(r"^[│|]?( +)(\w.*?|-\S.*?) *[│|]?$", listed, re.MULTILINE)
+        names = [text for space, text in indented if space == indented[0][0]]
+        return f"{missing[0]} {', '.join(names)}"
     sections: list[list[str]] = [[]]
     for line in report.splitlines():
         text = line.strip("│ ")
